@@ -1,1 +1,27 @@
-//! virt-otel.
+//! An OpenTelemetry-native telemetry agent for virtual machines under libvirt.
+//!
+//! The modules are the way of the data, from the nouns outwards:
+//!
+//! ```text
+//!  model     the nouns and their units: a VM, its CPU, its disks …            knows no one
+//!  clock     the one place where the wall clock is read
+//!  catalog   what is measured: one table an entity, one row a metric          pure
+//!  snapshot  everything known at one moment, immutable
+//!  source    the port through which a hypervisor is read (a trait)
+//!
+//!  libvirt   the libvirt edge: one daemon behind the port `source`
+//!  observe   when to read what; the one writer of snapshots
+//!  export    snapshots as OTLP and as Prometheus text
+//!  admin     /metrics /livez /readyz /
+//!  telemetry the agent's own metrics and logs
+//!
+//!  config    every flag and variable, validated into types
+//!  agent     the composition root
+//!  commands  what each subcommand does
+//! ```
+
+pub mod catalog;
+pub mod clock;
+pub mod model;
+pub mod snapshot;
+pub mod source;

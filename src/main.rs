@@ -1,1 +1,3 @@
-fn main(){}
+//! The `virt-otel` command.
+
+fn main() {}

@@ -1,0 +1,228 @@
+//! A row of the catalogue, and what it yields when it is read.
+
+use std::time::Duration;
+
+use super::Attribute;
+use crate::model::{
+    Bytes, Cpu, Daemon, DirtyRate, Disk, Group, IoThread, Job, Memory, Nic, Timestamp, Vcpu, Vcpus, Vm,
+};
+
+/// A row of the catalogue: one metric, with the function that reads it.
+#[derive(Debug)]
+pub struct Metric {
+    /// The OpenTelemetry name without the prefix that [`Entity`] gives (`cpu.usage`). Prometheus' name is derived.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Whether it counts, adds up, or neither.
+    pub kind: Kind,
+    /// One sentence with a full stop: HELP, the registry and the documentation say it.
+    pub brief: &'static str,
+    /// What one can rely on.
+    pub stability: Stability,
+    /// Where the value comes from: the libvirt function or field, the semantic convention.
+    pub source: &'static str,
+    /// The KubeVirt name this equals, or why it differs from KubeVirt; empty where KubeVirt has nothing of the kind.
+    pub kubevirt: &'static str,
+    /// How it is read.
+    pub read: Read,
+}
+
+/// What one can rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stability {
+    /// Name, unit, kind and attributes change only with a major version.
+    Stable,
+    /// May change with a minor version; the changelog says so.
+    Development,
+}
+
+/// What a series belongs to; it gives the metric's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    /// A VM: `libvirt.domain.` in libvirt mode.
+    Vm,
+    /// A libvirt daemon: `libvirt.`.
+    Daemon,
+}
+
+/// Whether a metric counts, adds up, or neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, from its start time on: a monotonic cumulative Sum.
+    Counter,
+    /// Goes up and down, and its series may be added up: a non-monotonic cumulative Sum.
+    UpDownCounter,
+    /// Anything else.
+    Gauge,
+}
+
+/// A unit: a UCUM base unit, or an annotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// No unit: info, up and state metrics.
+    None,
+    /// `s`
+    Seconds,
+    /// `By`
+    Bytes,
+    /// `By/s`
+    BytesPerSecond,
+    /// `{packet}`, `{operation}` …: what is counted, without braces.
+    Count(&'static str),
+}
+
+impl Unit {
+    /// The unit in UCUM.
+    #[must_use]
+    pub fn ucum(self) -> std::borrow::Cow<'static, str> {
+        match self {
+            Self::None => "".into(),
+            Self::Seconds => "s".into(),
+            Self::Bytes => "By".into(),
+            Self::BytesPerSecond => "By/s".into(),
+            Self::Count(what) => format!("{{{what}}}").into(),
+        }
+    }
+
+    /// Whether values of this unit are floating-point numbers on the wire; all others are integers. It is fixed by
+    /// the unit because a series may never change between the two.
+    #[must_use]
+    pub const fn is_double(self) -> bool {
+        matches!(self, Self::Seconds)
+    }
+}
+
+/// A value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// Everything but times.
+    Integer(u64),
+    /// Seconds.
+    Double(f64),
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(Bytes(value): Bytes) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<Duration> for Value {
+    fn from(value: Duration) -> Self {
+        Self::Double(value.as_secs_f64())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        Self::Double(Duration::from_nanos(value.unix_nanos()).as_secs_f64())
+    }
+}
+
+/// An attribute with its value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Label<'a> {
+    /// Which attribute.
+    pub attribute: &'static Attribute,
+    /// Its value.
+    pub value: &'a str,
+}
+
+/// The attributes of one series, without those that identify the VM.
+pub type Labels<'a> = [Label<'a>];
+
+/// A point of one series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point<'a> {
+    /// Its attributes.
+    pub labels: &'a Labels<'a>,
+    /// Its value.
+    pub value: Value,
+    /// When it was read; `None` for what is true at the moment of the export (states, info).
+    pub at: Option<Timestamp>,
+    /// Since when it counts; only for what was read.
+    pub start: Option<Timestamp>,
+}
+
+/// Takes the labels and the value of each series of a row that makes its own.
+pub type Emit<'e> = &'e mut dyn FnMut(&Labels<'_>, Value);
+
+/// How a row is read. The variant says to what the series belong, and so which attributes they carry and when they
+/// were read.
+#[derive(Debug)]
+pub enum Read {
+    /// One series a VM, true at the moment of the export.
+    Vm(fn(&Vm) -> Option<Value>),
+    /// Any number of series a VM with these attributes, true at the moment of the export.
+    VmEach(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
+    /// One series a VM, of the group `cpu`.
+    Cpu(fn(&Cpu) -> Option<Value>),
+    /// One series a VM, of the group `vcpu`.
+    Vcpus(fn(&Vcpus) -> Option<Value>),
+    /// One series a vCPU.
+    Vcpu(fn(&Vcpu) -> Option<Value>),
+    /// One series a vCPU and value of a further attribute.
+    VcpuEach(&'static [&'static Attribute], fn(&Vcpu, Emit<'_>)),
+    /// One series a VM, of the group `balloon`.
+    Memory(fn(&Memory) -> Option<Value>),
+    /// One series a disk.
+    Disk(fn(&Disk) -> Option<Value>),
+    /// One series a network interface.
+    Nic(fn(&Nic) -> Option<Value>),
+    /// One series an I/O thread.
+    IoThread(fn(&IoThread) -> Option<Value>),
+    /// One series a VM, of the group `dirtyrate`.
+    DirtyRate(fn(&DirtyRate) -> Option<Value>),
+    /// One series a VM, of the group `job`, with the job's operation.
+    Job(fn(&Job) -> Option<Value>),
+    /// One series a daemon.
+    Daemon(fn(&Daemon) -> Option<Value>),
+    /// Any number of series a daemon with these attributes.
+    DaemonEach(&'static [&'static Attribute], fn(&Daemon, Emit<'_>)),
+}
+
+impl Read {
+    /// To what the series belong.
+    #[must_use]
+    pub const fn entity(&self) -> Entity {
+        match self {
+            Self::Daemon(_) | Self::DaemonEach(..) => Entity::Daemon,
+            _ => Entity::Vm,
+        }
+    }
+
+    /// The group in which it is read; `None` for what is true at the moment of the export.
+    #[must_use]
+    pub const fn group(&self) -> Option<Group> {
+        match self {
+            Self::Vm(_) | Self::VmEach(..) | Self::Daemon(_) | Self::DaemonEach(..) => None,
+            Self::Cpu(_) => Some(Group::Cpu),
+            Self::Vcpus(_) | Self::Vcpu(_) | Self::VcpuEach(..) => Some(Group::Vcpu),
+            Self::Memory(_) => Some(Group::Balloon),
+            Self::Disk(_) => Some(Group::Block),
+            Self::Nic(_) => Some(Group::Interface),
+            Self::IoThread(_) => Some(Group::Iothread),
+            Self::DirtyRate(_) => Some(Group::Dirtyrate),
+            Self::Job(_) => Some(Group::Job),
+        }
+    }
+}

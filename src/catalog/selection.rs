@@ -1,0 +1,63 @@
+//! Which rows are exported, under which names.
+
+use super::{Entity, Metric};
+
+/// Whose words are used for a VM: the prefix of its metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// A libvirt domain: `libvirt.domain.`.
+    Libvirt,
+    /// A KubeVirt VMI: `kubevirt.vmi.`.
+    Kubevirt,
+}
+
+impl Vocabulary {
+    /// What stands before a row's name.
+    #[must_use]
+    pub const fn prefix(self, entity: Entity) -> &'static str {
+        match (entity, self) {
+            (Entity::Vm, Self::Libvirt) => "libvirt.domain.",
+            (Entity::Vm, Self::Kubevirt) => "kubevirt.vmi.",
+            (Entity::Daemon, _) => "libvirt.",
+        }
+    }
+}
+
+/// The rows that are exported, with their full OpenTelemetry names; in the order of the catalogue.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The rows of VMs.
+    pub vm: Vec<Selected>,
+    /// The rows of daemons.
+    pub daemon: Vec<Selected>,
+}
+
+/// A row with its full name.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The full OpenTelemetry name.
+    pub name: String,
+    /// The row.
+    pub metric: &'static Metric,
+}
+
+impl Selection {
+    /// The rows whose full OpenTelemetry name is wanted.
+    #[must_use]
+    pub fn new(vocabulary: Vocabulary, wanted: impl Fn(&str) -> bool) -> Self {
+        let of = |entity| {
+            super::all()
+                .filter(|metric| metric.read.entity() == entity)
+                .map(|metric| Selected { name: format!("{}{}", vocabulary.prefix(entity), metric.name), metric })
+                .filter(|selected| wanted(&selected.name))
+                .collect()
+        };
+        Self { vm: of(Entity::Vm), daemon: of(Entity::Daemon) }
+    }
+
+    /// Every row.
+    #[must_use]
+    pub fn everything(vocabulary: Vocabulary) -> Self {
+        Self::new(vocabulary, |_| true)
+    }
+}

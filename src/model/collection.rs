@@ -1,0 +1,26 @@
+//! How well a VM could be read.
+
+use std::time::Duration;
+
+use super::Group;
+
+/// How well a VM could be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Collection {
+    /// A call into its QEMU hangs past its deadline, or somebody else's job has kept us out for longer than three
+    /// intervals without being known.
+    pub stuck: bool,
+    /// Whether its last reading gave every group that was asked for; `None` before the first.
+    pub complete: Option<bool>,
+    /// How old the newest reading of each group is, for groups that have been read in this incarnation.
+    pub ages: Vec<GroupAge>,
+}
+
+/// How old a group's newest reading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupAge {
+    /// The group.
+    pub group: Group,
+    /// Its age when the snapshot was published.
+    pub age: Duration,
+}

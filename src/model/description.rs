@@ -1,0 +1,136 @@
+//! What a running domain's XML says: read once per detection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Bytes, HypervisorType};
+
+/// What a domain's XML says (`virDomainGetXMLDesc`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The root's `type` attribute, as it stands there (bounded in length).
+    pub domain_type: Arc<str>,
+    /// `/domain/uuid`
+    pub uuid: Option<Uuid>,
+    /// `/domain/os/type`'s text (`hvm`).
+    pub os_type: Option<Arc<str>>,
+    /// `/domain/os/type/@arch`
+    pub arch: Option<Arc<str>>,
+    /// `/domain/os/type/@machine`
+    pub machine: Option<Arc<str>>,
+    /// `/domain/devices/disk`, by target name.
+    pub disks: Vec<Arc<DiskDescription>>,
+    /// `/domain/devices/interface`, by target name.
+    pub nics: Vec<Arc<NicDescription>>,
+}
+
+impl Description {
+    /// What really runs the domain.
+    #[must_use]
+    pub fn hypervisor(&self) -> HypervisorType {
+        HypervisorType::from_domain_type(&self.domain_type)
+    }
+
+    /// The disk with this target name.
+    #[must_use]
+    pub fn disk(&self, target: &str) -> Option<&Arc<DiskDescription>> {
+        self.disks.iter().find(|disk| &*disk.target == target)
+    }
+
+    /// The network interface with this target name.
+    #[must_use]
+    pub fn nic(&self, target: &str) -> Option<&Arc<NicDescription>> {
+        self.nics.iter().find(|nic| nic.target.as_deref() == Some(target))
+    }
+}
+
+/// `/domain/devices/disk`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskDescription {
+    /// `target/@dev`
+    pub target: Arc<str>,
+    /// `alias/@name` without `ua-`, if it begins with that: an alias that the user chose.
+    pub user_alias: Option<Arc<str>>,
+    /// `@type`: `file`, `block`, `network` …
+    pub source_kind: Option<Arc<str>>,
+    /// `source`'s `file`, `dev`, `name`, `volume`, `dir` or `path` attribute.
+    pub source: Option<Arc<str>>,
+    /// `source/@protocol` of a network disk.
+    pub protocol: Option<Arc<str>>,
+    /// `target/@bus`
+    pub bus: Option<Arc<str>>,
+    /// `@device`: `disk`, `cdrom`, `lun`, `floppy`.
+    pub device: Option<Arc<str>>,
+    /// `driver/@type`: `raw`, `qcow2` …
+    pub format: Option<Arc<str>>,
+    /// `driver/@cache`
+    pub cache: Option<Arc<str>>,
+    /// `serial`
+    pub serial: Option<Arc<str>>,
+    /// `iotune`
+    pub limits: IoLimits,
+}
+
+/// `/domain/devices/disk/iotune`: what a disk may do per second. 0 in libvirt means no limit and is `None` here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IoLimits {
+    /// `total_bytes_sec`
+    pub total_bytes: Option<Bytes>,
+    /// `read_bytes_sec`
+    pub read_bytes: Option<Bytes>,
+    /// `write_bytes_sec`
+    pub write_bytes: Option<Bytes>,
+    /// `total_iops_sec`
+    pub total_requests: Option<u64>,
+    /// `read_iops_sec`
+    pub read_requests: Option<u64>,
+    /// `write_iops_sec`
+    pub write_requests: Option<u64>,
+    /// `total_bytes_sec_max`
+    pub total_bytes_burst: Option<Bytes>,
+    /// `read_bytes_sec_max`
+    pub read_bytes_burst: Option<Bytes>,
+    /// `write_bytes_sec_max`
+    pub write_bytes_burst: Option<Bytes>,
+    /// `total_iops_sec_max`
+    pub total_requests_burst: Option<u64>,
+    /// `read_iops_sec_max`
+    pub read_requests_burst: Option<u64>,
+    /// `write_iops_sec_max`
+    pub write_requests_burst: Option<u64>,
+    /// `total_bytes_sec_max_length`
+    pub total_bytes_burst_length: Option<Duration>,
+    /// `read_bytes_sec_max_length`
+    pub read_bytes_burst_length: Option<Duration>,
+    /// `write_bytes_sec_max_length`
+    pub write_bytes_burst_length: Option<Duration>,
+    /// `total_iops_sec_max_length`
+    pub total_requests_burst_length: Option<Duration>,
+    /// `read_iops_sec_max_length`
+    pub read_requests_burst_length: Option<Duration>,
+    /// `write_iops_sec_max_length`
+    pub write_requests_burst_length: Option<Duration>,
+    /// `size_iops_sec`: requests larger than this count as several.
+    pub request_size: Option<Bytes>,
+}
+
+/// `/domain/devices/interface`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NicDescription {
+    /// `target/@dev`: the device on the host.
+    pub target: Option<Arc<str>>,
+    /// `alias/@name` without `ua-`, if it begins with that: an alias that the user chose.
+    pub user_alias: Option<Arc<str>>,
+    /// `mac/@address`
+    pub mac: Option<Arc<str>>,
+    /// `model/@type`
+    pub model: Option<Arc<str>>,
+    /// `@type`: `bridge`, `network`, `ethernet` …
+    pub source_kind: Option<Arc<str>>,
+    /// `source`'s `bridge`, `network`, `dev` or `path` attribute.
+    pub source: Option<Arc<str>>,
+    /// `mtu/@size`, in bytes.
+    pub mtu: Option<u32>,
+}

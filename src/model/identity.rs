@@ -1,0 +1,48 @@
+//! Who a VM is.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// One libvirt daemon that is read, by the URI it was configured with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DaemonId(pub Arc<str>);
+
+/// One VM on one daemon. Two hosts may hold the same domain UUID (a leftover of a migration).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmKey {
+    /// The daemon that runs it.
+    pub daemon: DaemonId,
+    /// The domain's UUID.
+    pub uuid: Uuid,
+}
+
+/// What identifies a VM to those who receive its telemetry: its OpenTelemetry Resource.
+///
+/// It never changes within an incarnation. What is not known when the incarnation is first published stays
+/// absent from the Resource until the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The libvirt domain's name.
+    pub name: Arc<str>,
+    /// The libvirt domain's UUID.
+    pub uuid: Uuid,
+    /// The `type` attribute of the domain's XML, as it stands there.
+    pub domain_type: Option<Arc<str>>,
+    /// The guest's architecture, in libvirt's spelling (`x86_64`).
+    pub arch: Option<Arc<str>>,
+    /// Where it runs.
+    pub place: Place,
+}
+
+/// Where a VM runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On a libvirt host.
+    Host {
+        /// The host's name, as libvirt gives it (`virConnectGetHostname`).
+        host_name: Arc<str>,
+        /// The URI through which the host's libvirt is read.
+        uri: Arc<str>,
+    },
+}

@@ -1,0 +1,31 @@
+//! The nouns, with their units. No I/O, and no knowledge of libvirt's or any wire's format.
+//!
+//! A value that was not said is `None`: it is never replaced by 0.
+
+mod collection;
+mod cpu;
+mod daemon;
+mod description;
+mod device;
+mod hypervisor;
+mod identity;
+mod job;
+mod memory;
+mod state;
+mod time;
+mod units;
+mod vm;
+
+pub use collection::{Collection, GroupAge};
+pub use cpu::{Cpu, Vcpu, VcpuState, Vcpus};
+pub use daemon::{Daemon, DaemonFacts, Version};
+pub use description::{Description, DiskDescription, IoLimits, NicDescription};
+pub use device::{Disk, IoThread, Nic};
+pub use hypervisor::HypervisorType;
+pub use identity::{DaemonId, Identity, Place, VmKey};
+pub use job::{Job, JobKind, JobOperation};
+pub use memory::{DirtyRate, Memory};
+pub use state::{State, StateReason, Status};
+pub use time::Timestamp;
+pub use units::Bytes;
+pub use vm::{Group, Groups, Reading, Since, Vm};

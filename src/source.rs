@@ -1,0 +1,226 @@
+//! The port through which a hypervisor is read. `observe` asks, `libvirt` answers; tests answer with a fake.
+//!
+//! Everything that crosses it is owned plain data. Every future ends: an implementation holds the deadlines.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::model::{
+    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Groups, IoThread, Job, Memory, Nic, Status, Vcpu,
+};
+
+/// The answer to a question, some time later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Send + 'a>>;
+
+/// One libvirt daemon, seen from the inside of the agent.
+pub trait Source: Send + Sync + 'static {
+    /// Which daemon this is.
+    fn id(&self) -> &DaemonId;
+
+    /// Every domain the daemon knows, running or not (`virConnectListAllDomains`).
+    fn list(&self) -> Answer<'_, Vec<Listed>>;
+
+    /// The state of one domain (`virDomainGetState`); `None` if the daemon does not know it. Never waits for a QEMU.
+    fn status(&self, uuid: Uuid) -> Answer<'_, Option<Status>>;
+
+    /// The statistics of one domain (`virDomainListGetStats`, `virDomainGetJobStats`); `None` if the daemon does not
+    /// know it.
+    ///
+    /// Fewer groups than asked for may be in the answer: when the daemon is out of budget for calls that may hang,
+    /// or when somebody else's job keeps the domain busy.
+    fn read(&self, uuid: Uuid, groups: Groups) -> Answer<'_, Option<Stats>>;
+
+    /// What the domain's XML says (`virDomainGetXMLDesc`): exactly one query; `None` if the daemon does not know the
+    /// domain.
+    fn describe(&self, uuid: Uuid) -> Answer<'_, Option<Description>>;
+}
+
+/// A domain in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id; `None` for a domain that does not run.
+    pub id: Option<u32>,
+}
+
+/// The statistics of one domain, decoded. A group that is `None` was not asked for or not answered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// The domain's id when it answered; `None` for a domain that does not run. A new id is a new incarnation.
+    pub id: Option<u32>,
+    /// State and reason.
+    pub status: Option<Status>,
+    /// Processor time.
+    pub cpu: Option<Cpu>,
+    /// Memory. Of a busy domain only a part of it.
+    pub memory: Option<Memory>,
+    /// `vcpu.current`, `vcpu.maximum` and each vCPU.
+    pub vcpus: Option<VcpuStats>,
+    /// Disks, without their descriptions. Of a busy domain this is `None`: libvirt then names the disks only.
+    pub disks: Option<Vec<Disk>>,
+    /// Network interfaces, without their descriptions.
+    pub nics: Option<Vec<Nic>>,
+    /// I/O threads.
+    pub io_threads: Option<Vec<IoThread>>,
+    /// Dirty rate, if one was measured.
+    pub dirty_rate: Option<DirtyRate>,
+    /// The job; inside, `None` when there is none.
+    pub job: Option<Option<Job>>,
+    /// How the domain's QEMU took part in the answer.
+    pub monitor: Monitor,
+    /// Parameters that this version does not know: skipped, and counted here.
+    pub unknown_parameters: u32,
+}
+
+/// The vCPUs of one domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VcpuStats {
+    /// `vcpu.current`
+    pub current: Option<u64>,
+    /// `vcpu.maximum`
+    pub maximum: Option<u64>,
+    /// Each of them, by ascending number.
+    pub each: Vec<Vcpu>,
+}
+
+/// How a domain's QEMU took part in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Monitor {
+    /// It was not asked: no group needed it, or the budget for calls that may hang was used up.
+    #[default]
+    NotAsked,
+    /// It answered: the groups asked for are complete.
+    Answered,
+    /// Somebody else's job on the domain kept us out; libvirt answered without the QEMU.
+    Busy,
+    /// An earlier call of ours still hangs in this QEMU; libvirt answered without it.
+    Stuck,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The call went past its deadline and was left behind. If it returns later, [`SourceEvent::Late`] brings what it
+    /// said.
+    #[error("{call} of {domain} did not return within {deadline:?}; the call was left behind")]
+    Deadline {
+        /// The libvirt function.
+        call: &'static str,
+        /// The domain, or the daemon.
+        domain: String,
+        /// How long was waited.
+        deadline: std::time::Duration,
+    },
+    /// There is no connection to the daemon (any more).
+    #[error("not connected to {daemon}")]
+    Disconnected {
+        /// The daemon's URI.
+        daemon: DaemonId,
+    },
+    /// libvirt refused or failed.
+    #[error("{call} of {domain} failed: {message}")]
+    Libvirt {
+        /// The libvirt function.
+        call: &'static str,
+        /// The domain, or the daemon.
+        domain: String,
+        /// libvirt's own message.
+        message: String,
+    },
+    /// The XML was there but could not be understood.
+    #[error("the XML of {domain} could not be understood: {message}")]
+    Xml {
+        /// The domain.
+        domain: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Too many requests wait for this daemon already.
+    #[error("too many calls wait for {daemon}")]
+    Overloaded {
+        /// The daemon's URI.
+        daemon: DaemonId,
+    },
+}
+
+impl std::fmt::Display for DaemonId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What a source reports of its own accord, in order, over a bounded channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceEvent {
+    /// A connection was made and the daemon answers. Everything must be read afresh.
+    Connected(Arc<DaemonFacts>),
+    /// The connection was lost, or could not be made. Repeated on every failed attempt.
+    Disconnected {
+        /// What was attempted and why it failed, in one sentence for the log.
+        reason: String,
+    },
+    /// Something happened to a domain.
+    Domain {
+        /// The domain's UUID.
+        uuid: Uuid,
+        /// The domain's name.
+        name: Arc<str>,
+        /// What happened.
+        event: DomainEvent,
+    },
+    /// Events were dropped because the queue was full: everything must be listed and read afresh.
+    EventsLost,
+    /// A call that had been left behind has returned, and this is what it said (`None`: it failed). The domain is no
+    /// longer stuck.
+    Late {
+        /// The domain's UUID.
+        uuid: Uuid,
+        /// What it said.
+        stats: Option<Box<Stats>>,
+    },
+}
+
+/// What happened to a domain.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DomainEvent {
+    /// `VIR_DOMAIN_EVENT_DEFINED`: it exists now, or its configuration (or name) changed.
+    Defined,
+    /// `VIR_DOMAIN_EVENT_UNDEFINED`: its configuration is gone.
+    Undefined,
+    /// `VIR_DOMAIN_EVENT_STARTED`
+    Started {
+        /// By an incoming migration: its figures are not its own before it is resumed.
+        incoming_migration: bool,
+    },
+    /// `VIR_DOMAIN_EVENT_SUSPENDED`
+    Suspended,
+    /// `VIR_DOMAIN_EVENT_RESUMED`
+    Resumed {
+        /// At the end of an incoming migration: a new incarnation begins here.
+        migrated: bool,
+    },
+    /// `VIR_DOMAIN_EVENT_STOPPED` or `CRASHED`: its QEMU has ended.
+    Stopped,
+    /// `VIR_DOMAIN_EVENT_SHUTDOWN` or `PMSUSPENDED`: its state changed.
+    StateChanged,
+    /// `VIR_DOMAIN_EVENT_ID_REBOOT`: the guest restarted. Not a new incarnation.
+    Rebooted,
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`, `DEVICE_REMOVED`, `TUNABLE` …: its XML has changed.
+    DevicesChanged,
+    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`, `MIGRATION_ITERATION`: a job moved on.
+    JobChanged,
+}
+
+impl DomainEvent {
+    /// Whether the event is one of the domain's lifecycle: read at once, never coalesced away.
+    #[must_use]
+    pub const fn is_lifecycle(&self) -> bool {
+        !matches!(self, Self::Rebooted | Self::DevicesChanged | Self::JobChanged)
+    }
+}
