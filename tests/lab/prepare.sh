@@ -1,0 +1,191 @@
+#!/bin/sh
+# Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
+# Prometheus. Everything is built once into target/lab and built again only when its inputs change.
+#
+#   tests/lab/prepare.sh [packages|guest|collector|prometheus|all]...      (default: all)
+#
+#   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
+#   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
+#   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
+#   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
+#
+# Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+lab=$root/target/lab
+
+# Versions whose whole module closure can be had; the go.mod next to each main.go says the same.
+go_hint="Go 1.25 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
+
+# What a bare Debian 12 lacks. Each line: a package and what it is there for.
+packages="
+libvirt-daemon-system   libvirtd
+libvirt-clients         virsh
+libvirt-dev             headers that the agent is built against
+qemu-system-x86         the hypervisor
+qemu-utils              disk images
+pkg-config              finds the headers
+busybox-static          the guest's userland
+cpio                    packs the guest's initramfs
+iproute2                addresses for the guests' network interfaces
+ca-certificates         downloads
+"
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# One preparation at a time: two would build the same thing over each other.
+lock() {
+    mkdir -p "$lab/bin"
+    exec 9>"$lab/.lock"
+    if ! flock -n 9; then
+        say "another preparation is running, waiting for it"
+        flock 9
+    fi
+}
+
+# The hash of files, by content: it names a state of the inputs and is the same in every clone.
+hash_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
+# is_fresh NAME HASH OUTPUT...: the outputs exist and were made from these inputs.
+is_fresh() {
+    stamp=$lab/.$1.stamp
+    wanted=$2
+    shift 2
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] || return 1
+    for output in "$@"; do [ -e "$output" ] || return 1; done
+}
+
+# with_progress WHAT COMMAND...: runs quietly with the seconds shown, and prints the log only when it failed.
+with_progress() {
+    what=$1
+    shift
+    log=$lab/progress.log
+    started=$(date +%s)
+    "$@" >"$log" 2>&1 &
+    job=$!
+    trap 'kill "$job" 2>/dev/null || true' EXIT INT TERM
+    beat=0
+    while kill -0 "$job" 2>/dev/null; do
+        sleep 1
+        beat=$((beat + 1))
+        if [ -t 2 ]; then
+            printf '\rlab: %s: %d s ' "$what" "$(($(date +%s) - started))" >&2
+        elif [ "$((beat % 15))" -eq 0 ]; then
+            say "$what: $(($(date +%s) - started)) s"
+        fi
+    done
+    trap - EXIT INT TERM
+    if [ -t 2 ]; then printf '\r' >&2; fi
+    if ! wait "$job"; then
+        tail -n 40 "$log" >&2
+        fail "$what failed; the whole log is target/lab/progress.log"
+    fi
+    say "$what: done in $(($(date +%s) - started)) s"
+}
+
+prepare_packages() {
+    missing=$(printf '%s' "$packages" | while read -r package _; do
+        [ -n "$package" ] || continue
+        state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+        case $state in ii*) ;; *) printf '%s ' "$package" ;; esac
+    done)
+    if [ -n "$missing" ]; then
+        install="apt-get install -y --no-install-recommends $missing"
+        if ! command -v apt-get >/dev/null; then
+            fail "missing: $missing- this script installs them on Debian only; install them with your package manager"
+        fi
+        if [ "$(id -u)" -ne 0 ]; then
+            fail "missing: $missing- run as root: apt-get update && $install"
+        fi
+        say "installing $missing"
+        export DEBIAN_FRONTEND=noninteractive
+        # Another apt may hold the lock on a fresh machine (unattended upgrades): waiting is right, failing is not.
+        wait_lock="-o DPkg::Lock::Timeout=600"
+        with_progress "apt-get update" apt-get $wait_lock update
+        with_progress "installing packages" apt-get $wait_lock install -y --no-install-recommends $missing
+    fi
+    # Some machines give /dev/kvm to root alone; QEMU under a session daemon runs as another user.
+    if [ -c /dev/kvm ] && [ "$(id -u)" -eq 0 ] && [ "$(stat -c %G /dev/kvm)" != kvm ]; then
+        chgrp kvm /dev/kvm && chmod 660 /dev/kvm && say "gave /dev/kvm to the group kvm"
+    fi
+    say "packages: ready"
+}
+
+need() {
+    command -v "$1" >/dev/null || fail "'$1' is missing: install it with: apt-get install -y $2"
+}
+
+prepare_guest() {
+    need dpkg-deb dpkg
+    need apt-get apt
+    need cpio cpio
+    need gzip gzip
+    [ -x /bin/busybox ] || fail "busybox is missing: install it with: apt-get install -y busybox-static"
+    inputs=$(hash_of "$here/guest/build.sh" "$here/guest/init")
+    if ! is_fresh guest "$inputs" "$lab/guest/vmlinuz" "$lab/guest/initramfs"; then
+        with_progress "building the guest" sh "$here/guest/build.sh" "$lab/guest"
+        printf '%s' "$inputs" >"$lab/.guest.stamp"
+    fi
+    say "guest: ready"
+}
+
+# go_build NAME OUTPUT... -- PACKAGE...: builds packages of the module tests/lab/NAME into target/lab/bin.
+go_build() {
+    name=$1
+    shift
+    if ! command -v go >/dev/null; then
+        say "$go_hint"
+        exit 3
+    fi
+    outputs=""
+    while [ "$1" != -- ]; do
+        outputs="$outputs $lab/bin/$1"
+        shift
+    done
+    shift
+    inputs=$(hash_of "$here/$name"/*)
+    # Unquoted on purpose: a list of paths under target/lab/bin.
+    if ! (cd "$lab/bin" && is_fresh "$name" "$inputs" $outputs); then
+        say "building $name: minutes on a small machine the first time"
+        # -mod=mod without 'go mod tidy': tidy asks for test-only modules which a restricted proxy may not have.
+        # The copy keeps whatever Go writes into go.mod and go.sum out of the working tree.
+        rm -rf "$lab/$name-src"
+        cp -r "$here/$name" "$lab/$name-src"
+        with_progress "building $name" sh -c '
+            cd "$1" && out=$2 && shift 2 &&
+            exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w" -o "$out" "$@"
+        ' sh "$lab/$name-src" "$lab/bin/" "$@"
+        rm -rf "$lab/$name-src"
+        printf '%s' "$inputs" >"$lab/.$name.stamp"
+    fi
+    say "$name: ready"
+}
+
+prepare_collector() { go_build collector otelcol-lab -- .; }
+
+prepare_prometheus() {
+    go_build prometheus prometheus promtool -- \
+        github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool
+}
+
+[ "$#" -gt 0 ] || set -- all
+for part in "$@"; do
+    case $part in
+        packages | guest | collector | prometheus | all) ;;
+        -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
+        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|all]..."; exit 2 ;;
+    esac
+done
+lock
+for part in "$@"; do
+    case $part in
+        packages) prepare_packages ;;
+        guest) prepare_guest ;;
+        collector) prepare_collector ;;
+        prometheus) prepare_prometheus ;;
+        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus ;;
+    esac
+done
