@@ -16,7 +16,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 lab=$root/target/lab
 
-# Versions whose whole module closure can be had; the go.mod next to each main.go says the same.
 go_hint="Go 1.25 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
 
 # What a bare Debian 12 lacks. Each line: a package and what it is there for.
@@ -156,7 +155,9 @@ go_build() {
         cp -r "$here/$name" "$lab/$name-src"
         with_progress "building $name" sh -c '
             cd "$1" && out=$2 && shift 2 &&
-            exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w" -o "$out" "$@"
+            # Only Prometheus reads this one: without it its metrics and user agent name no version.
+            version="-X github.com/prometheus/common/version.Version=3.14.0"
+            exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w $version" -o "$out" "$@"
         ' sh "$lab/$name-src" "$lab/bin/" "$@"
         rm -rf "$lab/$name-src"
         printf '%s' "$inputs" >"$lab/.$name.stamp"

@@ -23,7 +23,7 @@ dpkg-deb -x "$work/deb"/*.deb "$work/kernel"
 
 initramfs=$work/initramfs
 mkdir -p "$initramfs/bin" "$initramfs/sbin" "$initramfs/modules" "$initramfs/etc" "$initramfs/proc" \
-    "$initramfs/sys" "$initramfs/dev" "$initramfs/tmp"
+    "$initramfs/sys" "$initramfs/dev" "$initramfs/tmp" "$initramfs/cgroup"
 cp /bin/busybox "$initramfs/bin/busybox"
 ln -s busybox "$initramfs/bin/sh"
 cp "$here/init" "$initramfs/init"
@@ -31,7 +31,7 @@ chmod 755 "$initramfs/init"
 
 # Drivers for the devices that libvirt counts; button and evdev make the power button work; zsmalloc and zram are swap.
 for module in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_balloon virtio_blk \
-    failover net_failover virtio_net button evdev zsmalloc zram; do
+    failover net_failover virtio_net button evdev lzo_compress lzo-rle zsmalloc zram; do
     found=$(find "$work/kernel/lib/modules" -name "$module.ko" | head -n 1)
     # Built into some kernels: then there is no file, and nothing to load.
     if [ -n "$found" ]; then cp "$found" "$initramfs/modules/"; fi
