@@ -1,3 +1,25 @@
-//! Tests against real daemons.
+//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus.
+//!
+//! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
+//! `cargo test --test lab -- --test-threads=2`.
 
-fn main() {}
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, wait by sleeping, and read the real clock and environment"
+)]
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "a toolbox: not every test uses every tool"
+)]
+mod support;
+
+mod selftest;

@@ -1,0 +1,187 @@
+//! The product itself, as its users run it.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::exposition::Metrics;
+use super::http::{self, Response};
+use super::process::{self, Exit, Output, Process};
+use super::{free_port, wait_until};
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_virt-otel");
+
+/// A running agent; killed when dropped.
+pub(crate) struct Agent {
+    process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Agent {
+    /// Starts `virt-otel run` on a free port and waits until its endpoint answers.
+    #[track_caller]
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
+        let mut agent = Agent::launch(arguments, environment);
+        let port = agent.port;
+        agent.process.wait_ready(Duration::from_secs(20), || {
+            http::get(port, "/livez", &[]).ok()
+        });
+        agent
+    }
+
+    /// Starts `virt-otel run` on a free port and does not wait.
+    #[track_caller]
+    pub(crate) fn launch(arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let mut command = command(environment);
+        command
+            .args(["run", "--listen", &format!("127.0.0.1:{port}")])
+            .args(arguments);
+        let process = Process::spawn("virt-otel", command, &folder.path().join("agent.log"));
+        Agent {
+            process,
+            port,
+            _folder: folder,
+        }
+    }
+
+    /// Runs the binary to its end, such as `&["snapshot", …]`, within 60 s.
+    #[track_caller]
+    pub(crate) fn output(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = command(environment);
+        command.args(arguments);
+        process::run(command, Duration::from_secs(60))
+            .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Its stderr so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// GET of any path.
+    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Response> {
+        http::get(self.port, path, headers)
+    }
+
+    /// The page of metrics in the format this Accept header asks for.
+    #[track_caller]
+    pub(crate) fn metrics_raw(&self, accept: &str) -> Response {
+        let response = self.get("/metrics", &[("Accept", accept)]);
+        response.unwrap_or_else(|error| {
+            panic!("GET /metrics: {error}; the agent's log:\n{}", self.log())
+        })
+    }
+
+    /// The page of metrics.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Metrics {
+        let response = self.metrics_raw("text/plain;version=0.0.4");
+        assert_eq!(response.status, 200, "GET /metrics: {}", response.text());
+        Metrics::parse(&response.text())
+    }
+
+    /// Asks for metrics until they are as wanted.
+    #[track_caller]
+    pub(crate) fn wait_for(
+        &self,
+        timeout: Duration,
+        what: &str,
+        wanted: impl Fn(&Metrics) -> bool,
+    ) -> Metrics {
+        wait_until(timeout, what, || {
+            let metrics = self.metrics();
+            wanted(&metrics).then_some(metrics)
+        })
+    }
+
+    /// Asks it to end with SIGTERM, and gives it 20 s.
+    pub(crate) fn terminate(&mut self) -> Exit {
+        self.process.terminate(Duration::from_secs(20))
+    }
+
+    pub(crate) fn running(&mut self) -> bool {
+        self.process.running()
+    }
+
+    /// Resident memory in bytes.
+    #[track_caller]
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS")
+    }
+
+    /// Resident anonymous memory in bytes: what it has allocated itself.
+    #[track_caller]
+    pub(crate) fn anonymous(&self) -> u64 {
+        self.memory("RssAnon")
+    }
+
+    #[track_caller]
+    pub(crate) fn threads(&self) -> usize {
+        self.status("Threads").parse().expect("a number of threads")
+    }
+
+    /// Open file descriptors.
+    #[track_caller]
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("the descriptors of a running agent")
+            .count()
+    }
+
+    /// User and system time used so far.
+    #[track_caller]
+    pub(crate) fn cpu_time(&self) -> Duration {
+        process::cpu_time(self.pid()).expect("the CPU time of a running agent")
+    }
+
+    #[track_caller]
+    fn memory(&self, field: &str) -> u64 {
+        let text = self.status(field);
+        let kibibytes: u64 = text
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("an amount of memory");
+        kibibytes * 1024
+    }
+
+    #[track_caller]
+    fn status(&self, field: &str) -> String {
+        process::status_field(self.pid(), field)
+            .unwrap_or_else(|| panic!("a running agent has {field}"))
+    }
+}
+
+fn command(environment: &[(&str, &str)]) -> Command {
+    assert!(
+        File::open(Path::new(BINARY)).is_ok(),
+        "{BINARY} is not built"
+    );
+    let mut command = Command::new(BINARY);
+    // What is set where the tests run must not steer the agent.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("VIRT_OTEL_"))
+        {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("LIBVIRT_DEFAULT_URI");
+    command.envs(environment.iter().copied());
+    command
+}

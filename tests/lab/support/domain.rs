@@ -1,0 +1,270 @@
+//! Definitions of the guests that the lab starts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{prepared, uuid};
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hypervisor {
+    Kvm,
+    /// QEMU's own emulation; libvirt calls it `qemu`.
+    Tcg,
+}
+
+/// A guest to be. Made by [`Domain::kvm`], [`Domain::tcg`] or [`Domain::tcg_linux`] and refined by the methods.
+#[derive(Debug, Clone)]
+pub(crate) struct Domain {
+    name: String,
+    uuid: String,
+    hypervisor: Hypervisor,
+    linux: bool,
+    memory_mib: u32,
+    vcpus: u32,
+    vcpus_maximum: u32,
+    disks: usize,
+    nics: usize,
+    iothreads: u32,
+    iotune: Option<(u64, u64)>,
+    machine: String,
+    devices: String,
+    elements: String,
+}
+
+impl Domain {
+    /// A KVM guest of 16 MiB with nothing to boot: it starts in 0.1 s and idles in its BIOS.
+    ///
+    /// The lab's Linux does not come up under nested KVM, which is what most test machines have.
+    pub(crate) fn kvm(name: &str) -> Domain {
+        Domain::new(name, Hypervisor::Kvm, false, 16)
+    }
+
+    /// An emulated guest of 16 MiB with nothing to boot.
+    pub(crate) fn tcg(name: &str) -> Domain {
+        Domain::new(name, Hypervisor::Tcg, false, 16)
+    }
+
+    /// An emulated guest that boots Linux in about 4 s and then moves every figure libvirt has: see guest/init.
+    pub(crate) fn tcg_linux(name: &str, disks: usize, nics: usize) -> Domain {
+        Domain::new(name, Hypervisor::Tcg, true, 192)
+            .disks(disks)
+            .nics(nics)
+    }
+
+    fn new(name: &str, hypervisor: Hypervisor, linux: bool, memory_mib: u32) -> Domain {
+        Domain {
+            name: name.to_owned(),
+            uuid: uuid(),
+            hypervisor,
+            linux,
+            memory_mib,
+            vcpus: 1,
+            vcpus_maximum: 1,
+            disks: 0,
+            nics: 0,
+            iothreads: 0,
+            iotune: None,
+            // Its PCI slots take hot-plugged devices without ports that have to be reserved for them.
+            machine: "pc".to_owned(),
+            devices: String::new(),
+            elements: String::new(),
+        }
+    }
+
+    pub(crate) fn disks(mut self, count: usize) -> Domain {
+        self.disks = count;
+        self
+    }
+
+    pub(crate) fn nics(mut self, count: usize) -> Domain {
+        self.nics = count;
+        self
+    }
+
+    pub(crate) fn vcpus(mut self, current: u32, maximum: u32) -> Domain {
+        (self.vcpus, self.vcpus_maximum) = (current, maximum);
+        self
+    }
+
+    pub(crate) fn memory_mib(mut self, mib: u32) -> Domain {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// I/O threads; every disk uses the first one.
+    pub(crate) fn iothreads(mut self, count: u32) -> Domain {
+        self.iothreads = count;
+        self
+    }
+
+    /// Limits of bytes and of requests a second for every disk.
+    pub(crate) fn iotune(mut self, bytes: u64, requests: u64) -> Domain {
+        self.iotune = Some((bytes, requests));
+        self
+    }
+
+    pub(crate) fn machine(mut self, machine: &str) -> Domain {
+        machine.clone_into(&mut self.machine);
+        self
+    }
+
+    /// More XML within `<devices>`.
+    pub(crate) fn device(mut self, xml: &str) -> Domain {
+        self.devices += xml;
+        self
+    }
+
+    /// More XML within `<domain>`, such as `<metadata>`.
+    pub(crate) fn element(mut self, xml: &str) -> Domain {
+        self.elements += xml;
+        self
+    }
+
+    /// A definition with the UUID given, to bring a guest back as itself.
+    pub(crate) fn with_uuid(mut self, uuid: &str) -> Domain {
+        uuid.clone_into(&mut self.uuid);
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    pub(crate) fn is_kvm(&self) -> bool {
+        self.hypervisor == Hypervisor::Kvm
+    }
+
+    /// The targets of its disks: vda, vdb …
+    pub(crate) fn disk_targets(&self) -> Vec<String> {
+        ('a'..='z')
+            .take(self.disks)
+            .map(|letter| format!("vd{letter}"))
+            .collect()
+    }
+
+    /// The definition, for a daemon that keeps disk images and consoles in this folder and has such NICs.
+    pub(crate) fn xml(&self, folder: &Path, nic: Nic) -> String {
+        let Domain {
+            name,
+            uuid,
+            machine,
+            memory_mib,
+            vcpus,
+            vcpus_maximum,
+            ..
+        } = self;
+        let kind = if self.is_kvm() { "kvm" } else { "qemu" };
+        let mut xml = format!(
+            "<domain type='{kind}'><name>{name}</name><uuid>{uuid}</uuid>\
+             <memory unit='MiB'>{memory_mib}</memory><vcpu current='{vcpus}'>{vcpus_maximum}</vcpu>\
+             <features><acpi/></features>{}",
+            self.elements
+        );
+        if self.iothreads > 0 {
+            let _ = write!(xml, "<iothreads>{}</iothreads>", self.iothreads);
+        }
+        let _ = write!(
+            xml,
+            "<os><type arch='x86_64' machine='{machine}'>hvm</type>"
+        );
+        if self.linux {
+            // The daemon's own copies: its QEMUs may run as a user who cannot look into the working tree.
+            let folder = folder.display();
+            let _ = write!(
+                xml,
+                "<kernel>{folder}/vmlinuz</kernel><initrd>{folder}/initramfs</initrd><cmdline>console=ttyS0 quiet</cmdline>"
+            );
+        }
+        xml += "</os><devices><controller type='usb' model='none'/>";
+        for target in self.disk_targets() {
+            xml += &self.disk_xml(folder, &target);
+        }
+        for _ in 0..self.nics {
+            xml += &nic.xml(None);
+        }
+        if self.linux {
+            let _ = write!(
+                xml,
+                "<serial type='file'><source path='{}'/></serial>",
+                console(folder, name)
+            );
+        }
+        xml += "<memballoon model='virtio'><stats period='2'/></memballoon>";
+        xml += &self.devices;
+        xml += "</devices></domain>";
+        xml
+    }
+
+    /// A disk of this guest, for its definition or to be plugged in.
+    pub(crate) fn disk_xml(&self, folder: &Path, target: &str) -> String {
+        let source = self.disk_image(folder, target);
+        let iothread = if self.iothreads > 0 {
+            " iothread='1'"
+        } else {
+            ""
+        };
+        let iotune = self.iotune.map_or(String::new(), |(bytes, requests)| {
+            format!(
+                "<iotune><total_bytes_sec>{bytes}</total_bytes_sec><total_iops_sec>{requests}</total_iops_sec></iotune>"
+            )
+        });
+        format!(
+            "<disk type='file' device='disk'><driver name='qemu' type='raw'{iothread}/><source file='{source}'/>\
+             <target dev='{target}' bus='virtio'/>{iotune}</disk>"
+        )
+    }
+
+    /// The image behind a disk.
+    pub(crate) fn disk_image(&self, folder: &Path, target: &str) -> String {
+        folder
+            .join(format!("{}-{target}.img", self.name))
+            .display()
+            .to_string()
+    }
+
+    /// The kernel and the initramfs of the Linux guest.
+    pub(crate) fn linux_files() -> [(std::path::PathBuf, &'static str); 2] {
+        [
+            (prepared("guest", "guest/vmlinuz"), "vmlinuz"),
+            (prepared("guest", "guest/initramfs"), "initramfs"),
+        ]
+    }
+
+    pub(crate) fn is_linux(&self) -> bool {
+        self.linux
+    }
+}
+
+/// Where a Linux guest's console is written.
+pub(crate) fn console(folder: &Path, name: &str) -> String {
+    folder.join(format!("{name}.console")).display().to_string()
+}
+
+/// How a guest's NIC is tied to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nic {
+    /// A tap device of its own: libvirt has its traffic. Needs root.
+    Tap,
+    /// QEMU's user-mode network: no host interface, so libvirt has no figures for it.
+    User,
+}
+
+impl Nic {
+    /// The device, with the MAC given or one that libvirt makes up.
+    pub(crate) fn xml(self, mac: Option<&str>) -> String {
+        let kind = match self {
+            Nic::Tap => "ethernet",
+            Nic::User => "user",
+        };
+        let mac = mac.map_or(String::new(), |mac| format!("<mac address='{mac}'/>"));
+        // Without its option ROM the BIOS does not try to boot from the network.
+        format!(
+            "<interface type='{kind}'>{mac}<model type='virtio'/><rom enabled='no'/></interface>"
+        )
+    }
+}

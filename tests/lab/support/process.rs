@@ -1,0 +1,295 @@
+//! Child processes that end with their handle, and with this process whatever becomes of it.
+#![allow(
+    unsafe_code,
+    reason = "signals and prctl have no safe interface in std"
+)]
+
+use std::fs::File;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exit {
+    /// Its exit code; none when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The signal that ended it.
+    pub(crate) signal: Option<i32>,
+    /// From the request to end until it was gone.
+    pub(crate) took: Duration,
+}
+
+/// A running child: killed with its process group and reaped when dropped.
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts the command with stdout and stderr appended to the log.
+    #[track_caller]
+    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Process {
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("a log file for the child");
+        let errors = output.try_clone().expect("the log file once more");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let described = format!("{command:?}");
+        let child = spawn(command)
+            .unwrap_or_else(|error| panic!("cannot start {name} ({described}): {error}"));
+        Process {
+            child,
+            name: name.to_owned(),
+            log: log.to_owned(),
+            ended: None,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has written so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn running(&mut self) -> bool {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("the state of our own child");
+        }
+        self.ended.is_none()
+    }
+
+    /// Waits for an answer, and gives up at once, with the log, when the process ends meanwhile.
+    #[track_caller]
+    pub(crate) fn wait_ready<T>(
+        &mut self,
+        timeout: Duration,
+        mut ask: impl FnMut() -> Option<T>,
+    ) -> T {
+        let name = self.name.clone();
+        let started = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            let running = self.running();
+            assert!(
+                running && started.elapsed() < timeout,
+                "{name} {} instead of getting ready; its log:\n{}",
+                if running {
+                    format!("took more than {timeout:?}")
+                } else {
+                    "ended".to_owned()
+                },
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The only child of it, such as the program behind `nsenter`.
+    #[track_caller]
+    pub(crate) fn only_child(&mut self) -> u32 {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        self.wait_ready(Duration::from_secs(10), || {
+            std::fs::read_to_string(&path)
+                .ok()?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+    }
+
+    /// Waits for its end without asking for it, and kills it when the time is over.
+    pub(crate) fn wait_end(&mut self, timeout: Duration) -> Exit {
+        self.end_within(timeout, Instant::now())
+    }
+
+    /// Asks it to end with SIGTERM, and kills it when it has not within the time.
+    pub(crate) fn terminate(&mut self, timeout: Duration) -> Exit {
+        let started = Instant::now();
+        if self.running() {
+            signal(self.pid(), libc::SIGTERM);
+        }
+        self.end_within(timeout, started)
+    }
+
+    fn end_within(&mut self, timeout: Duration, started: Instant) -> Exit {
+        while self.running() && started.elapsed() < timeout {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let took = started.elapsed();
+        self.kill();
+        let status = self.ended.expect("the status of a process that was reaped");
+        Exit {
+            code: status.code(),
+            signal: status.signal(),
+            took,
+        }
+    }
+
+    /// Ends it and its process group now.
+    pub(crate) fn kill(&mut self) {
+        if self.running() {
+            // A stopped process takes SIGKILL too; the others of its group must not stay stopped for ever.
+            signal_group(self.pid(), libc::SIGKILL);
+            self.ended = Some(self.child.wait().expect("the end of our own child"));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a signal to one process.
+pub(crate) fn signal(pid: u32, signal: i32) {
+    let pid = libc::pid_t::try_from(pid).expect("a process id");
+    assert!(pid > 1, "refusing to signal process {pid}");
+    // SAFETY: kill takes two integers; the id is of one process of ours, checked above to be no group and not init.
+    unsafe { libc::kill(pid, signal) };
+}
+
+fn signal_group(leader: u32, signal: i32) {
+    let leader = libc::pid_t::try_from(leader).expect("a process id");
+    assert!(leader > 1, "refusing to signal group {leader}");
+    // SAFETY: killpg takes two integers; the group was made for this child alone when it was spawned.
+    unsafe { libc::killpg(leader, signal) };
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Spawns in a process group of its own, and so that the child dies with this process.
+///
+/// The kernel sends the parent-death signal when the *thread* that forked ends, so one thread which never ends forks
+/// for all tests; it goes only with the process, however that ends.
+fn spawn(mut command: Command) -> std::io::Result<Child> {
+    static KEEPER: LazyLock<Sender<Job>> = LazyLock::new(|| {
+        let (sender, jobs) = channel::<Job>();
+        std::thread::Builder::new()
+            .name("keeper of children".to_owned())
+            .spawn(move || jobs.into_iter().for_each(|job| job()))
+            .expect("a thread");
+        sender
+    });
+    command.process_group(0);
+    // SAFETY: between fork and exec only prctl is called, which is a plain system call.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    let (sender, receiver) = channel();
+    KEEPER
+        .send(Box::new(move || {
+            let _ = sender.send(command.spawn());
+        }))
+        .expect("the keeper thread");
+    receiver.recv().expect("the keeper thread's answer")
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command to its end; none when it had not ended in time (it is killed then).
+pub(crate) fn run(mut command: Command, timeout: Duration) -> Option<Output> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let paths = [folder.path().join("out"), folder.path().join("err")];
+    let files = paths
+        .each_ref()
+        .map(|path| File::create(path).expect("a file for the output"));
+    let [stdout, stderr] = files;
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let described = format!("{command:?}");
+    let child = spawn(command).unwrap_or_else(|error| panic!("cannot run {described}: {error}"));
+    let mut process = Process {
+        child,
+        name: described,
+        log: paths[1].clone(),
+        ended: None,
+    };
+    let started = Instant::now();
+    while process.running() {
+        if started.elapsed() > timeout {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let code = process.ended.and_then(|status| status.code());
+    let [stdout, stderr] = paths
+        .map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned());
+    Some(Output {
+        code,
+        stdout,
+        stderr,
+    })
+}
+
+/// Whether a process exists and is no zombie.
+pub(crate) fn alive(pid: u32) -> bool {
+    status_field(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// A line of /proc/PID/status, such as `VmRSS` or `Threads`.
+pub(crate) fn status_field(pid: u32, field: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find(|line| line.split(':').next() == Some(field))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// User and system time that a process has used.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name may hold anything; the numbers start after its closing bracket, with field 3.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // USER_HZ is 100 on every Linux we run on; it is part of the kernel's interface.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// The number of a group, from /etc/group.
+pub(crate) fn group_id(name: &str) -> Option<u32> {
+    account("/etc/group", name)?.get(2)?.parse().ok()
+}
+
+/// The user and group numbers of a user, from /etc/passwd.
+pub(crate) fn user_ids(name: &str) -> Option<(u32, u32)> {
+    let fields = account("/etc/passwd", name)?;
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+fn account(file: &str, name: &str) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
+    Some(line.split(':').map(str::to_owned).collect())
+}
+
+/// Whether this process may do what only root may.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
