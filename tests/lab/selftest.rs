@@ -7,7 +7,7 @@ use super::support::collector::validate;
 use super::support::prometheus::promtool;
 use super::support::{
     Collector, CollectorOptions, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, Prometheus3,
-    PrometheusOptions, http, kvm_or_skip, process, repository, wait_until,
+    PrometheusOptions, control_groups, http, kvm_or_skip, process, repository, wait_until,
 };
 
 /// A figure of `virsh domstats`.
@@ -167,6 +167,21 @@ fn nothing_is_left_running() {
 }
 
 #[test]
+fn guests_in_control_groups_leave_none_behind() {
+    let mut options = LibvirtdOptions::new(Kind::System);
+    options.control_groups = true;
+    let libvirtd = Libvirtd::start(options);
+    libvirtd.create(&Domain::tcg("grouped"));
+    let groups = control_groups::of_guests(&[libvirtd.qemu_pid("grouped")]);
+    assert!(
+        !groups.is_empty() && groups.iter().all(|group| group.exists()),
+        "{groups:?}"
+    );
+    drop(libvirtd);
+    assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
+}
+
+#[test]
 fn two_daemons_do_not_see_each_other() {
     let one = Libvirtd::system();
     let other = Libvirtd::system();
@@ -176,6 +191,22 @@ fn two_daemons_do_not_see_each_other() {
     assert!(one.virsh(&["list", "--name"]).contains("same-name"));
     assert!(!other.virsh(&["list", "--name"]).contains("same-name"));
     assert_ne!(one.virsh(&["hostname"]), other.virsh(&["hostname"]));
+
+    // Through its read-only socket a guest can be looked at and not touched.
+    let ask = |arguments: &[&str]| {
+        let mut virsh = std::process::Command::new("virsh");
+        virsh
+            .args(["--connect", &one.read_only_uri()])
+            .args(arguments);
+        process::run(virsh, Duration::from_secs(10)).unwrap().code
+    };
+    assert_eq!(
+        (
+            ask(&["dominfo", "same-name"]),
+            ask(&["destroy", "same-name"])
+        ),
+        (Some(0), Some(1))
+    );
 }
 
 #[test]
@@ -196,6 +227,24 @@ fn a_session_daemon_runs_as_a_plain_user() {
         "the disk's figures to move",
         || (figure(&libvirtd.domstats("launched"), "block.0.wr.reqs") > 0).then_some(()),
     );
+}
+
+#[test]
+fn a_guest_moves_from_one_session_daemon_to_another() {
+    let [source, target] = [Libvirtd::session(), Libvirtd::session()];
+    let guest = Domain::tcg_linux("traveller", 1, 1);
+    source.boot(&guest);
+    source.migrate("traveller", &target);
+    assert!(
+        !source
+            .virsh(&["list", "--all", "--name"])
+            .contains("traveller")
+    );
+    assert_eq!(
+        target.virsh(&["domstate", "traveller", "--reason"]).trim(),
+        "running (migrated)"
+    );
+    assert_eq!(target.virsh(&["domuuid", "traveller"]).trim(), guest.uuid());
 }
 
 #[test]
@@ -345,6 +394,39 @@ fn what_the_collector_receives_is_in_its_file_and_on_its_page() {
         "the point after the restart",
         |collector| (collector.points("lab.thing").len() == 2).then_some(()),
     );
+}
+
+/// A request of one monotonic sum as OTLP's JSON, counted since `start`.
+fn sum(start: SystemTime, value: u64) -> String {
+    let nanoseconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[
+            {{"key":"service.instance.id","value":{{"stringValue":"uuid-of-alpha"}}}}]}},
+          "scopeMetrics":[{{"metrics":[{{"name":"lab.counted","unit":"By",
+            "sum":{{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[
+              {{"startTimeUnixNano":"{}","timeUnixNano":"{}","asInt":"{value}"}}]}}}}]}}]}}]}}"#,
+        nanoseconds(start),
+        nanoseconds(SystemTime::now())
+    )
+}
+
+#[test]
+fn totals_become_deltas_on_the_way_to_a_backend_that_wants_them() {
+    let backend = Collector::start(CollectorOptions::file());
+    let collector =
+        Collector::start(CollectorOptions::default().and_delta_backend(backend.http_port()));
+    let start = SystemTime::now();
+    for total in [100, 130, 175] {
+        std::thread::sleep(Duration::from_millis(5));
+        send(&collector, &sum(start, total));
+    }
+    let points = backend.wait_for(Duration::from_secs(10), "three deltas", |backend| {
+        Some(backend.points("lab.counted")).filter(|points| points.len() == 3)
+    });
+    let deltas: Vec<_> = points.iter().map(|point| point.value().unwrap()).collect();
+    // The first whole, as the count began after the Collector did.
+    assert_eq!(deltas, [100.0, 30.0, 45.0]);
+    assert_eq!(points[0].metric["sum"]["aggregationTemporality"], 1);
 }
 
 #[test]

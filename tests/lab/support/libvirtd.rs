@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::control_groups;
 use super::domain::{self, Domain, Nic};
 use super::layout::{Layout, copy_files, give_away, qemu_user, warm_capabilities};
 use super::namespace::Namespace;
@@ -199,6 +200,16 @@ impl Libvirtd {
         format!("qemu+unix:///{name}?socket={}", self.socket().display())
     }
 
+    /// The URI of the socket on which only reading is possible; a session daemon has none.
+    pub(crate) fn read_only_uri(&self) -> String {
+        assert_eq!(
+            self.kind,
+            Kind::System,
+            "a session daemon has no read-only socket"
+        );
+        format!("{}-ro", self.uri())
+    }
+
     /// The daemon's process id. Panics when it does not run.
     #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
@@ -289,7 +300,10 @@ impl Libvirtd {
                 command
             }
         };
-        let mut outer = Process::spawn("libvirtd", command, &self.folder().join("libvirtd.log"));
+        // `nsenter` must outlive the daemon to take it in: as an orphan it would be up to whatever is process 1 outside,
+        // and where that never does (in many containers) the namespace could not end.
+        let mut outer =
+            Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
         let pid = outer.only_child();
         self.daemon = Some(Daemon { outer, pid });
     }
@@ -425,7 +439,7 @@ impl Libvirtd {
     /// Takes the NIC with this MAC out of a running guest; only an operating system in it lets go.
     #[track_caller]
     pub(crate) fn unplug_nic(&self, name: &str, mac: &str) {
-        let file = self.folder().join("unplug.xml");
+        let file = self.folder().join(format!("unplug-{}.xml", uuid()));
         fs::write(&file, self.nic().xml(Some(mac))).expect("a file for the device");
         self.virsh(&["detach-device", name, &file.display().to_string(), "--live"]);
         wait_until(
@@ -438,9 +452,25 @@ impl Libvirtd {
     /// Plugs any device into a running guest.
     #[track_caller]
     pub(crate) fn plug(&self, name: &str, xml: &str) {
-        let file = self.folder().join("plug.xml");
+        let file = self.folder().join(format!("plug-{}.xml", uuid()));
         fs::write(&file, xml).expect("a file for the device");
         self.virsh(&["attach-device", name, &file.display().to_string(), "--live"]);
+    }
+
+    /// Moves a running guest to another daemon of the same kind. Its disk images stay where they are.
+    #[track_caller]
+    pub(crate) fn migrate(&self, name: &str, to: &Libvirtd) {
+        let (target, socket) = (to.uri(), self.folder().join("images/migration.sock"));
+        let socket = format!("unix://{}", socket.display());
+        self.virsh(&[
+            "migrate",
+            "--live",
+            "--unsafe",
+            name,
+            &target,
+            "--migrateuri",
+            &socket,
+        ]);
     }
 
     /// The process id of a guest's QEMU. Panics when it does not run.
@@ -532,7 +562,11 @@ impl Libvirtd {
 impl Drop for Libvirtd {
     fn drop(&mut self) {
         // The namespace takes the daemon and all QEMUs with it, frozen ones too; `nsenter` then ends by itself.
+        let groups = control_groups::of_guests(&self.namespace.processes());
         self.namespace.end();
+        groups
+            .iter()
+            .for_each(|group| control_groups::remove(group));
         if let Some(mut daemon) = self.daemon.take() {
             daemon.outer.wait_end(Duration::from_secs(10));
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod collector;
+pub(crate) mod control_groups;
 pub(crate) mod domain;
 pub(crate) mod exposition;
 pub(crate) mod http;

@@ -35,6 +35,13 @@ impl Process {
     /// Starts the command with stdout and stderr appended to the log.
     #[track_caller]
     pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Process {
+        die_with_us(&mut command);
+        Process::spawn_unbound(name, command, log)
+    }
+
+    /// [`spawn`](Self::spawn) without being killed when this process is: for what a namespace ends.
+    #[track_caller]
+    pub(crate) fn spawn_unbound(name: &str, mut command: Command, log: &Path) -> Process {
         let output = File::options()
             .create(true)
             .append(true)
@@ -173,10 +180,21 @@ fn signal_group(leader: u32, signal: i32) {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Spawns in a process group of its own, and so that the child dies with this process.
+/// Has the kernel kill the child when this process ends, however that comes about.
+fn die_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec only prctl is called, which is a plain system call.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+/// Spawns in a process group of its own.
 ///
 /// The kernel sends the parent-death signal when the *thread* that forked ends, so one thread which never ends forks
-/// for all tests; it goes only with the process, however that ends.
+/// for all tests; it goes only with the process.
 fn spawn(mut command: Command) -> std::io::Result<Child> {
     static KEEPER: LazyLock<Sender<Job>> = LazyLock::new(|| {
         let (sender, jobs) = channel::<Job>();
@@ -187,13 +205,6 @@ fn spawn(mut command: Command) -> std::io::Result<Child> {
         sender
     });
     command.process_group(0);
-    // SAFETY: between fork and exec only prctl is called, which is a plain system call.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
     let (sender, receiver) = channel();
     KEEPER
         .send(Box::new(move || {
@@ -220,6 +231,7 @@ pub(crate) fn run(mut command: Command, timeout: Duration) -> Option<Output> {
         .map(|path| File::create(path).expect("a file for the output"));
     let [stdout, stderr] = files;
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    die_with_us(&mut command);
     let described = format!("{command:?}");
     let child = spawn(command).unwrap_or_else(|error| panic!("cannot run {described}: {error}"));
     let mut process = Process {
