@@ -15,11 +15,7 @@
     reason = "tests fail by panicking, wait by sleeping, and read the real clock and environment"
 )]
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "a toolbox: not every test uses every tool"
-)]
+#[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
 mod selftest;

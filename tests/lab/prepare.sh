@@ -16,7 +16,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 lab=$root/target/lab
 
-go_hint="Go 1.25 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
+go_hint="Go 1.25.8 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
 
 # What a bare Debian 12 lacks. Each line: a package and what it is there for.
 packages="

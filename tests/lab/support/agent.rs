@@ -28,9 +28,7 @@ impl Agent {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
         let mut agent = Agent::launch(arguments, environment);
         let port = agent.port;
-        agent.process.wait_ready(Duration::from_secs(20), || {
-            http::get(port, "/livez", &[]).ok()
-        });
+        agent.process.wait_ready(Duration::from_secs(20), || http::get(port, "/livez", &[]).ok());
         agent
     }
 
@@ -40,15 +38,9 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let mut command = command(environment);
-        command
-            .args(["run", "--listen", &format!("127.0.0.1:{port}")])
-            .args(arguments);
+        command.args(["run", "--listen", &format!("127.0.0.1:{port}")]).args(arguments);
         let process = Process::spawn("virt-otel", command, &folder.path().join("agent.log"));
-        Agent {
-            process,
-            port,
-            _folder: folder,
-        }
+        Agent { process, port, _folder: folder }
     }
 
     /// Runs the binary to its end, such as `&["snapshot", …]`, within 60 s.
@@ -82,9 +74,7 @@ impl Agent {
     #[track_caller]
     pub(crate) fn metrics_raw(&self, accept: &str) -> Response {
         let response = self.get("/metrics", &[("Accept", accept)]);
-        response.unwrap_or_else(|error| {
-            panic!("GET /metrics: {error}; the agent's log:\n{}", self.log())
-        })
+        response.unwrap_or_else(|error| panic!("GET /metrics: {error}; the agent's log:\n{}", self.log()))
     }
 
     /// The page of metrics.
@@ -97,12 +87,7 @@ impl Agent {
 
     /// Asks for metrics until they are as wanted.
     #[track_caller]
-    pub(crate) fn wait_for(
-        &self,
-        timeout: Duration,
-        what: &str,
-        wanted: impl Fn(&Metrics) -> bool,
-    ) -> Metrics {
+    pub(crate) fn wait_for(&self, timeout: Duration, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
         wait_until(timeout, what, || {
             let metrics = self.metrics();
             wanted(&metrics).then_some(metrics)
@@ -138,9 +123,7 @@ impl Agent {
     /// Open file descriptors.
     #[track_caller]
     pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("the descriptors of a running agent")
-            .count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the descriptors of a running agent").count()
     }
 
     /// User and system time used so far.
@@ -152,32 +135,22 @@ impl Agent {
     #[track_caller]
     fn memory(&self, field: &str) -> u64 {
         let text = self.status(field);
-        let kibibytes: u64 = text
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("an amount of memory");
+        let kibibytes: u64 = text.trim_end_matches(" kB").parse().expect("an amount of memory");
         kibibytes * 1024
     }
 
     #[track_caller]
     fn status(&self, field: &str) -> String {
-        process::status_field(self.pid(), field)
-            .unwrap_or_else(|| panic!("a running agent has {field}"))
+        process::status_field(self.pid(), field).unwrap_or_else(|| panic!("a running agent has {field}"))
     }
 }
 
 fn command(environment: &[(&str, &str)]) -> Command {
-    assert!(
-        File::open(Path::new(BINARY)).is_ok(),
-        "{BINARY} is not built"
-    );
+    assert!(File::open(Path::new(BINARY)).is_ok(), "{BINARY} is not built");
     let mut command = Command::new(BINARY);
     // What is set where the tests run must not steer the agent.
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("VIRT_OTEL_"))
-        {
+        if name.to_str().is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("VIRT_OTEL_")) {
             command.env_remove(name);
         }
     }

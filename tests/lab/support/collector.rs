@@ -27,19 +27,13 @@ pub(crate) struct CollectorOptions {
 impl CollectorOptions {
     /// What is received is written to a file, nothing else.
     pub(crate) fn file() -> CollectorOptions {
-        CollectorOptions {
-            shipped: vec!["debug.yaml"],
-            ..CollectorOptions::default()
-        }
+        CollectorOptions { shipped: vec!["debug.yaml"], ..CollectorOptions::default() }
     }
 
     /// Also sent to this Prometheus, by the configuration that ships.
     pub(crate) fn and_prometheus(mut self, port: u16) -> CollectorOptions {
         self.shipped.push("prometheus-remote.yaml");
-        self.environment.push((
-            "PROMETHEUS_OTLP_ENDPOINT".to_owned(),
-            format!("http://127.0.0.1:{port}/api/v1/otlp"),
-        ));
+        self.environment.push(("PROMETHEUS_OTLP_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}/api/v1/otlp")));
         self
     }
 
@@ -52,10 +46,7 @@ impl CollectorOptions {
     /// Also sent as deltas to this port, by the configuration that ships.
     pub(crate) fn and_delta_backend(mut self, port: u16) -> CollectorOptions {
         self.shipped.push("delta.yaml");
-        self.environment.push((
-            "DELTA_OTLP_ENDPOINT".to_owned(),
-            format!("http://127.0.0.1:{port}"),
-        ));
+        self.environment.push(("DELTA_OTLP_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}")));
         self
     }
 
@@ -84,20 +75,10 @@ impl Collector {
     pub(crate) fn start(options: CollectorOptions) -> Collector {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (number, text) in options.texts.iter().enumerate() {
-            fs::write(folder.path().join(format!("{number}.yaml")), text)
-                .expect("a configuration file");
+            fs::write(folder.path().join(format!("{number}.yaml")), text).expect("a configuration file");
         }
         let [grpc, http, health, own, exporter] = std::array::from_fn(|_| free_port());
-        let mut collector = Collector {
-            process: None,
-            options,
-            grpc,
-            http,
-            health,
-            own,
-            exporter,
-            folder,
-        };
+        let mut collector = Collector { process: None, options, grpc, http, health, own, exporter, folder };
         collector.start_again();
         collector
     }
@@ -108,32 +89,23 @@ impl Collector {
         assert!(self.process.is_none(), "this Collector runs already");
         let mut command = Command::new(prepared("collector", "bin/otelcol-lab"));
         for name in &self.options.shipped {
-            command
-                .arg("--config")
-                .arg(repository().join("otel/collector").join(name));
+            command.arg("--config").arg(repository().join("otel/collector").join(name));
         }
         for number in 0..self.options.texts.len() {
-            command
-                .arg("--config")
-                .arg(self.folder.path().join(format!("{number}.yaml")));
+            command.arg("--config").arg(self.folder.path().join(format!("{number}.yaml")));
         }
         command.env("OTLP_GRPC_ENDPOINT", format!("127.0.0.1:{}", self.grpc));
         command.env("OTLP_HTTP_ENDPOINT", format!("127.0.0.1:{}", self.http));
         command.env("HEALTH_ENDPOINT", format!("127.0.0.1:{}", self.health));
         command.env("COLLECTOR_METRICS_HOST", "127.0.0.1");
         command.env("COLLECTOR_METRICS_PORT", self.own.to_string());
-        command.env(
-            "PROMETHEUS_EXPORTER_ENDPOINT",
-            format!("127.0.0.1:{}", self.exporter),
-        );
+        command.env("PROMETHEUS_EXPORTER_ENDPOINT", format!("127.0.0.1:{}", self.exporter));
         command.env("OUTPUT_FILE", self.file());
         command.envs(self.options.environment.iter().cloned());
         let mut process = Process::spawn("the Collector", command, &self.log_file());
         let health = self.health;
         process.wait_ready(Duration::from_secs(30), || {
-            http::get(health, "/", &[])
-                .is_ok_and(|response| response.status == 200)
-                .then_some(())
+            http::get(health, "/", &[]).is_ok_and(|response| response.status == 200).then_some(())
         });
         self.process = Some(process);
     }
@@ -141,10 +113,7 @@ impl Collector {
     /// Ends it with SIGTERM: its queues are sent first, for as long as they can be.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Exit {
-        self.process
-            .take()
-            .expect("a Collector that runs")
-            .terminate(Duration::from_secs(20))
+        self.process.take().expect("a Collector that runs").terminate(Duration::from_secs(20))
     }
 
     /// Ends it at once.
@@ -206,16 +175,12 @@ impl Collector {
     #[track_caller]
     pub(crate) fn points_lost(&self) -> f64 {
         let metrics = self.own_metrics();
-        let lost = [
-            "otelcol_exporter_send_failed_metric_points",
-            "otelcol_exporter_enqueue_failed_metric_points",
-        ];
+        let lost = ["otelcol_exporter_send_failed_metric_points", "otelcol_exporter_enqueue_failed_metric_points"];
         metrics
             .samples
             .iter()
             .filter(|sample| {
-                lost.iter()
-                    .any(|name| sample.name.strip_suffix("_total").unwrap_or(&sample.name) == *name)
+                lost.iter().any(|name| sample.name.strip_suffix("_total").unwrap_or(&sample.name) == *name)
             })
             .map(|sample| sample.value)
             .sum()
@@ -247,20 +212,12 @@ impl Collector {
 
     /// Every point of a metric that was received, in order, with the attributes of its Resource.
     pub(crate) fn points(&self, metric: &str) -> Vec<Received> {
-        self.resource_metrics()
-            .iter()
-            .flat_map(|resource| points_of(resource, metric))
-            .collect()
+        self.resource_metrics().iter().flat_map(|resource| points_of(resource, metric)).collect()
     }
 
     /// Waits until what was received is as wanted.
     #[track_caller]
-    pub(crate) fn wait_for<T>(
-        &self,
-        timeout: Duration,
-        what: &str,
-        wanted: impl Fn(&Collector) -> Option<T>,
-    ) -> T {
+    pub(crate) fn wait_for<T>(&self, timeout: Duration, what: &str, wanted: impl Fn(&Collector) -> Option<T>) -> T {
         wait_until(timeout, what, || wanted(self))
     }
 
@@ -288,18 +245,12 @@ pub(crate) struct Received {
 impl Received {
     /// An attribute of the Resource.
     pub(crate) fn of_resource(&self, key: &str) -> Option<&str> {
-        self.resource
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.resource.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// An attribute of the point.
     pub(crate) fn attribute(&self, key: &str) -> Option<String> {
-        attributes(&self.point["attributes"])
-            .into_iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
+        attributes(&self.point["attributes"]).into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// Its value; none for a point without a recorded one.
@@ -309,9 +260,7 @@ impl Received {
 
     /// Whether it says that its series has ended.
     pub(crate) fn ended(&self) -> bool {
-        self.point["flags"]
-            .as_u64()
-            .is_some_and(|flags| flags & 1 == 1)
+        self.point["flags"].as_u64().is_some_and(|flags| flags & 1 == 1)
     }
 
     /// Nanoseconds since 1970.
@@ -336,11 +285,7 @@ pub(crate) fn points_of(resource: &Value, metric: &str) -> Vec<Received> {
             let mut bare = entry.clone();
             let points = bare[kind]["dataPoints"].take();
             for point in points.as_array().into_iter().flatten() {
-                received.push(Received {
-                    resource: identity.clone(),
-                    metric: bare.clone(),
-                    point: point.clone(),
-                });
+                received.push(Received { resource: identity.clone(), metric: bare.clone(), point: point.clone() });
             }
         }
     }
@@ -353,9 +298,7 @@ pub(crate) fn attributes(list: &Value) -> Vec<(String, String)> {
     pairs
         .filter_map(|pair| {
             let value = pair["value"].as_object()?.values().next()?;
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             Some((pair["key"].as_str()?.to_owned(), text))
         })
         .collect()
@@ -367,13 +310,7 @@ pub(crate) fn validate(file: &Path) {
     let mut command = Command::new(prepared("collector", "bin/otelcol-lab"));
     command.arg("validate").arg("--config").arg(file);
     let output = process::run(command, Duration::from_secs(20)).expect("a validation that ends");
-    assert_eq!(
-        output.code,
-        Some(0),
-        "{}: {}",
-        file.display(),
-        output.stderr
-    );
+    assert_eq!(output.code, Some(0), "{}: {}", file.display(), output.stderr);
 }
 
 #[track_caller]
@@ -389,9 +326,5 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn nanoseconds(value: &Value) -> u64 {
-    value
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .or_else(|| value.as_u64())
-        .unwrap_or(0)
+    value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_u64()).unwrap_or(0)
 }

@@ -27,10 +27,7 @@ fn of_guest(pid: u32) -> Vec<PathBuf> {
             };
             let top = Path::new("/sys/fs/cgroup");
             let places = [top.join(hierarchy), top.to_owned()];
-            places
-                .into_iter()
-                .map(|place| place.join(&path))
-                .find(|group| group.exists())
+            places.into_iter().map(|place| place.join(&path)).find(|group| group.exists())
         })
         .collect()
 }

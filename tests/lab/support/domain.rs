@@ -47,9 +47,7 @@ impl Domain {
 
     /// An emulated guest that boots Linux in about 4 s and then moves every figure libvirt has: see guest/init.
     pub(crate) fn tcg_linux(name: &str, disks: usize, nics: usize) -> Domain {
-        Domain::new(name, Hypervisor::Tcg, true, 192)
-            .disks(disks)
-            .nics(nics)
+        Domain::new(name, Hypervisor::Tcg, true, 192).disks(disks).nics(nics)
     }
 
     fn new(name: &str, hypervisor: Hypervisor, linux: bool, memory_mib: u32) -> Domain {
@@ -141,23 +139,12 @@ impl Domain {
 
     /// The targets of its disks: vda, vdb …
     pub(crate) fn disk_targets(&self) -> Vec<String> {
-        ('a'..='z')
-            .take(self.disks)
-            .map(|letter| format!("vd{letter}"))
-            .collect()
+        ('a'..='z').take(self.disks).map(|letter| format!("vd{letter}")).collect()
     }
 
     /// The definition, for a daemon that keeps disk images and consoles in this folder and has such NICs.
     pub(crate) fn xml(&self, folder: &Path, nic: Nic) -> String {
-        let Domain {
-            name,
-            uuid,
-            machine,
-            memory_mib,
-            vcpus,
-            vcpus_maximum,
-            ..
-        } = self;
+        let Domain { name, uuid, machine, memory_mib, vcpus, vcpus_maximum, .. } = self;
         let kind = if self.is_kvm() { "kvm" } else { "qemu" };
         let mut xml = format!(
             "<domain type='{kind}'><name>{name}</name><uuid>{uuid}</uuid>\
@@ -168,10 +155,7 @@ impl Domain {
         if self.iothreads > 0 {
             let _ = write!(xml, "<iothreads>{}</iothreads>", self.iothreads);
         }
-        let _ = write!(
-            xml,
-            "<os><type arch='x86_64' machine='{machine}'>hvm</type>"
-        );
+        let _ = write!(xml, "<os><type arch='x86_64' machine='{machine}'>hvm</type>");
         if self.linux {
             // The daemon's own copies: its QEMUs may run as a user who cannot look into the working tree.
             let folder = folder.display();
@@ -188,11 +172,7 @@ impl Domain {
             xml += &nic.xml(None);
         }
         if self.linux {
-            let _ = write!(
-                xml,
-                "<serial type='file'><source path='{}'/></serial>",
-                console(folder, name)
-            );
+            let _ = write!(xml, "<serial type='file'><source path='{}'/></serial>", console(folder, name));
         }
         xml += "<memballoon model='virtio'><stats period='2'/></memballoon>";
         xml += &self.devices;
@@ -203,11 +183,7 @@ impl Domain {
     /// A disk of this guest, for its definition or to be plugged in.
     pub(crate) fn disk_xml(&self, folder: &Path, target: &str) -> String {
         let source = self.disk_image(folder, target);
-        let iothread = if self.iothreads > 0 {
-            " iothread='1'"
-        } else {
-            ""
-        };
+        let iothread = if self.iothreads > 0 { " iothread='1'" } else { "" };
         let iotune = self.iotune.map_or(String::new(), |(bytes, requests)| {
             format!(
                 "<iotune><total_bytes_sec>{bytes}</total_bytes_sec><total_iops_sec>{requests}</total_iops_sec></iotune>"
@@ -221,18 +197,12 @@ impl Domain {
 
     /// The image behind a disk.
     pub(crate) fn disk_image(&self, folder: &Path, target: &str) -> String {
-        folder
-            .join(format!("{}-{target}.img", self.name))
-            .display()
-            .to_string()
+        folder.join(format!("{}-{target}.img", self.name)).display().to_string()
     }
 
     /// The kernel and the initramfs of the Linux guest.
     pub(crate) fn linux_files() -> [(std::path::PathBuf, &'static str); 2] {
-        [
-            (prepared("guest", "guest/vmlinuz"), "vmlinuz"),
-            (prepared("guest", "guest/initramfs"), "initramfs"),
-        ]
+        [(prepared("guest", "guest/vmlinuz"), "vmlinuz"), (prepared("guest", "guest/initramfs"), "initramfs")]
     }
 
     pub(crate) fn is_linux(&self) -> bool {
@@ -263,8 +233,6 @@ impl Nic {
         };
         let mac = mac.map_or(String::new(), |mac| format!("<mac address='{mac}'/>"));
         // Without its option ROM the BIOS does not try to boot from the network.
-        format!(
-            "<interface type='{kind}'>{mac}<model type='virtio'/><rom enabled='no'/></interface>"
-        )
+        format!("<interface type='{kind}'>{mac}<model type='virtio'/><rom enabled='no'/></interface>")
     }
 }

@@ -17,9 +17,7 @@ impl Sample {
 
     /// Whether it has at least these labels.
     pub(crate) fn has(&self, labels: &[(&str, &str)]) -> bool {
-        labels
-            .iter()
-            .all(|(name, value)| self.label(name) == Some(value))
+        labels.iter().all(|(name, value)| self.label(name) == Some(value))
     }
 }
 
@@ -45,8 +43,7 @@ impl Metrics {
                     metrics.types.insert(family.to_owned(), kind.to_owned());
                 }
             } else {
-                let sample =
-                    sample(line).unwrap_or_else(|| panic!("not a line of metrics: {line:?}"));
+                let sample = sample(line).unwrap_or_else(|| panic!("not a line of metrics: {line:?}"));
                 metrics.samples.push(sample);
             }
         }
@@ -55,21 +52,14 @@ impl Metrics {
 
     /// All samples of a name that have at least these labels.
     pub(crate) fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Sample> {
-        self.samples
-            .iter()
-            .filter(|sample| sample.name == name && sample.has(labels))
-            .collect()
+        self.samples.iter().filter(|sample| sample.name == name && sample.has(labels)).collect()
     }
 
     /// The value of the one sample of a name with these labels; none when there is none. Panics when there are more.
     #[track_caller]
     pub(crate) fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let found = self.all(name, labels);
-        assert!(
-            found.len() < 2,
-            "{name} with {labels:?} is {} samples: {found:?}",
-            found.len()
-        );
+        assert!(found.len() < 2, "{name} with {labels:?} is {} samples: {found:?}", found.len());
         found.first().map(|sample| sample.value)
     }
 
@@ -106,11 +96,7 @@ fn sample(line: &str) -> Option<Sample> {
         "-Inf" => f64::NEG_INFINITY,
         number => number.parse().ok()?,
     };
-    Some(Sample {
-        name,
-        labels,
-        value,
-    })
+    Some(Sample { name, labels, value })
 }
 
 /// The text up to the closing quote, unescaped, and what comes after that.

@@ -51,11 +51,9 @@ impl Layout {
         );
         // No virtlogd, no security labels, no mount namespaces and no change of ownership: QEMU runs as the daemon's
         // own user and can read what we put there.
-        let mut qemu =
-            "stdio_handler = \"file\"\nsecurity_driver = \"none\"\nnamespaces = []\n".to_owned();
+        let mut qemu = "stdio_handler = \"file\"\nsecurity_driver = \"none\"\nnamespaces = []\n".to_owned();
         if options.kind == Kind::System {
-            qemu +=
-                "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n";
+            qemu += "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n";
         }
         if !options.control_groups {
             qemu += "cgroup_controllers = []\n";
@@ -77,11 +75,7 @@ pub(crate) fn give_away(path: &Path, user: u32, group: u32) {
     chown(path, Some(user), Some(group)).expect("a new owner");
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("the folder just made") {
-            give_away(
-                &entry.expect("an entry of the folder just made").path(),
-                user,
-                group,
-            );
+            give_away(&entry.expect("an entry of the folder just made").path(), user, group);
         }
     }
 }
@@ -92,8 +86,7 @@ pub(crate) fn copy_files(from: &Path, to: &Path) {
         let entry = entry.expect("an entry of the folder");
         let copy = to.join(entry.file_name());
         fs::copy(entry.path(), &copy).expect("a copy");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644))
-            .expect("a copy that libvirt can read");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).expect("a copy that libvirt can read");
     }
 }
 
@@ -103,21 +96,13 @@ pub(crate) fn copy_files(from: &Path, to: &Path) {
 /// binaries and probes again where they differ, so a stale copy costs time and nothing else.
 pub(crate) fn warm_capabilities(kind: Kind) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut hasher = DefaultHasher::new();
     (kind, kvm()).hash(&mut hasher);
-    fs::read("/proc/sys/kernel/osrelease")
-        .unwrap_or_default()
-        .hash(&mut hasher);
+    fs::read("/proc/sys/kernel/osrelease").unwrap_or_default().hash(&mut hasher);
     for binary in ["/usr/sbin/libvirtd", "/usr/bin/qemu-system-x86_64"] {
-        let changed = fs::metadata(binary)
-            .and_then(|metadata| metadata.modified())
-            .ok();
-        changed
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .hash(&mut hasher);
+        let changed = fs::metadata(binary).and_then(|metadata| metadata.modified()).ok();
+        changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).hash(&mut hasher);
     }
     let store = repository().join("target/lab/capabilities");
     let warm = store.join(format!("{:016x}", hasher.finish()));
@@ -129,10 +114,7 @@ pub(crate) fn warm_capabilities(kind: Kind) -> PathBuf {
         libvirtd.virsh(&["capabilities"]);
         // Complete or not there: another test process may be doing the same.
         let building = tempfile::tempdir_in(&store).expect("a folder in target/lab");
-        copy_files(
-            &Layout::new(kind, libvirtd.folder()).capabilities,
-            building.path(),
-        );
+        copy_files(&Layout::new(kind, libvirtd.folder()).capabilities, building.path());
         if fs::rename(building.path(), &warm).is_ok() {
             let _ = building.keep();
         }

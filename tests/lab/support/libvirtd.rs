@@ -92,15 +92,8 @@ impl Libvirtd {
     /// Starts a daemon and waits until it answers.
     #[track_caller]
     pub(crate) fn start(options: LibvirtdOptions) -> Libvirtd {
-        assert!(
-            process::is_root(),
-            "private daemons need namespaces: run the lab as root"
-        );
-        let warm = if options.cold_cache {
-            None
-        } else {
-            Some(warm_capabilities(options.kind))
-        };
+        assert!(process::is_root(), "private daemons need namespaces: run the lab as root");
+        let warm = if options.cold_cache { None } else { Some(warm_capabilities(options.kind)) };
         let mut libvirtd = Libvirtd::prepare(options, warm.as_deref());
         libvirtd.start_again();
         libvirtd
@@ -112,31 +105,17 @@ impl Libvirtd {
             ("virsh", "libvirt-clients"),
             ("qemu-system-x86_64", "qemu-system-x86"),
         ] {
-            let found = ["/usr/sbin", "/usr/bin"]
-                .iter()
-                .any(|bin| Path::new(bin).join(program).exists());
-            assert!(
-                found,
-                "{program} ({package}) is missing: install it with: tests/lab/prepare.sh packages"
-            );
+            let found = ["/usr/sbin", "/usr/bin"].iter().any(|bin| Path::new(bin).join(program).exists());
+            assert!(found, "{program} ({package}) is missing: install it with: tests/lab/prepare.sh packages");
         }
         // KVM's device may need its group put right before a QEMU of a plain user can open it.
         kvm();
         // A short path: a socket's may have 107 bytes.
-        let folder = tempfile::Builder::new()
-            .prefix("lab-")
-            .tempdir()
-            .expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("lab-").tempdir().expect("a temporary folder");
         let path = folder.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-            .expect("a folder that QEMU's user can enter");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a folder that QEMU's user can enter");
         let layout = Layout::new(options.kind, path);
-        for part in [
-            &layout.configuration,
-            &layout.capabilities,
-            &layout.run,
-            &path.join("images"),
-        ] {
+        for part in [&layout.configuration, &layout.capabilities, &layout.run, &path.join("images")] {
             fs::create_dir_all(part).expect("the daemon's folders");
         }
         layout.write_configuration(&options);
@@ -145,37 +124,21 @@ impl Libvirtd {
         }
         let mounts = match options.kind {
             // What the system daemon has compiled in. Bound from our folder, its socket is seen from outside too.
-            Kind::System => ["run", "lib", "cache", "etc", "log"]
-                .map(|name| path.join(name))
-                .to_vec(),
+            Kind::System => ["run", "lib", "cache", "etc", "log"].map(|name| path.join(name)).to_vec(),
             Kind::Session => Vec::new(),
         };
         for mount in &mounts {
             fs::create_dir_all(mount).expect("the folder to mount");
         }
-        let targets = [
-            "/run/libvirt",
-            "/var/lib/libvirt",
-            "/var/cache/libvirt",
-            "/etc/libvirt",
-            "/var/log/libvirt",
-        ];
+        let targets = ["/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/etc/libvirt", "/var/log/libvirt"];
         let mounts: Vec<_> = mounts.into_iter().zip(targets).collect();
         if options.kind == Kind::Session {
             let (user, group) = qemu_user();
             give_away(path, user, group);
         }
-        let host_name = options
-            .host_name
-            .unwrap_or_else(|| format!("lab-{}.test", &uuid()[..8]));
+        let host_name = options.host_name.unwrap_or_else(|| format!("lab-{}.test", &uuid()[..8]));
         let namespace = Namespace::new(path, &host_name, &mounts);
-        Libvirtd {
-            daemon: None,
-            namespace,
-            folder,
-            kind: options.kind,
-            qemu_pids: Mutex::default(),
-        }
+        Libvirtd { daemon: None, namespace, folder, kind: options.kind, qemu_pids: Mutex::default() }
     }
 
     /// The folder with everything of this daemon.
@@ -202,11 +165,7 @@ impl Libvirtd {
 
     /// The URI of the socket on which only reading is possible; a session daemon has none.
     pub(crate) fn read_only_uri(&self) -> String {
-        assert_eq!(
-            self.kind,
-            Kind::System,
-            "a session daemon has no read-only socket"
-        );
+        assert_eq!(self.kind, Kind::System, "a session daemon has no read-only socket");
         format!("{}-ro", self.uri())
     }
 
@@ -218,8 +177,7 @@ impl Libvirtd {
 
     /// What the daemon has logged, over all its lives.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder().join("libvirtd.log")).unwrap_or_default())
-            .into_owned()
+        String::from_utf8_lossy(&fs::read(self.folder().join("libvirtd.log")).unwrap_or_default()).into_owned()
     }
 
     /// Ends the daemon with SIGTERM and starts it anew; its QEMUs go on.
@@ -249,9 +207,7 @@ impl Libvirtd {
         // Where it hung in a frozen guest, SIGTERM was not enough; `nsenter` is gone, the daemon may not be.
         if process::alive(daemon.pid) {
             process::signal(daemon.pid, libc::SIGKILL);
-            wait_until(Duration::from_secs(10), "libvirtd's end", || {
-                (!process::alive(daemon.pid)).then_some(())
-            });
+            wait_until(Duration::from_secs(10), "libvirtd's end", || (!process::alive(daemon.pid)).then_some(()));
         }
         exit
     }
@@ -286,11 +242,7 @@ impl Libvirtd {
                 let (user, group) = qemu_user();
                 let folder = self.folder().display().to_string();
                 let mut command = self.namespace.command("setpriv");
-                command.args([
-                    &format!("--reuid={user}"),
-                    &format!("--regid={group}"),
-                    "--clear-groups",
-                ]);
+                command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]);
                 command.args(["libvirtd"]);
                 command.env("HOME", format!("{folder}/home"));
                 command.env("XDG_RUNTIME_DIR", format!("{folder}/xdg"));
@@ -302,8 +254,7 @@ impl Libvirtd {
         };
         // `nsenter` must outlive the daemon to take it in: as an orphan it would be up to whatever is process 1 outside,
         // and where that never does (in many containers) the namespace could not end.
-        let mut outer =
-            Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
+        let mut outer = Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
         let pid = outer.only_child();
         self.daemon = Some(Daemon { outer, pid });
     }
@@ -325,8 +276,7 @@ impl Libvirtd {
     /// Runs `virsh` on this daemon and returns what it printed; panics when it fails.
     #[track_caller]
     pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
-        self.try_virsh(arguments)
-            .unwrap_or_else(|error| panic!("virsh {arguments:?}: {error}"))
+        self.try_virsh(arguments).unwrap_or_else(|error| panic!("virsh {arguments:?}: {error}"))
     }
 
     /// [`virsh`](Self::virsh) with what it said when it failed.
@@ -335,11 +285,7 @@ impl Libvirtd {
     }
 
     /// [`try_virsh`](Self::try_virsh) that gives up, and kills virsh, after the time given.
-    pub(crate) fn virsh_within(
-        &self,
-        timeout: Duration,
-        arguments: &[&str],
-    ) -> Result<String, String> {
+    pub(crate) fn virsh_within(&self, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
         match process::run(virsh_command(&self.uri(), arguments), timeout) {
             None => Err(format!("no end within {timeout:?}")),
             Some(output) if output.code == Some(0) => Ok(output.stdout),
@@ -388,15 +334,9 @@ impl Libvirtd {
     /// Waits for a Linux guest that was started.
     #[track_caller]
     pub(crate) fn wait_booted(&self, domain: &Domain) {
-        wait_until(
-            Duration::from_secs(90),
-            &format!("{} to boot", domain.name()),
-            || {
-                self.console(domain.name())
-                    .contains("lab guest: ready")
-                    .then_some(())
-            },
-        );
+        wait_until(Duration::from_secs(90), &format!("{} to boot", domain.name()), || {
+            self.console(domain.name()).contains("lab guest: ready").then_some(())
+        });
     }
 
     /// Ends a guest at once. It is gone for good unless it was defined.
@@ -423,11 +363,9 @@ impl Libvirtd {
     #[track_caller]
     pub(crate) fn unplug_disk(&self, domain: &Domain, target: &str) {
         self.virsh(&["detach-disk", domain.name(), target, "--live"]);
-        wait_until(
-            Duration::from_secs(30),
-            "the guest to let go of the disk",
-            || (!self.virsh(&["domblklist", domain.name()]).contains(target)).then_some(()),
-        );
+        wait_until(Duration::from_secs(30), "the guest to let go of the disk", || {
+            (!self.virsh(&["domblklist", domain.name()]).contains(target)).then_some(())
+        });
     }
 
     /// Plugs a NIC with this MAC into a running guest.
@@ -442,11 +380,9 @@ impl Libvirtd {
         let file = self.folder().join(format!("unplug-{}.xml", uuid()));
         fs::write(&file, self.nic().xml(Some(mac))).expect("a file for the device");
         self.virsh(&["detach-device", name, &file.display().to_string(), "--live"]);
-        wait_until(
-            Duration::from_secs(30),
-            "the guest to let go of the NIC",
-            || (!self.virsh(&["domiflist", name]).contains(mac)).then_some(()),
-        );
+        wait_until(Duration::from_secs(30), "the guest to let go of the NIC", || {
+            (!self.virsh(&["domiflist", name]).contains(mac)).then_some(())
+        });
     }
 
     /// Plugs any device into a running guest.
@@ -462,32 +398,19 @@ impl Libvirtd {
     pub(crate) fn migrate(&self, name: &str, to: &Libvirtd) {
         let (target, socket) = (to.uri(), self.folder().join("images/migration.sock"));
         let socket = format!("unix://{}", socket.display());
-        self.virsh(&[
-            "migrate",
-            "--live",
-            "--unsafe",
-            name,
-            &target,
-            "--migrateuri",
-            &socket,
-        ]);
+        self.virsh(&["migrate", "--live", "--unsafe", name, &target, "--migrateuri", &socket]);
     }
 
     /// The process id of a guest's QEMU. Panics when it does not run.
     #[track_caller]
     pub(crate) fn qemu_pid(&self, name: &str) -> u32 {
-        let file = Layout::new(self.kind, self.folder())
-            .qemu_run
-            .join(format!("{name}.pid"));
-        let text = fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("no running QEMU of {name}: {error}"));
+        let file = Layout::new(self.kind, self.folder()).qemu_run.join(format!("{name}.pid"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("no running QEMU of {name}: {error}"));
         let inside: u32 = text.trim().parse().expect("a process id");
         let mut known = self.qemu_pids.lock().expect("the map of process ids");
         let entry = known.entry((name.to_owned(), inside));
         *entry.or_insert_with(|| {
-            self.namespace
-                .outside(inside)
-                .unwrap_or_else(|| panic!("QEMU of {name} is gone, its pid file is not"))
+            self.namespace.outside(inside).unwrap_or_else(|| panic!("QEMU of {name} is gone, its pid file is not"))
         })
     }
 
@@ -542,11 +465,8 @@ impl Libvirtd {
         let image = domain.disk_image(&self.images(), target);
         if !Path::new(&image).exists() {
             // Sparse: 64 MiB of nothing.
-            fs::File::create(&image)
-                .and_then(|file| file.set_len(64 << 20))
-                .expect("a disk image");
-            fs::set_permissions(&image, fs::Permissions::from_mode(0o666))
-                .expect("an image QEMU can write");
+            fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("a disk image");
+            fs::set_permissions(&image, fs::Permissions::from_mode(0o666)).expect("an image QEMU can write");
         }
     }
 
@@ -564,9 +484,7 @@ impl Drop for Libvirtd {
         // The namespace takes the daemon and all QEMUs with it, frozen ones too; `nsenter` then ends by itself.
         let groups = control_groups::of_guests(&self.namespace.processes());
         self.namespace.end();
-        groups
-            .iter()
-            .for_each(|group| control_groups::remove(group));
+        groups.iter().for_each(|group| control_groups::remove(group));
         if let Some(mut daemon) = self.daemon.take() {
             daemon.outer.wait_end(Duration::from_secs(10));
         }
@@ -577,9 +495,6 @@ fn virsh_command(uri: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("virsh");
     command.args(["--quiet", "--connect", uri]).args(arguments);
     // Messages are compared by tests, and no user's own settings may change them.
-    command
-        .env("LC_ALL", "C")
-        .env_remove("LIBVIRT_DEFAULT_URI")
-        .env_remove("VIRSH_DEFAULT_CONNECT_URI");
+    command.env("LC_ALL", "C").env_remove("LIBVIRT_DEFAULT_URI").env_remove("VIRSH_DEFAULT_CONNECT_URI");
     command
 }

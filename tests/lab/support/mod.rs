@@ -38,29 +38,19 @@ pub(crate) fn repository() -> &'static Path {
 /// A thing that `tests/lab/prepare.sh PART` leaves under target/lab.
 pub(crate) fn prepared(part: &str, path: &str) -> PathBuf {
     let full = repository().join("target/lab").join(path);
-    assert!(
-        full.exists(),
-        "target/lab/{path} is missing: make it with: tests/lab/prepare.sh {part}"
-    );
+    assert!(full.exists(), "target/lab/{path} is missing: make it with: tests/lab/prepare.sh {part}");
     full
 }
 
 /// Asks until there is an answer, and panics with what was waited for when there is none in time.
 #[track_caller]
-pub(crate) fn wait_until<T>(
-    timeout: Duration,
-    what: &str,
-    mut ask: impl FnMut() -> Option<T>,
-) -> T {
+pub(crate) fn wait_until<T>(timeout: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(
-            started.elapsed() < timeout,
-            "waited {timeout:?} in vain for: {what}"
-        );
+        assert!(started.elapsed() < timeout, "waited {timeout:?} in vain for: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -69,12 +59,9 @@ pub(crate) fn wait_until<T>(
 pub(crate) fn free_port() -> u16 {
     // The kernel may give the same port twice, as we let go of it before its user takes it.
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut given = GIVEN
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut given = GIVEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .expect("a free port on the loopback address");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on the loopback address");
         let port = listener.local_addr().expect("the port just bound").port();
         if !given.contains(&port) {
             given.push(port);
@@ -85,8 +72,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// A random UUID, from the kernel.
 pub(crate) fn uuid() -> String {
-    let text =
-        std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel's UUID source");
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel's UUID source");
     text.trim().to_owned()
 }
 

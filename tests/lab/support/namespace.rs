@@ -23,52 +23,25 @@ impl Namespace {
         let ready = folder.join("ready");
         let mut script = String::from("set -e\n");
         for (source, target) in mounts {
-            script += &format!(
-                "mkdir -p {target}; mount --bind {} {target}\n",
-                source.display()
-            );
+            script += &format!("mkdir -p {target}; mount --bind {} {target}\n", source.display());
         }
-        script += &format!(
-            "ip link set lo up; hostname {host_name}; : >{}\n",
-            ready.display()
-        );
+        script += &format!("ip link set lo up; hostname {host_name}; : >{}\n", ready.display());
         // Process 1 inherits the orphaned QEMUs and must take them in when they end: libvirt waits 40 s for a zombie
         // to go. To ignore SIGCHLD makes the kernel do it; shells refuse to, so env does.
         script += "exec env --ignore-signal=CHLD sleep infinity\n";
         let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--net",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]);
+        command.args(["--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.args(["--propagation", "private", "sh", "-c", &script]);
         let mut unshare = Process::spawn("a namespace", command, &folder.join("namespace.log"));
         unshare.wait_ready(Duration::from_secs(20), || ready.exists().then_some(()));
         let holder = unshare.only_child();
-        Namespace {
-            unshare,
-            holder,
-            ended: false,
-        }
+        Namespace { unshare, holder, ended: false }
     }
 
     /// A command that runs inside. `nsenter` stays outside as its parent.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args([
-            "--target",
-            &self.holder.to_string(),
-            "--mount",
-            "--net",
-            "--uts",
-            "--pid",
-            "--",
-            program,
-        ]);
+        command.args(["--target", &self.holder.to_string(), "--mount", "--net", "--uts", "--pid", "--", program]);
         command
     }
 
@@ -79,12 +52,7 @@ impl Namespace {
         command.args(arguments);
         let output = process::run(command, Duration::from_secs(20))
             .unwrap_or_else(|| panic!("{program} {arguments:?} did not end within 20 s"));
-        assert_eq!(
-            output.code,
-            Some(0),
-            "{program} {arguments:?} failed: {}",
-            output.stderr
-        );
+        assert_eq!(output.code, Some(0), "{program} {arguments:?} failed: {}", output.stderr);
         output.stdout
     }
 
@@ -103,8 +71,7 @@ impl Namespace {
     pub(crate) fn outside(&self, inside: u32) -> Option<u32> {
         let inside = inside.to_string();
         self.processes().into_iter().find(|&pid| {
-            process::status_field(pid, "NSpid")
-                .is_some_and(|ids| ids.split_whitespace().next_back() == Some(&inside))
+            process::status_field(pid, "NSpid").is_some_and(|ids| ids.split_whitespace().next_back() == Some(&inside))
         })
     }
 

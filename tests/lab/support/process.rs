@@ -1,8 +1,5 @@
 //! Child processes that end with their handle, and with this process whatever becomes of it.
-#![allow(
-    unsafe_code,
-    reason = "signals and prctl have no safe interface in std"
-)]
+#![allow(unsafe_code, reason = "signals and prctl have no safe interface in std")]
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -42,22 +39,12 @@ impl Process {
     /// [`spawn`](Self::spawn) without being killed when this process is: for what a namespace ends.
     #[track_caller]
     pub(crate) fn spawn_unbound(name: &str, mut command: Command, log: &Path) -> Process {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log file for the child");
+        let output = File::options().create(true).append(true).open(log).expect("a log file for the child");
         let errors = output.try_clone().expect("the log file once more");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let described = format!("{command:?}");
-        let child = spawn(command)
-            .unwrap_or_else(|error| panic!("cannot start {name} ({described}): {error}"));
-        Process {
-            child,
-            name: name.to_owned(),
-            log: log.to_owned(),
-            ended: None,
-        }
+        let child = spawn(command).unwrap_or_else(|error| panic!("cannot start {name} ({described}): {error}"));
+        Process { child, name: name.to_owned(), log: log.to_owned(), ended: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -79,11 +66,7 @@ impl Process {
 
     /// Waits for an answer, and gives up at once, with the log, when the process ends meanwhile.
     #[track_caller]
-    pub(crate) fn wait_ready<T>(
-        &mut self,
-        timeout: Duration,
-        mut ask: impl FnMut() -> Option<T>,
-    ) -> T {
+    pub(crate) fn wait_ready<T>(&mut self, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
         let name = self.name.clone();
         let started = Instant::now();
         loop {
@@ -94,11 +77,7 @@ impl Process {
             assert!(
                 running && started.elapsed() < timeout,
                 "{name} {} instead of getting ready; its log:\n{}",
-                if running {
-                    format!("took more than {timeout:?}")
-                } else {
-                    "ended".to_owned()
-                },
+                if running { format!("took more than {timeout:?}") } else { "ended".to_owned() },
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -110,12 +89,7 @@ impl Process {
     pub(crate) fn only_child(&mut self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         self.wait_ready(Duration::from_secs(10), || {
-            std::fs::read_to_string(&path)
-                .ok()?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
+            std::fs::read_to_string(&path).ok()?.split_whitespace().next()?.parse().ok()
         })
     }
 
@@ -140,11 +114,7 @@ impl Process {
         let took = started.elapsed();
         self.kill();
         let status = self.ended.expect("the status of a process that was reaped");
-        Exit {
-            code: status.code(),
-            signal: status.signal(),
-            took,
-        }
+        Exit { code: status.code(), signal: status.signal(), took }
     }
 
     /// Ends it and its process group now.
@@ -226,20 +196,13 @@ pub(crate) struct Output {
 pub(crate) fn run(mut command: Command, timeout: Duration) -> Option<Output> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = [folder.path().join("out"), folder.path().join("err")];
-    let files = paths
-        .each_ref()
-        .map(|path| File::create(path).expect("a file for the output"));
+    let files = paths.each_ref().map(|path| File::create(path).expect("a file for the output"));
     let [stdout, stderr] = files;
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     die_with_us(&mut command);
     let described = format!("{command:?}");
     let child = spawn(command).unwrap_or_else(|error| panic!("cannot run {described}: {error}"));
-    let mut process = Process {
-        child,
-        name: described,
-        log: paths[1].clone(),
-        ended: None,
-    };
+    let mut process = Process { child, name: described, log: paths[1].clone(), ended: None };
     let started = Instant::now();
     while process.running() {
         if started.elapsed() > timeout {
@@ -248,13 +211,9 @@ pub(crate) fn run(mut command: Command, timeout: Duration) -> Option<Output> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let code = process.ended.and_then(|status| status.code());
-    let [stdout, stderr] = paths
-        .map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned());
-    Some(Output {
-        code,
-        stdout,
-        stderr,
-    })
+    let [stdout, stderr] =
+        paths.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned());
+    Some(Output { code, stdout, stderr })
 }
 
 /// Whether a process exists and is no zombie.
@@ -265,9 +224,7 @@ pub(crate) fn alive(pid: u32) -> bool {
 /// A line of /proc/PID/status, such as `VmRSS` or `Threads`.
 pub(crate) fn status_field(pid: u32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find(|line| line.split(':').next() == Some(field))?;
+    let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
@@ -294,9 +251,7 @@ pub(crate) fn user_ids(name: &str) -> Option<(u32, u32)> {
 
 fn account(file: &str, name: &str) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(file).ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?;
+    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
     Some(line.split(':').map(str::to_owned).collect())
 }
 

@@ -62,17 +62,8 @@ impl Prometheus3 {
     #[track_caller]
     pub(crate) fn start(options: PrometheusOptions) -> Prometheus3 {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::write(
-            folder.path().join("prometheus.yml"),
-            configuration(&options),
-        )
-        .expect("a configuration file");
-        let mut prometheus = Prometheus3 {
-            process: None,
-            port: free_port(),
-            flags: options.flags,
-            folder,
-        };
+        fs::write(folder.path().join("prometheus.yml"), configuration(&options)).expect("a configuration file");
+        let mut prometheus = Prometheus3 { process: None, port: free_port(), flags: options.flags, folder };
         prometheus.start_again();
         prometheus
     }
@@ -91,9 +82,7 @@ impl Prometheus3 {
         let mut process = Process::spawn("Prometheus", command, &self.log_file());
         let port = self.port;
         process.wait_ready(Duration::from_secs(30), || {
-            http::get(port, "/-/ready", &[])
-                .is_ok_and(|response| response.status == 200)
-                .then_some(())
+            http::get(port, "/-/ready", &[]).is_ok_and(|response| response.status == 200).then_some(())
         });
         self.process = Some(process);
     }
@@ -101,10 +90,7 @@ impl Prometheus3 {
     /// Ends it with SIGTERM; its data stays.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Exit {
-        self.process
-            .take()
-            .expect("a Prometheus that runs")
-            .terminate(Duration::from_secs(20))
+        self.process.take().expect("a Prometheus that runs").terminate(Duration::from_secs(20))
     }
 
     #[track_caller]
@@ -131,37 +117,21 @@ impl Prometheus3 {
     /// What an expression gave at a time, in seconds since 1970.
     #[track_caller]
     pub(crate) fn query_at(&self, expression: &str, time: f64) -> Vec<Series> {
-        self.ask(&format!(
-            "/api/v1/query?query={}&time={time}",
-            http::escape(expression)
-        ))
+        self.ask(&format!("/api/v1/query?query={}&time={time}", http::escape(expression)))
     }
 
     /// What an expression gave from one time to another.
     #[track_caller]
-    pub(crate) fn query_range(
-        &self,
-        expression: &str,
-        start: f64,
-        end: f64,
-        step: Duration,
-    ) -> Vec<Series> {
+    pub(crate) fn query_range(&self, expression: &str, start: f64, end: f64, step: Duration) -> Vec<Series> {
         let query = http::escape(expression);
-        self.ask(&format!(
-            "/api/v1/query_range?query={query}&start={start}&end={end}&step={}",
-            step.as_secs_f64()
-        ))
+        self.ask(&format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={}", step.as_secs_f64()))
     }
 
     /// The one value of an expression; none when it gives nothing. Panics when it gives more.
     #[track_caller]
     pub(crate) fn value(&self, expression: &str) -> Option<f64> {
         let series = self.query(expression);
-        assert!(
-            series.len() < 2,
-            "{expression} gives {} series: {series:?}",
-            series.len()
-        );
+        assert!(series.len() < 2, "{expression} gives {} series: {series:?}", series.len());
         series.first().map(Series::value)
     }
 
@@ -197,32 +167,17 @@ impl Prometheus3 {
         let result = &answer["data"]["result"];
         // A scalar is one pair, not a list of series.
         if answer["data"]["resultType"] == "scalar" {
-            return vec![Series {
-                labels: BTreeMap::new(),
-                samples: pair(result).into_iter().collect(),
-            }];
+            return vec![Series { labels: BTreeMap::new(), samples: pair(result).into_iter().collect() }];
         }
-        result
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(series)
-            .collect()
+        result.as_array().into_iter().flatten().map(series).collect()
     }
 }
 
 fn series(entry: &Value) -> Series {
     let labels = entry["metric"].as_object().into_iter().flatten();
-    let labels = labels
-        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-        .collect();
+    let labels = labels.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
     let samples = match entry.get("values") {
-        Some(values) => values
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(pair)
-            .collect(),
+        Some(values) => values.as_array().into_iter().flatten().filter_map(pair).collect(),
         None => pair(&entry["value"]).into_iter().collect(),
     };
     Series { labels, samples }
@@ -244,34 +199,19 @@ fn configuration(options: &PrometheusOptions) -> String {
     let path = repository().join("otel/prometheus/prometheus.yml");
     let mut text = fs::read_to_string(&path).expect("otel/prometheus/prometheus.yml");
     let mut replacements = vec![
-        (
-            "localhost:9464".to_owned(),
-            format!("127.0.0.1:{}", options.agent.unwrap_or_else(free_port)),
-        ),
-        (
-            "localhost:8889".to_owned(),
-            format!("127.0.0.1:{}", options.collector.unwrap_or_else(free_port)),
-        ),
+        ("localhost:9464".to_owned(), format!("127.0.0.1:{}", options.agent.unwrap_or_else(free_port))),
+        ("localhost:8889".to_owned(), format!("127.0.0.1:{}", options.collector.unwrap_or_else(free_port))),
     ];
     if let Some(interval) = &options.scrape_interval {
         let new = format!("scrape_interval: {interval}\n  scrape_timeout: {interval}");
-        replacements.push((
-            "scrape_interval: 15s\n  scrape_timeout: 10s".to_owned(),
-            new,
-        ));
+        replacements.push(("scrape_interval: 15s\n  scrape_timeout: 10s".to_owned(), new));
     }
     if let Some(window) = &options.out_of_order_time_window {
-        replacements.push((
-            "out_of_order_time_window: 30m".to_owned(),
-            format!("out_of_order_time_window: {window}"),
-        ));
+        replacements.push(("out_of_order_time_window: 30m".to_owned(), format!("out_of_order_time_window: {window}")));
     }
     replacements.extend(options.replacements.iter().cloned());
     for (old, new) in replacements {
-        assert!(
-            text.contains(&old),
-            "otel/prometheus/prometheus.yml has no {old:?}"
-        );
+        assert!(text.contains(&old), "otel/prometheus/prometheus.yml has no {old:?}");
         text = text.replace(&old, &new);
     }
     text
@@ -284,10 +224,7 @@ pub(crate) fn promtool(arguments: &[&str], input: Option<&Path>) -> (Option<i32>
     let promtool = prepared("prometheus", "bin/promtool");
     // It reads a page from stdin; the shell opens the file as such.
     command.args(["-c", "input=$1; shift; exec \"$@\" <\"$input\"", "sh"]);
-    command
-        .arg(input.unwrap_or(Path::new("/dev/null")))
-        .arg(promtool)
-        .args(arguments);
+    command.arg(input.unwrap_or(Path::new("/dev/null"))).arg(promtool).args(arguments);
     let output = process::run(command, Duration::from_secs(30)).expect("promtool ends");
     (output.code, output.stdout + &output.stderr)
 }
