@@ -22,6 +22,8 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod commands;
+pub mod export;
 pub mod model;
 pub mod snapshot;
 pub mod source;

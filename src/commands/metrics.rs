@@ -1,0 +1,1 @@
+//! `virt-otel metrics`: the catalogue.

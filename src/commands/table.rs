@@ -1,0 +1,1 @@
+//! `virt-otel snapshot`: the table for people.
