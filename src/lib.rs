@@ -27,3 +27,11 @@ pub mod export;
 pub mod model;
 pub mod snapshot;
 pub mod source;
+
+#[cfg(test)]
+extern crate self as virt_otel;
+
+/// A snapshot to try things on, shared with the tests under `tests/`.
+#[cfg(test)]
+#[path = "../tests/support/sample.rs"]
+mod sample;
