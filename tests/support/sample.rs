@@ -1,8 +1,7 @@
 //! A snapshot to try things on: a libvirt host with a handful of VMs, each in another situation.
 //!
 //! It is compiled into the library's own tests and into those under `tests/`; benches may include it by path.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses another part of it")]
-
+#![allow(dead_code, unreachable_pub, reason = "each of those who include it uses another part")]
 use std::sync::Arc;
 use std::time::Duration;
 
