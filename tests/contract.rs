@@ -9,7 +9,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use support::{registry, sample};
 use virt_otel::catalog::{
@@ -287,7 +287,19 @@ fn the_reference_is_up_to_date() {
 
 #[test]
 fn the_registry_is_up_to_date() {
-    assert_rendered(registry::files());
+    let files = registry::files();
+    let expected: BTreeSet<PathBuf> = files.iter().map(|(path, _)| path.into()).collect();
+    assert_rendered(files);
+    let mut found = BTreeSet::new();
+    for folder in ["otel/registry", "otel/registry/metrics"] {
+        for entry in Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap() {
+            let entry = entry.unwrap();
+            if entry.path().is_file() {
+                found.insert(Path::new(folder).join(entry.file_name()));
+            }
+        }
+    }
+    assert_eq!(found, expected, "the registry holds what is rendered and nothing else");
 }
 
 #[test]

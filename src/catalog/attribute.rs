@@ -5,7 +5,7 @@
 pub struct Attribute {
     /// The OpenTelemetry key.
     pub key: &'static str,
-    /// The Prometheus label.
+    /// The Prometheus label; empty for what is only on Resources, and not on any series at the endpoint.
     pub label: &'static str,
     /// One sentence: what it is.
     pub brief: &'static str,
@@ -26,6 +26,11 @@ impl Attribute {
         Self { key, label, brief, values: &[], examples }
     }
 
+    /// One that is only on Resources.
+    const fn resource(key: &'static str, brief: &'static str, examples: &'static [&'static str]) -> Self {
+        Self::open(key, "", brief, examples)
+    }
+
     /// One of which all values are known.
     const fn closed(
         key: &'static str,
@@ -38,7 +43,7 @@ impl Attribute {
 }
 
 /// Every attribute, in the order of the documentation.
-pub const ALL: [&Attribute; 42] = [
+pub const ALL: [&Attribute; 43] = [
     &DOMAIN,
     &UUID,
     &URI,
@@ -81,6 +86,7 @@ pub const ALL: [&Attribute; 42] = [
     &SERVICE_INSTANCE,
     &DOMAIN_NAME,
     &DOMAIN_UUID,
+    &HOST_ARCH,
 ];
 
 // Who it is. These keys have no namespace on purpose: they are the labels that `hypervisor_info` promises, and a
@@ -379,40 +385,39 @@ pub const HYPERVISOR_VERSION: Attribute = Attribute::open(
     &["7.2.15"],
 );
 
-// Resources only: no series at the endpoint carries these.
+// Resources only. The first three make the labels `job` and `instance` at receivers that follow Prometheus.
 
 /// The first part of what keeps two VMs apart.
-pub const SERVICE_NAMESPACE: Attribute = Attribute::open(
+pub const SERVICE_NAMESPACE: Attribute = Attribute::resource(
     "service.namespace",
-    "job",
-    "The host's name; the first half of the label job at receivers that follow Prometheus' conventions.",
+    "The host's name; with the next it becomes the label job in Prometheus.",
     &["kvm-17.example.org"],
 );
 
 /// The second part.
-pub const SERVICE_NAME: Attribute = Attribute::open(
+pub const SERVICE_NAME: Attribute = Attribute::resource(
     "service.name",
-    "job",
-    "What the Resource is; the second half of the label job at receivers that follow Prometheus' conventions.",
+    "What the Resource is; with the one before it becomes the label job in Prometheus.",
     &["libvirt-domain", "libvirt-daemon"],
 );
 
 /// The third part.
-pub const SERVICE_INSTANCE: Attribute = Attribute::open(
+pub const SERVICE_INSTANCE: Attribute = Attribute::resource(
     "service.instance.id",
-    "instance",
-    "The domain's UUID; the label instance at receivers that follow Prometheus' conventions.",
+    "The domain's UUID, or the daemon's URI; it becomes the label instance in Prometheus.",
     &["6695eb01-f6a4-8304-79aa-97f2502e193f"],
 );
 
 /// The domain's name in the Resource.
-pub const DOMAIN_NAME: Attribute =
-    Attribute::open("libvirt.domain.name", "domain", "The libvirt domain's name.", &["web-1"]);
+pub const DOMAIN_NAME: Attribute = Attribute::resource("libvirt.domain.name", "The libvirt domain's name.", &["web-1"]);
 
 /// The domain's UUID in the Resource.
-pub const DOMAIN_UUID: Attribute = Attribute::open(
-    "libvirt.domain.uuid",
-    "uuid",
-    "The libvirt domain's UUID.",
-    &["6695eb01-f6a4-8304-79aa-97f2502e193f"],
+pub const DOMAIN_UUID: Attribute =
+    Attribute::resource("libvirt.domain.uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
+
+/// The guest's architecture in the Resource.
+pub const HOST_ARCH: Attribute = Attribute::resource(
+    "host.arch",
+    "The guest's architecture in OpenTelemetry's spelling, because the host of a VM's Resource is the VM.",
+    &["amd64", "arm64"],
 );

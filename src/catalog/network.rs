@@ -1,6 +1,7 @@
 //! Network interfaces.
 
 use super::attribute::{INTERFACE, NIC_MAC, NIC_MODEL, NIC_MTU, NIC_SOURCE, NIC_SOURCE_TYPE, NIC_TARGET};
+use super::points::distinct;
 use super::{Decimal, Emit, Kind, Metric, Read, Section, Stability, Unit, Value, info};
 use crate::model::NicDescription;
 
@@ -23,8 +24,14 @@ const METRICS: &[Metric] = &[
         read: Read::VmEach(
             &[&INTERFACE, &NIC_TARGET, &NIC_MAC, &NIC_MODEL, &NIC_SOURCE_TYPE, &NIC_SOURCE, &NIC_MTU],
             |vm, emit| {
-                for nic in vm.description.iter().flat_map(|description| &description.nics) {
-                    describe(nic, emit);
+                if let Some(description) = &vm.description {
+                    for nic in &description.nics {
+                        // An interface that has neither an alias nor a target (a device passed through) has no name and
+                        // no statistics.
+                        let Some(name) = nic.user_alias.as_deref().or(nic.target.as_deref()) else { continue };
+                        let taken = |name: &str| description.nic(name).is_some();
+                        describe(distinct(name, nic.target.as_deref().unwrap_or(name), taken), nic, emit);
+                    }
                 }
             },
         ),
@@ -111,9 +118,7 @@ const METRICS: &[Metric] = &[
     },
 ];
 
-/// An interface that has neither an alias nor a target (a device passed through) has no name and no statistics.
-fn describe(nic: &NicDescription, emit: Emit<'_>) {
-    let Some(interface) = nic.user_alias.as_deref().or(nic.target.as_deref()) else { return };
+fn describe(interface: &str, nic: &NicDescription, emit: Emit<'_>) {
     let mtu = nic.mtu.map(Decimal::new);
     info(
         &[

@@ -7,7 +7,7 @@ use crate::model::{State, Status};
 /// The rows and what to know about them.
 pub(super) const SECTION: Section = Section {
     title: "State",
-    brief: "Every domain has these, running or not: what does not run has nothing else.",
+    brief: "Every domain has these, running or not. Of a domain that does not run nothing is measured.",
     metrics: METRICS,
 };
 

@@ -4,6 +4,7 @@ use super::attribute::{
     DEVICE, DISK_BUS, DISK_CACHE, DISK_DEVICE, DISK_FORMAT, DISK_PROTOCOL, DISK_SERIAL, DISK_SOURCE, DISK_SOURCE_TYPE,
     DISK_TARGET,
 };
+use super::points::distinct;
 use super::{Emit, Kind, Metric, Read, Section, Stability, Unit, Value, info};
 use crate::model::DiskDescription;
 
@@ -37,8 +38,12 @@ const METRICS: &[Metric] = &[
                 &DISK_SERIAL,
             ],
             |vm, emit| {
-                for disk in vm.description.iter().flat_map(|description| &description.disks) {
-                    describe(disk, emit);
+                if let Some(description) = &vm.description {
+                    for disk in &description.disks {
+                        let taken = |name: &str| description.disk(name).is_some();
+                        let alias = disk.user_alias.as_deref().unwrap_or(&disk.target);
+                        describe(distinct(alias, &disk.target, taken), disk, emit);
+                    }
                 }
             },
         ),
@@ -165,10 +170,10 @@ const METRICS: &[Metric] = &[
     },
 ];
 
-fn describe(disk: &DiskDescription, emit: Emit<'_>) {
+fn describe(drive: &str, disk: &DiskDescription, emit: Emit<'_>) {
     info(
         &[
-            (&DEVICE, Some(disk.user_alias.as_deref().unwrap_or(&disk.target))),
+            (&DEVICE, Some(drive)),
             (&DISK_TARGET, Some(&disk.target)),
             (&DISK_DEVICE, disk.device.as_deref()),
             (&DISK_BUS, disk.bus.as_deref()),

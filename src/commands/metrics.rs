@@ -55,8 +55,8 @@ one libvirt daemon is read; a daemon's series carry `uri`. The tables list what 
 is a Resource and its points carry only the attributes in the tables; the points of `hypervisor.info` carry `domain` and
 `uuid` too.
 
-**Absence.** What libvirt does not tell has no series: never 0, never NaN, never the last value. A domain that does not
-run has its state, and nothing of what is measured.
+**Absence.** What libvirt does not tell has no series: never 0, never NaN, and no value older than three of its
+reading intervals. A domain that does not run has its state, and nothing of what is measured.
 
 **Kinds.** A counter only grows and starts again with the VM. An up-down counter is an amount that may be added up over
 VMs; Prometheus calls it a gauge. A gauge is anything else. An *info* metric is a gauge that is always 1 and has what it
@@ -71,8 +71,8 @@ const ATTRIBUTES: &str = "
 ## Attributes
 
 The key is the one over OTLP. A receiver that makes Prometheus labels of it uses the label in the third column, unless
-its configuration renames it; virt-otel's own endpoint uses the one in the second. A value of more than 4096 bytes is
-cut.
+its configuration renames it; virt-otel's own endpoint uses the one in the second. Those without a label there are only
+on Resources. A value of more than 4096 bytes is cut.
 
 | Key | Label at the endpoint | Label made of the key | Values | |
 |---|---|---|---|---|
@@ -114,7 +114,7 @@ fn markdown_attribute(attribute: &Attribute, out: &mut impl Write) -> io::Result
         out,
         "| {} | {} | {} | {values} | {} |",
         code(attribute.key),
-        code(attribute.label),
+        if attribute.label.is_empty() { String::new() } else { code(attribute.label) },
         code(&naming::label(attribute.key)),
         cell(attribute.brief),
     )

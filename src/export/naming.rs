@@ -90,8 +90,8 @@ pub fn unit(unit: &str) -> String {
     }
 }
 
-/// The Prometheus label of an OpenTelemetry attribute that the dictionary does not have: the same rule as for names,
-/// but that `:` is not allowed and nothing is appended.
+/// The label that a receiver makes of an attribute's key by the same translation. Only the documentation needs it:
+/// virt-otel's own endpoint uses the dictionary's labels.
 #[must_use]
 pub fn label(key: &str) -> String {
     let mut label: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

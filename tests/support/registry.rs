@@ -8,8 +8,9 @@ const RENDERED: &str =
     "# Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file.\n";
 
 /// Keys that OpenTelemetry's semantic conventions define: they are referred to, and not defined again.
-const UPSTREAM: [&str; 6] = [
+const UPSTREAM: [&str; 7] = [
     "cpu.logical_number",
+    "host.arch",
     "network.interface.name",
     "service.instance.id",
     "service.name",
@@ -73,8 +74,7 @@ fn push_attribute(attribute: &Attribute, out: &mut String) {
 
 fn entities() -> String {
     use attribute::{
-        ARCH, DOMAIN_NAME, DOMAIN_TYPE, DOMAIN_UUID, DRIVER, HOST, HYPERVISOR_VERSION, LIBVIRT_VERSION,
-        SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE, URI,
+        DOMAIN_NAME, DOMAIN_TYPE, DOMAIN_UUID, HOST, HOST_ARCH, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE, URI,
     };
     let mut out = format!("{RENDERED}file_format: definition/2\nentities:\n");
     for (kind, brief, identity, description) in [
@@ -82,13 +82,13 @@ fn entities() -> String {
             entity(Entity::Vm),
             "A domain of libvirt: a virtual machine on one host.",
             &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE][..],
-            &[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &ARCH, &HOST, &URI][..],
+            &[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI][..],
         ),
         (
             entity(Entity::Daemon),
             "A libvirt daemon.",
             &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE],
-            &[&URI, &HOST, &DRIVER, &LIBVIRT_VERSION, &HYPERVISOR_VERSION],
+            &[&URI, &HOST],
         ),
     ] {
         let _ = writeln!(out, "- type: {kind}\n  brief: {}\n  stability: development", quoted(brief));
