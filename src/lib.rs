@@ -22,6 +22,16 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod commands;
+pub mod export;
 pub mod model;
 pub mod snapshot;
 pub mod source;
+
+#[cfg(test)]
+extern crate self as virt_otel;
+
+/// A snapshot to try things on, shared with the tests under `tests/`.
+#[cfg(test)]
+#[path = "../tests/support/sample.rs"]
+mod sample;

@@ -5,7 +5,7 @@
 pub struct Attribute {
     /// The OpenTelemetry key.
     pub key: &'static str,
-    /// The Prometheus label.
+    /// The Prometheus label; empty for what is only on Resources, and not on any series at the endpoint.
     pub label: &'static str,
     /// One sentence: what it is.
     pub brief: &'static str,
@@ -15,48 +15,328 @@ pub struct Attribute {
     pub examples: &'static [&'static str],
 }
 
-/// The disk.
-pub const DEVICE: Attribute = Attribute {
-    key: "system.device",
-    label: "drive",
-    brief: "The disk: the alias that the user chose for it, else its target name.",
-    values: &[],
-    examples: &["vda", "rootdisk"],
-};
+impl Attribute {
+    /// One with any value.
+    const fn open(
+        key: &'static str,
+        label: &'static str,
+        brief: &'static str,
+        examples: &'static [&'static str],
+    ) -> Self {
+        Self { key, label, brief, values: &[], examples }
+    }
 
-/// The network interface.
-pub const INTERFACE: Attribute = Attribute {
-    key: "network.interface.name",
-    label: "interface",
-    brief: "The network interface: the alias that the user chose for it, else its target name.",
-    values: &[],
-    examples: &["vnet0", "default"],
-};
+    /// One that is only on Resources.
+    const fn resource(key: &'static str, brief: &'static str, examples: &'static [&'static str]) -> Self {
+        Self::open(key, "", brief, examples)
+    }
+
+    /// One of which all values are known.
+    const fn closed(
+        key: &'static str,
+        label: &'static str,
+        brief: &'static str,
+        values: &'static [&'static str],
+    ) -> Self {
+        Self { key, label, brief, values, examples: &[] }
+    }
+}
+
+/// Every attribute, in the order of the documentation.
+pub const ALL: [&Attribute; 43] = [
+    &DOMAIN,
+    &UUID,
+    &URI,
+    &HYPERVISOR_TYPE,
+    &DOMAIN_TYPE,
+    &ARCH,
+    &MACHINE,
+    &OS_TYPE,
+    &STATE,
+    &STATE_REASON,
+    &GROUP,
+    &CPU,
+    &VCPU_STATE,
+    &DEVICE,
+    &DISK_TARGET,
+    &DISK_DEVICE,
+    &DISK_BUS,
+    &DISK_SOURCE_TYPE,
+    &DISK_SOURCE,
+    &DISK_PROTOCOL,
+    &DISK_FORMAT,
+    &DISK_CACHE,
+    &DISK_SERIAL,
+    &INTERFACE,
+    &NIC_TARGET,
+    &NIC_MAC,
+    &NIC_MODEL,
+    &NIC_SOURCE_TYPE,
+    &NIC_SOURCE,
+    &NIC_MTU,
+    &IO_THREAD,
+    &JOB_OPERATION,
+    &JOB_STATE,
+    &DRIVER,
+    &HOST,
+    &LIBVIRT_VERSION,
+    &HYPERVISOR_VERSION,
+    &SERVICE_NAMESPACE,
+    &SERVICE_NAME,
+    &SERVICE_INSTANCE,
+    &DOMAIN_NAME,
+    &DOMAIN_UUID,
+    &HOST_ARCH,
+];
+
+// Who it is. These keys have no namespace on purpose: they are the labels that `hypervisor_info` promises, and a
+// receiver that makes Prometheus labels of OTLP attributes must end up with exactly them.
+
+/// The domain, by name.
+pub const DOMAIN: Attribute = Attribute::open("domain", "domain", "The libvirt domain's name.", &["web-1"]);
+
+/// The domain, by UUID.
+pub const UUID: Attribute =
+    Attribute::open("uuid", "uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
+
+/// The daemon.
+pub const URI: Attribute =
+    Attribute::open("libvirt.uri", "uri", "The URI through which the libvirt daemon is read.", &["qemu:///system"]);
+
+/// What runs the VM.
+pub const HYPERVISOR_TYPE: Attribute = Attribute::closed(
+    "hypervisor_type",
+    "hypervisor_type",
+    "What really runs the VM, from the type attribute of the running domain's XML.",
+    &["kvm", "qemu-tcg", "hyperv", "unknown"],
+);
+
+// The machine.
+
+/// The XML's type attribute.
+pub const DOMAIN_TYPE: Attribute = Attribute::open(
+    "libvirt.domain.type",
+    "domain_type",
+    "The type attribute of the domain's XML, as it stands there.",
+    &["kvm", "qemu"],
+);
+
+/// The guest's architecture.
+pub const ARCH: Attribute = Attribute::open(
+    "libvirt.domain.arch",
+    "arch",
+    "The guest's architecture, in libvirt's spelling.",
+    &["x86_64", "aarch64"],
+);
+
+/// The machine type.
+pub const MACHINE: Attribute = Attribute::open(
+    "libvirt.domain.machine",
+    "machine",
+    "The machine type that QEMU emulates.",
+    &["pc-q35-7.2", "virt-7.2"],
+);
+
+/// How the guest is booted.
+pub const OS_TYPE: Attribute =
+    Attribute::open("libvirt.domain.os_type", "os_type", "How the guest's operating system is booted.", &["hvm"]);
+
+// State and collection.
+
+/// The domain's state.
+pub const STATE: Attribute = Attribute::closed(
+    "libvirt.domain.state",
+    "state",
+    "The state of the domain, in libvirt's words.",
+    &["no_state", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"],
+);
+
+/// Why it is in its state.
+pub const STATE_REASON: Attribute = Attribute::closed(
+    "libvirt.domain.state_reason",
+    "reason",
+    "Why the domain is in its state, by libvirt's names of the reasons for each state.",
+    &[
+        "unknown",
+        "booted",
+        "migrated",
+        "restored",
+        "from_snapshot",
+        "unpaused",
+        "migration_canceled",
+        "save_canceled",
+        "wakeup",
+        "crashed",
+        "postcopy",
+        "postcopy_failed",
+        "user",
+        "migration",
+        "save",
+        "dump",
+        "ioerror",
+        "watchdog",
+        "shutting_down",
+        "snapshot",
+        "starting_up",
+        "api_error",
+        "shutdown",
+        "destroyed",
+        "saved",
+        "failed",
+        "daemon",
+        "panicked",
+    ],
+);
+
+/// A group of statistics.
+pub const GROUP: Attribute = Attribute::closed(
+    "libvirt.stats.group",
+    "group",
+    "What is read together, by the name that virsh domstats has for it.",
+    &["state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "dirtyrate", "job"],
+);
+
+// Virtual CPUs.
 
 /// The vCPU.
-pub const CPU: Attribute = Attribute {
-    key: "cpu.logical_number",
-    label: "id",
-    brief: "The number of the vCPU, from 0.",
-    values: &[],
-    examples: &["0", "1"],
-};
+pub const CPU: Attribute = Attribute::open("cpu.logical_number", "id", "The number of the vCPU, from 0.", &["0", "1"]);
+
+/// The vCPU's state.
+pub const VCPU_STATE: Attribute = Attribute::closed(
+    "libvirt.vcpu.state",
+    "state",
+    "What the vCPU is doing.",
+    &["offline", "running", "blocked", "unknown"],
+);
+
+// Disks.
+
+/// The disk.
+pub const DEVICE: Attribute = Attribute::open(
+    "system.device",
+    "drive",
+    "The disk: the alias that the user chose for it, else its target name.",
+    &["vda", "rootdisk"],
+);
+
+/// The disk's target.
+pub const DISK_TARGET: Attribute =
+    Attribute::open("libvirt.disk.target", "target", "The disk's target name.", &["vda", "sdb"]);
+
+/// What the guest takes it for.
+pub const DISK_DEVICE: Attribute = Attribute::open(
+    "libvirt.disk.device",
+    "device",
+    "How the disk shows itself to the guest.",
+    &["disk", "cdrom", "lun", "floppy"],
+);
+
+/// The disk's bus.
+pub const DISK_BUS: Attribute =
+    Attribute::open("libvirt.disk.bus", "bus", "The bus on which the disk is.", &["virtio", "scsi", "sata"]);
+
+/// The kind of the disk's source.
+pub const DISK_SOURCE_TYPE: Attribute = Attribute::open(
+    "libvirt.disk.source_type",
+    "source_type",
+    "What kind of thing is behind the disk.",
+    &["file", "block", "network"],
+);
+
+/// The disk's source.
+pub const DISK_SOURCE: Attribute = Attribute::open(
+    "libvirt.disk.source",
+    "source",
+    "The file, device, volume or name that is behind the disk.",
+    &["/var/lib/libvirt/images/web-1.qcow2", "pool/image"],
+);
+
+/// The protocol to it.
+pub const DISK_PROTOCOL: Attribute = Attribute::open(
+    "libvirt.disk.protocol",
+    "protocol",
+    "The protocol by which a network disk is reached.",
+    &["rbd", "iscsi", "nbd"],
+);
+
+/// The image's format.
+pub const DISK_FORMAT: Attribute =
+    Attribute::open("libvirt.disk.format", "format", "The format of the disk's image.", &["qcow2", "raw"]);
+
+/// The cache mode.
+pub const DISK_CACHE: Attribute = Attribute::open(
+    "libvirt.disk.cache",
+    "cache",
+    "How the host caches the disk.",
+    &["none", "writeback", "writethrough"],
+);
+
+/// The serial number.
+pub const DISK_SERIAL: Attribute =
+    Attribute::open("libvirt.disk.serial", "serial", "The serial number that the guest sees.", &["WD-WMAP9A966149"]);
+
+// Network interfaces.
+
+/// The network interface.
+pub const INTERFACE: Attribute = Attribute::open(
+    "network.interface.name",
+    "interface",
+    "The network interface: the alias that the user chose for it, else its target name.",
+    &["vnet0", "default"],
+);
+
+/// The host's end of it.
+pub const NIC_TARGET: Attribute = Attribute::open(
+    "libvirt.interface.target",
+    "target",
+    "The device on the host to which the interface is connected.",
+    &["vnet0", "tap37a259274"],
+);
+
+/// The MAC address.
+pub const NIC_MAC: Attribute =
+    Attribute::open("libvirt.interface.mac", "mac", "The interface's MAC address.", &["52:54:00:12:34:56"]);
+
+/// The emulated model.
+pub const NIC_MODEL: Attribute =
+    Attribute::open("libvirt.interface.model", "model", "The network card that the guest sees.", &["virtio", "e1000e"]);
+
+/// The kind of its source.
+pub const NIC_SOURCE_TYPE: Attribute = Attribute::open(
+    "libvirt.interface.source_type",
+    "source_type",
+    "What kind of thing the interface is connected to.",
+    &["bridge", "network", "ethernet"],
+);
+
+/// Its source.
+pub const NIC_SOURCE: Attribute = Attribute::open(
+    "libvirt.interface.source",
+    "source",
+    "The bridge, network or device that the interface is connected to.",
+    &["br0", "default"],
+);
+
+/// The MTU.
+pub const NIC_MTU: Attribute = Attribute::open(
+    "libvirt.interface.mtu",
+    "mtu",
+    "The largest packet that the interface carries, in bytes.",
+    &["1500", "9000"],
+);
+
+// I/O threads and jobs.
 
 /// The I/O thread.
-pub const IO_THREAD: Attribute = Attribute {
-    key: "libvirt.iothread.id",
-    label: "iothread",
-    brief: "The id of the I/O thread, from 1.",
-    values: &[],
-    examples: &["1"],
-};
+pub const IO_THREAD: Attribute =
+    Attribute::open("libvirt.iothread.id", "iothread", "The id of the I/O thread, from 1.", &["1"]);
 
 /// What a job does.
-pub const JOB_OPERATION: Attribute = Attribute {
-    key: "libvirt.job.operation",
-    label: "operation",
-    brief: "What libvirt is doing to the VM.",
-    values: &[
+pub const JOB_OPERATION: Attribute = Attribute::closed(
+    "libvirt.job.operation",
+    "operation",
+    "What libvirt is doing to the VM.",
+    &[
         "unknown",
         "start",
         "save",
@@ -69,5 +349,75 @@ pub const JOB_OPERATION: Attribute = Attribute {
         "backup",
         "snapshot_delete",
     ],
-    examples: &[],
-};
+);
+
+/// How far a job is.
+pub const JOB_STATE: Attribute = Attribute::closed(
+    "libvirt.job.state",
+    "state",
+    "Whether the job goes on, with an end that can be foreseen (bounded) or not, and else how it ended.",
+    &["bounded", "unbounded", "completed", "failed", "cancelled"],
+);
+
+// Daemons.
+
+/// The hypervisor driver.
+pub const DRIVER: Attribute =
+    Attribute::open("libvirt.driver", "driver", "The hypervisor driver of the daemon.", &["QEMU", "Test"]);
+
+/// The daemon's host.
+pub const HOST: Attribute = Attribute::open(
+    "libvirt.host.name",
+    "host",
+    "The name of the host, as its libvirt gives it.",
+    &["kvm-17.example.org"],
+);
+
+/// libvirt's version.
+pub const LIBVIRT_VERSION: Attribute =
+    Attribute::open("libvirt.version", "libvirt_version", "The version of the libvirt daemon.", &["9.0.0"]);
+
+/// The hypervisor's version.
+pub const HYPERVISOR_VERSION: Attribute = Attribute::open(
+    "libvirt.hypervisor.version",
+    "hypervisor_version",
+    "The version of the hypervisor that libvirt drives, QEMU as a rule.",
+    &["7.2.15"],
+);
+
+// Resources only. The first three make the labels `job` and `instance` at receivers that follow Prometheus.
+
+/// The first part of what keeps two VMs apart.
+pub const SERVICE_NAMESPACE: Attribute = Attribute::resource(
+    "service.namespace",
+    "The host's name; with the next it becomes the label job in Prometheus.",
+    &["kvm-17.example.org"],
+);
+
+/// The second part.
+pub const SERVICE_NAME: Attribute = Attribute::resource(
+    "service.name",
+    "What the Resource is; with the one before it becomes the label job in Prometheus.",
+    &["libvirt-domain", "libvirt-daemon"],
+);
+
+/// The third part.
+pub const SERVICE_INSTANCE: Attribute = Attribute::resource(
+    "service.instance.id",
+    "The domain's UUID, or the daemon's URI; it becomes the label instance in Prometheus.",
+    &["6695eb01-f6a4-8304-79aa-97f2502e193f"],
+);
+
+/// The domain's name in the Resource.
+pub const DOMAIN_NAME: Attribute = Attribute::resource("libvirt.domain.name", "The libvirt domain's name.", &["web-1"]);
+
+/// The domain's UUID in the Resource.
+pub const DOMAIN_UUID: Attribute =
+    Attribute::resource("libvirt.domain.uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
+
+/// The guest's architecture in the Resource.
+pub const HOST_ARCH: Attribute = Attribute::resource(
+    "host.arch",
+    "The guest's architecture in OpenTelemetry's spelling, because the host of a VM's Resource is the VM.",
+    &["amd64", "arm64"],
+);

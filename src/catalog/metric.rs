@@ -68,8 +68,12 @@ pub enum Unit {
     Bytes,
     /// `By/s`
     BytesPerSecond,
+    /// `1`: a fraction of a whole, between 0 and 1. Prometheus' name gets `_ratio`.
+    Ratio,
     /// `{packet}`, `{operation}` …: what is counted, without braces.
     Count(&'static str),
+    /// `{operation}/s` …: what is counted per second, without braces.
+    CountPerSecond(&'static str),
 }
 
 impl Unit {
@@ -81,7 +85,9 @@ impl Unit {
             Self::Seconds => "s".into(),
             Self::Bytes => "By".into(),
             Self::BytesPerSecond => "By/s".into(),
+            Self::Ratio => "1".into(),
             Self::Count(what) => format!("{{{what}}}").into(),
+            Self::CountPerSecond(what) => format!("{{{what}}}/s").into(),
         }
     }
 
@@ -89,16 +95,16 @@ impl Unit {
     /// the unit because a series may never change between the two.
     #[must_use]
     pub const fn is_double(self) -> bool {
-        matches!(self, Self::Seconds)
+        matches!(self, Self::Seconds | Self::Ratio)
     }
 }
 
 /// A value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
-    /// Everything but times.
+    /// Everything but times and ratios.
     Integer(u64),
-    /// Seconds.
+    /// Seconds and ratios.
     Double(f64),
 }
 
@@ -147,6 +153,23 @@ pub struct Label<'a> {
     pub value: &'a str,
 }
 
+/// The longest value of a label, in bytes; what is longer is cut. It is `PATH_MAX` of Linux: a disk's source is the
+/// longest value that means something, and names and aliases are far shorter.
+pub const LABEL_VALUE_MAX: usize = 4_096;
+
+impl<'a> Label<'a> {
+    /// An attribute with its value, which is cut to [`LABEL_VALUE_MAX`].
+    #[must_use]
+    pub fn new(attribute: &'static Attribute, value: &'a str) -> Self {
+        // `str::floor_char_boundary` is younger than our least Rust. A character has at most four bytes.
+        let mut end = value.len().min(LABEL_VALUE_MAX);
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { attribute, value: &value[..end] }
+    }
+}
+
 /// The attributes of one series, without those that identify the VM.
 pub type Labels<'a> = [Label<'a>];
 
@@ -174,6 +197,9 @@ pub enum Read {
     Vm(fn(&Vm) -> Option<Value>),
     /// Any number of series a VM with these attributes, true at the moment of the export.
     VmEach(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
+    /// As [`Read::VmEach`]; over OTLP its points carry the attributes that identify the VM as well
+    /// (see [`Metric::carries_identity`]).
+    Identified(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
     /// One series a VM, of the group `cpu`.
     Cpu(fn(&Cpu) -> Option<Value>),
     /// One series a VM, of the group `vcpu`.
@@ -184,6 +210,8 @@ pub enum Read {
     VcpuEach(&'static [&'static Attribute], fn(&Vcpu, Emit<'_>)),
     /// One series a VM, of the group `balloon`.
     Memory(fn(&Memory) -> Option<Value>),
+    /// One series a VM, of the group `balloon`: how old this moment was when the reading arrived.
+    MemoryAge(fn(&Memory) -> Option<Timestamp>),
     /// One series a disk.
     Disk(fn(&Disk) -> Option<Value>),
     /// One series a network interface.
@@ -192,8 +220,14 @@ pub enum Read {
     IoThread(fn(&IoThread) -> Option<Value>),
     /// One series a VM, of the group `dirtyrate`.
     DirtyRate(fn(&DirtyRate) -> Option<Value>),
+    /// One series a VM, of the group `dirtyrate`: how old this moment was when the reading arrived.
+    DirtyRateAge(fn(&DirtyRate) -> Option<Timestamp>),
     /// One series a VM, of the group `job`, with the job's operation.
     Job(fn(&Job) -> Option<Value>),
+    /// As [`Read::Job`], and one series for each value of a further attribute. The reader names the operation too.
+    JobEach(&'static [&'static Attribute], fn(&Job, Emit<'_>)),
+    /// One series a VM, of the group `job`, while it migrates; KubeVirt has no attribute here.
+    Migration(fn(&Job) -> Option<Value>),
     /// One series a daemon.
     Daemon(fn(&Daemon) -> Option<Value>),
     /// Any number of series a daemon with these attributes.
@@ -214,15 +248,30 @@ impl Read {
     #[must_use]
     pub const fn group(&self) -> Option<Group> {
         match self {
-            Self::Vm(_) | Self::VmEach(..) | Self::Daemon(_) | Self::DaemonEach(..) => None,
+            Self::Vm(_) | Self::VmEach(..) | Self::Identified(..) | Self::Daemon(_) | Self::DaemonEach(..) => None,
             Self::Cpu(_) => Some(Group::Cpu),
             Self::Vcpus(_) | Self::Vcpu(_) | Self::VcpuEach(..) => Some(Group::Vcpu),
-            Self::Memory(_) => Some(Group::Balloon),
+            Self::Memory(_) | Self::MemoryAge(_) => Some(Group::Balloon),
             Self::Disk(_) => Some(Group::Block),
             Self::Nic(_) => Some(Group::Interface),
             Self::IoThread(_) => Some(Group::Iothread),
-            Self::DirtyRate(_) => Some(Group::Dirtyrate),
-            Self::Job(_) => Some(Group::Job),
+            Self::DirtyRate(_) | Self::DirtyRateAge(_) => Some(Group::Dirtyrate),
+            Self::Job(_) | Self::JobEach(..) | Self::Migration(_) => Some(Group::Job),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::attribute::DISK_SOURCE;
+
+    #[test]
+    fn long_label_values_are_cut_between_characters() {
+        assert_eq!(Label::new(&DISK_SOURCE, "/short").value, "/short");
+        let long = "é".repeat(LABEL_VALUE_MAX);
+        assert_eq!(Label::new(&DISK_SOURCE, &long).value.len(), LABEL_VALUE_MAX);
+        let odd = format!("x{long}");
+        assert_eq!(Label::new(&DISK_SOURCE, &odd).value.len(), LABEL_VALUE_MAX - 1);
     }
 }

@@ -3,19 +3,88 @@
 //! The tables are the truth. Both exporters loop over them, and `tests/contract.rs` renders `docs/metrics.md`, the
 //! registry under `otel/` and the golden exposition from them: a metric cannot be exported undocumented, nor
 //! documented and not exported.
+//!
+//! Some rules about the rows, which `tests/contract.rs` holds:
+//!
+//! - where KubeVirt has a metric, the row is named so that its Prometheus name is KubeVirt's;
+//! - counters say what something did, labels on them say only to what it belongs; what else is known of a disk, an
+//!   interface or a machine is on an info metric of its own, to be joined;
+//! - a state is one series for each value of a closed set, 1 for the present one and 0 for the others, so that it can
+//!   be counted, averaged and waited for. The *reason* of a state has one series only, the present one: there are 43
+//!   pairs of state and reason, and nobody waits for one of them to be 0.
 
 pub mod attribute;
+mod collection;
 mod cpu;
+mod daemon;
+mod identity;
+mod iothread;
+mod job;
+mod machine;
+mod memory;
 mod metric;
+mod migration;
+mod network;
 mod points;
 mod selection;
+mod state;
+mod storage;
+mod storage_limit;
+mod vcpu;
 
 pub use attribute::Attribute;
-pub use metric::{Emit, Entity, Kind, Label, Labels, Metric, Point, Read, Stability, Unit, Value};
+pub use identity::{IdentityLabels, daemon_label, daemon_labels};
+pub use metric::{Emit, Entity, Kind, LABEL_VALUE_MAX, Label, Labels, Metric, Point, Read, Stability, Unit, Value};
 pub use points::Decimal;
 pub use selection::{Selected, Selection, Vocabulary};
 
+/// Rows that are about the same thing.
+#[derive(Debug)]
+pub struct Section {
+    /// What they are about.
+    pub title: &'static str,
+    /// What a reader should know before using them.
+    pub brief: &'static str,
+    /// The rows.
+    pub metrics: &'static [Metric],
+}
+
+/// Every section, in the order of the documentation and of the exposition.
+pub const SECTIONS: [Section; 14] = [
+    machine::SECTION,
+    state::SECTION,
+    collection::SECTION,
+    cpu::SECTION,
+    vcpu::SECTION,
+    memory::SECTION,
+    storage::SECTION,
+    storage_limit::SECTION,
+    network::SECTION,
+    iothread::SECTION,
+    job::SECTION,
+    migration::SECTION,
+    memory::DIRTY_RATE,
+    daemon::SECTION,
+];
+
 /// Every row, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [cpu::METRICS].into_iter().flatten()
+    SECTIONS.iter().flat_map(|section| section.metrics)
+}
+
+/// The most attributes that an info metric has.
+const INFO_MAX: usize = 12;
+
+/// Emits the 1 of an info metric, with those attributes that have a value: a label that is empty is, to Prometheus,
+/// a label that is not there.
+fn info(attributes: &[(&'static Attribute, Option<&str>)], emit: Emit<'_>) {
+    let mut labels = [Label::new(&attribute::DEVICE, ""); INFO_MAX];
+    let mut count = 0;
+    for (attribute, value) in attributes {
+        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        let Some(slot) = labels.get_mut(count) else { break };
+        *slot = Label::new(attribute, value);
+        count += 1;
+    }
+    emit(&labels[..count], Value::Integer(1));
 }

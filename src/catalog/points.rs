@@ -9,14 +9,34 @@ impl Metric {
     #[must_use]
     pub const fn attributes(&self) -> &'static [&'static Attribute] {
         match self.read {
-            Read::Vm(_) | Read::Cpu(_) | Read::Vcpus(_) | Read::Memory(_) | Read::DirtyRate(_) | Read::Daemon(_) => &[],
-            Read::VmEach(attributes, _) | Read::DaemonEach(attributes, _) | Read::VcpuEach(attributes, _) => attributes,
+            Read::Vm(_)
+            | Read::Cpu(_)
+            | Read::Vcpus(_)
+            | Read::Memory(_)
+            | Read::MemoryAge(_)
+            | Read::DirtyRate(_)
+            | Read::DirtyRateAge(_)
+            | Read::Migration(_)
+            | Read::Daemon(_) => &[],
+            Read::VmEach(attributes, _)
+            | Read::Identified(attributes, _)
+            | Read::DaemonEach(attributes, _)
+            | Read::VcpuEach(attributes, _)
+            | Read::JobEach(attributes, _) => attributes,
             Read::Vcpu(_) => &[&CPU],
             Read::Disk(_) => &[&DEVICE],
             Read::Nic(_) => &[&INTERFACE],
             Read::IoThread(_) => &[&IO_THREAD],
             Read::Job(_) => &[&JOB_OPERATION],
         }
+    }
+
+    /// Whether its OTLP points carry the attributes that identify the VM ([`IdentityLabels`](super::IdentityLabels)),
+    /// although its Resource does too. The promise of `hypervisor_info` is made of labels: they must be there at a
+    /// receiver that keeps nothing of the Resource. At the Prometheus endpoint every series has them.
+    #[must_use]
+    pub const fn carries_identity(&self) -> bool {
+        matches!(self.read, Read::Identified(..))
     }
 
     /// Every point that this row has of a VM. A value that is absent has none.
@@ -27,15 +47,29 @@ impl Metric {
                     emit(now(&[], value));
                 }
             }
-            Read::VmEach(_, read) => read(vm, &mut |labels, value| emit(now(labels, value))),
+            Read::VmEach(_, read) | Read::Identified(_, read) => {
+                read(vm, &mut |labels, value| emit(now(labels, value)))
+            }
             Read::Cpu(read) => single(vm.cpu.as_ref(), &[], read, emit),
             Read::Vcpus(read) => single(vm.vcpus.as_ref(), &[], read, emit),
             Read::Memory(read) => single(vm.memory.as_ref(), &[], read, emit),
+            Read::MemoryAge(read) => age(vm.memory.as_ref(), read, emit),
+            Read::DirtyRateAge(read) => age(vm.dirty_rate.as_ref(), read, emit),
             Read::DirtyRate(read) => single(vm.dirty_rate.as_ref(), &[], read, emit),
             Read::Job(read) => {
                 if let Some(job) = &vm.job {
-                    let labels = [Label { attribute: &JOB_OPERATION, value: job.value.operation.as_str() }];
+                    let labels = [Label::new(&JOB_OPERATION, job.value.operation.as_str())];
                     single(Some(job), &labels, read, emit);
+                }
+            }
+            Read::JobEach(_, read) => {
+                if let Some(Reading { at, start, value }) = &vm.job {
+                    read(value, &mut |labels, value| emit(read_at(labels, value, *at, *start)));
+                }
+            }
+            Read::Migration(read) => {
+                if let Some(job) = vm.job.as_ref().filter(|job| job.value.operation.is_migration()) {
+                    single(Some(job), &[], read, emit);
                 }
             }
             Read::Vcpu(read) => {
@@ -43,7 +77,7 @@ impl Metric {
                 for Since { start, value: vcpu } in &vcpus.value.each {
                     if let Some(value) = read(vcpu) {
                         let number = Decimal::new(vcpu.number);
-                        let labels = [Label { attribute: &CPU, value: number.as_str() }];
+                        let labels = [Label::new(&CPU, number.as_str())];
                         emit(read_at(&labels, value, vcpus.at, *start));
                     }
                 }
@@ -58,7 +92,8 @@ impl Metric {
                 let Some(disks) = &vm.disks else { return };
                 for Since { start, value: disk } in &disks.value {
                     if let Some(value) = read(disk) {
-                        let labels = [Label { attribute: &DEVICE, value: disk.drive() }];
+                        let taken = |name: &str| disks.value.iter().any(|other| &*other.value.target == name);
+                        let labels = [Label::new(&DEVICE, distinct(disk.drive(), &disk.target, taken))];
                         emit(read_at(&labels, value, disks.at, *start));
                     }
                 }
@@ -67,7 +102,8 @@ impl Metric {
                 let Some(nics) = &vm.nics else { return };
                 for Since { start, value: nic } in &nics.value {
                     if let Some(value) = read(nic) {
-                        let labels = [Label { attribute: &INTERFACE, value: nic.interface() }];
+                        let taken = |name: &str| nics.value.iter().any(|other| &*other.value.target == name);
+                        let labels = [Label::new(&INTERFACE, distinct(nic.interface(), &nic.target, taken))];
                         emit(read_at(&labels, value, nics.at, *start));
                     }
                 }
@@ -77,7 +113,7 @@ impl Metric {
                 for thread in &threads.value {
                     if let Some(value) = read(thread) {
                         let id = Decimal::new(thread.id);
-                        let labels = [Label { attribute: &IO_THREAD, value: id.as_str() }];
+                        let labels = [Label::new(&IO_THREAD, id.as_str())];
                         emit(read_at(&labels, value, threads.at, threads.start));
                     }
                 }
@@ -100,6 +136,14 @@ impl Metric {
     }
 }
 
+/// The name of a device on its series: the one it goes by (its alias), unless that is the target of another device.
+///
+/// libvirt keeps aliases apart and targets apart, but lets one disk have the alias `vdb` and another be `vdb`. Two
+/// series of one name cost more than the two disks: Prometheus then refuses everything in the request.
+pub(super) fn distinct<'a>(name: &'a str, target: &'a str, taken: impl Fn(&str) -> bool) -> &'a str {
+    if name != target && taken(name) { target } else { name }
+}
+
 const fn now<'a>(labels: &'a [Label<'a>], value: Value) -> Point<'a> {
     Point { labels, value, at: None, start: None }
 }
@@ -118,6 +162,14 @@ fn single<T>(
         && let Some(value) = read(&reading.value)
     {
         emit(read_at(labels, value, reading.at, reading.start));
+    }
+}
+
+fn age<T>(reading: Option<&Reading<T>>, read: fn(&T) -> Option<Timestamp>, emit: &mut dyn FnMut(Point<'_>)) {
+    if let Some(reading) = reading
+        && let Some(moment) = read(&reading.value)
+    {
+        emit(read_at(&[], reading.at.since(moment).into(), reading.at, reading.start));
     }
 }
 

@@ -99,6 +99,22 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// Every value that a job has; [`JobKind::None`] is no job.
+    pub const ALL: [Self; 5] = [Self::Bounded, Self::Unbounded, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// The value of the attribute `libvirt.job.state`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Bounded => "bounded",
+            Self::Unbounded => "unbounded",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// The kind that libvirt's number stands for; an unknown one is [`JobKind::None`].
     #[must_use]
     pub const fn from_libvirt(number: i64) -> Self {
@@ -178,6 +194,12 @@ impl JobOperation {
             10 => Self::SnapshotDelete,
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether the VM moves from one host to another.
+    #[must_use]
+    pub const fn is_migration(self) -> bool {
+        matches!(self, Self::MigrationIn | Self::MigrationOut)
     }
 
     /// The value of the attribute `libvirt.job.operation`.

@@ -136,7 +136,7 @@ impl StateReason {
         }
     }
 
-    /// The value of the attribute `libvirt.domain.state.reason`.
+    /// The value of the attribute `libvirt.domain.state_reason`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0

@@ -1,0 +1,4 @@
+//! Snapshots on their way out.
+
+pub mod naming;
+pub mod prometheus;

@@ -1,0 +1,319 @@
+//! The contract with those who read our metrics: what each one is called, what it means, and what the endpoint
+//! shows. Read this first.
+//!
+//! The catalogue (`src/catalog`) is the only place where a metric is defined. The first tests here hold the rules for
+//! its rows. The last ones render from it what people and tools read (the reference, the registry, two golden pages);
+//! a file that is stale is rewritten and the test fails, so running the tests twice is all it takes after a change,
+//! and the diff shows what the change means to users.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use support::{registry, sample};
+use virt_otel::catalog::{
+    Attribute, Entity, IdentityLabels, Kind, Metric, Read, Selection, Stability, Unit, Value, Vocabulary, all,
+    attribute, daemon_labels,
+};
+use virt_otel::commands;
+use virt_otel::export::naming;
+use virt_otel::export::prometheus::{Format, Renderer};
+use virt_otel::model::{Group, HypervisorType, JobKind, JobOperation, State, StateReason, VcpuState};
+
+const VOCABULARIES: [Vocabulary; 2] = [Vocabulary::Libvirt, Vocabulary::Kubevirt];
+
+/// Every row with its full OpenTelemetry name.
+fn rows(vocabulary: Vocabulary) -> Vec<(String, &'static Metric)> {
+    let Selection { vm, daemon } = Selection::everything(vocabulary);
+    vm.into_iter().chain(daemon).map(|selected| (selected.name, selected.metric)).collect()
+}
+
+// Names.
+
+#[test]
+fn names_are_lower_case_words_joined_by_dots_and_underscores() {
+    for row in all() {
+        for word in row.name.split('.') {
+            assert!(word.starts_with(|c: char| c.is_ascii_lowercase()), "{}", row.name);
+            assert!(
+                word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && !word.ends_with('_'),
+                "{}",
+                row.name
+            );
+        }
+    }
+}
+
+#[test]
+fn no_name_is_the_namespace_of_another() {
+    // The semantic conventions forbid it, and Elasticsearch cannot store both.
+    for vocabulary in VOCABULARIES {
+        let rows = rows(vocabulary);
+        for (name, _) in &rows {
+            let namespace = format!("{name}.");
+            for (other, _) in &rows {
+                assert!(!other.starts_with(&namespace), "{name} is a namespace of {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_two_rows_have_one_name_in_either_spelling() {
+    for vocabulary in VOCABULARIES {
+        let mut opentelemetry = BTreeSet::new();
+        let mut prometheus = BTreeSet::new();
+        for (name, row) in rows(vocabulary) {
+            let translated = naming::of_row(&name, row);
+            assert!(prometheus.insert(translated.clone()), "{translated} twice");
+            assert!(opentelemetry.insert(name.clone()), "{name} twice");
+        }
+    }
+}
+
+#[test]
+fn the_promised_metric_is_called_as_promised() {
+    let names: Vec<String> = rows(Vocabulary::Kubevirt).iter().map(|(name, row)| naming::of_row(name, row)).collect();
+    assert!(names.contains(&"kubevirt_vmi_hypervisor_info".to_owned()));
+}
+
+// Units and kinds.
+
+#[test]
+fn counters_leave_total_to_the_translation_and_gauges_do_not_pretend() {
+    for (name, row) in rows(Vocabulary::Libvirt) {
+        assert!(!row.name.ends_with("total"), "{name}: the translation appends total");
+        let translated = naming::of_row(&name, row);
+        assert_eq!(row.kind == Kind::Counter, translated.ends_with("_total"), "{name} is {translated}");
+        for suffix in ["_count", "_sum", "_bucket", "_created"] {
+            assert!(!translated.ends_with(suffix), "{translated} looks like a part of a histogram");
+        }
+    }
+}
+
+#[test]
+fn info_up_and_yes_or_no_gauges_have_no_unit() {
+    // With the unit `1` their Prometheus names would end in `_ratio`.
+    for row in all() {
+        if row.name.ends_with("info") || row.name == "up" || row.name.starts_with("collection.s") {
+            assert_eq!(row.unit, Unit::None, "{}", row.name);
+            assert_eq!(row.kind, Kind::Gauge, "{}", row.name);
+        }
+        // Only what really is a share of a whole has that unit.
+        assert_eq!(row.unit.ucum() == "1", row.unit == Unit::Ratio, "{}", row.name);
+    }
+    let ratios: Vec<&str> = all().filter(|row| row.unit == Unit::Ratio).map(|row| row.name).collect();
+    assert_eq!(ratios, ["job.auto_converge_throttle"], "a new ratio must be one: between 0 and 1");
+}
+
+#[test]
+fn units_are_base_units_and_annotations_are_singular_words() {
+    for row in all() {
+        match row.unit {
+            Unit::None | Unit::Seconds | Unit::Bytes | Unit::BytesPerSecond | Unit::Ratio => {}
+            Unit::Count(what) | Unit::CountPerSecond(what) => {
+                assert!(what.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}: {what}", row.name);
+                assert!(!what.ends_with('s'), "{}: {what} is a plural", row.name);
+            }
+        }
+        assert!(row.kind != Kind::Counter || row.unit != Unit::None, "{} counts what?", row.name);
+    }
+}
+
+#[test]
+fn values_are_of_the_type_that_the_unit_says() {
+    let snapshot = sample::snapshot();
+    let mut seen = BTreeSet::new();
+    for row in all() {
+        let check = &mut |point: virt_otel::catalog::Point<'_>| {
+            seen.insert(row.name);
+            let double = matches!(point.value, Value::Double(_));
+            assert_eq!(double, row.unit.is_double(), "{}", row.name);
+            let keys: Vec<&str> = point.labels.iter().map(|label| label.attribute.key).collect();
+            let declared: Vec<&str> = row.attributes().iter().map(|attribute| attribute.key).collect();
+            if row.name.ends_with("info") {
+                assert!(keys.iter().all(|key| declared.contains(key)), "{}: {keys:?}", row.name);
+            } else {
+                assert_eq!(keys, declared, "{}", row.name);
+            }
+            for label in point.labels {
+                let Attribute { key, values, .. } = label.attribute;
+                assert!(values.is_empty() || values.contains(&label.value), "{} of {key} in {}", label.value, row.name);
+            }
+            assert_eq!(point.at.is_some(), row.read.group().is_some(), "{}: what is read has a stamp", row.name);
+        };
+        match row.read.entity() {
+            Entity::Vm => snapshot.vms.iter().for_each(|vm| row.points(vm, check)),
+            Entity::Daemon => snapshot.daemons.iter().for_each(|daemon| row.daemon_points(daemon, check)),
+        }
+    }
+    // The sample has nearly everything, so that the golden pages show it. What it leaves out is what it leaves out
+    // of its disks and jobs.
+    for row in all().filter(|row| !row.name.starts_with("storage.") && !row.name.starts_with("job.")) {
+        assert!(seen.contains(row.name), "the sample has no {}", row.name);
+    }
+}
+
+#[test]
+fn what_has_kubevirts_name_is_stable() {
+    for row in all().filter(|row| row.kubevirt.starts_with("kubevirt_vmi_") && !row.kubevirt.contains(' ')) {
+        assert_eq!(row.stability, Stability::Stable, "{}", row.name);
+    }
+}
+
+#[test]
+fn one_metric_alone_carries_the_vms_identity_over_otlp() {
+    let identified: Vec<&str> =
+        all().filter(|row| matches!(row.read, Read::Identified(..))).map(|row| row.name).collect();
+    assert_eq!(identified, ["hypervisor.info"]);
+}
+
+// Words.
+
+#[test]
+fn a_brief_is_one_sentence_with_a_full_stop() {
+    let briefs = all()
+        .map(|row| (row.name, row.brief))
+        .chain(attribute::ALL.into_iter().map(|attribute| (attribute.key, attribute.brief)));
+    for (name, brief) in briefs {
+        assert!(brief.ends_with('.') && !brief.ends_with(".."), "{name}: {brief}");
+        assert!(brief.starts_with(|c: char| c.is_ascii_uppercase()), "{name}: {brief}");
+        assert_eq!(brief.matches(". ").count(), 0, "{name} has several sentences: {brief}");
+        assert!(!brief.contains('\n'), "{name}: {brief}");
+    }
+}
+
+#[test]
+fn every_row_says_where_its_value_comes_from() {
+    for row in all() {
+        assert!(!row.source.is_empty(), "{}", row.name);
+    }
+}
+
+// Attributes.
+
+#[test]
+fn every_attribute_of_a_row_is_in_the_dictionary() {
+    for row in all() {
+        for attribute in row.attributes() {
+            assert!(attribute::ALL.contains(attribute), "{} of {}", attribute.key, row.name);
+        }
+    }
+}
+
+#[test]
+fn the_dictionary_has_each_key_once_and_none_is_the_namespace_of_another() {
+    for attribute in attribute::ALL {
+        let namespace = format!("{}.", attribute.key);
+        assert_eq!(attribute::ALL.iter().filter(|other| other.key == attribute.key).count(), 1, "{}", attribute.key);
+        for other in attribute::ALL {
+            assert!(!other.key.starts_with(&namespace), "{} is a namespace of {}", attribute.key, other.key);
+        }
+        assert!(
+            attribute.label.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+            "{} has the label {}",
+            attribute.key,
+            attribute.label
+        );
+        assert_ne!(attribute.values.is_empty(), attribute.examples.is_empty(), "{}: values or examples", attribute.key);
+    }
+}
+
+#[test]
+fn no_series_has_a_label_twice() {
+    let daemon = sample::daemon("qemu:///system");
+    let vm = sample::running();
+    let identity = IdentityLabels::new(&vm.identity);
+    for row in all() {
+        let identity: Vec<&str> = match row.read.entity() {
+            Entity::Vm => identity.labels().iter().map(|label| label.attribute.label).chain(["uri"]).collect(),
+            Entity::Daemon => daemon_labels(&daemon).iter().map(|label| label.attribute.label).collect(),
+        };
+        // In kubevirt mode these are the labels of identity.
+        let others = ["namespace", "name", "node"];
+        // Prometheus puts these on what it scrapes.
+        let prometheus = ["job", "instance", "__name__", "le", "quantile"];
+        let mut labels: BTreeSet<&str> = identity.into_iter().chain(others).chain(prometheus).collect();
+        for attribute in row.attributes() {
+            assert!(labels.insert(attribute.label), "{} twice on {}", attribute.label, row.name);
+        }
+    }
+}
+
+#[test]
+fn closed_sets_are_those_of_the_model() {
+    assert_eq!(attribute::HYPERVISOR_TYPE.values, HypervisorType::ALL.map(HypervisorType::as_str));
+    assert_eq!(attribute::STATE.values, State::ALL.map(State::as_str));
+    assert_eq!(attribute::VCPU_STATE.values, VcpuState::ALL.map(VcpuState::as_str));
+    assert_eq!(attribute::GROUP.values, Group::ALL.map(Group::as_str));
+    assert_eq!(attribute::JOB_OPERATION.values, JobOperation::ALL.map(JobOperation::as_str));
+    assert_eq!(attribute::JOB_STATE.values, JobKind::ALL.map(JobKind::as_str));
+    let reasons: BTreeSet<&str> = State::ALL.into_iter().flat_map(StateReason::names).copied().collect();
+    assert_eq!(attribute::STATE_REASON.values.iter().copied().collect::<BTreeSet<_>>(), reasons);
+}
+
+// What is rendered from the catalogue.
+
+/// Whether a file is what it should be. If it is not, it is rewritten.
+fn is_fresh(path: &str, expected: &str) -> std::io::Result<bool> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::fs::read_to_string(&path).is_ok_and(|found| found == expected) {
+        return Ok(true);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&path, expected)?;
+    Ok(false)
+}
+
+/// Fails for files that had to be rewritten.
+fn assert_rendered<'a>(files: impl IntoIterator<Item = (&'a str, String)>) {
+    let stale: Vec<&str> = files
+        .into_iter()
+        .filter(|(path, text)| !is_fresh(path, text).is_ok_and(|fresh| fresh))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(stale.is_empty(), "stale, and rewritten just now; look at the difference and commit it: {stale:#?}");
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let mut rendered = Vec::new();
+    commands::metrics::markdown(&mut rendered).unwrap();
+    assert_rendered([("docs/metrics.md", String::from_utf8(rendered).unwrap())]);
+}
+
+#[test]
+fn the_registry_is_up_to_date() {
+    let files = registry::files();
+    let expected: BTreeSet<PathBuf> = files.iter().map(|(path, _)| path.into()).collect();
+    assert_rendered(files);
+    let mut found = BTreeSet::new();
+    for folder in ["otel/registry", "otel/registry/metrics"] {
+        for entry in Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap() {
+            let entry = entry.unwrap();
+            if entry.path().is_file() {
+                found.insert(Path::new(folder).join(entry.file_name()));
+            }
+        }
+    }
+    assert_eq!(found, expected, "the registry holds what is rendered and nothing else");
+}
+
+#[test]
+fn the_classic_page_is_what_it_was() {
+    assert_rendered([("tests/golden/metrics.prom", page(Format::Text004))]);
+}
+
+#[test]
+fn the_openmetrics_page_is_what_it_was() {
+    assert_rendered([("tests/golden/metrics.openmetrics", page(Format::OpenMetrics100))]);
+}
+
+fn page(format: Format) -> String {
+    let mut page = String::new();
+    Renderer::new(&Selection::everything(Vocabulary::Libvirt)).render(&sample::snapshot(), &[], format, &mut page);
+    page
+}

@@ -1,0 +1,5 @@
+//! What the tests under `tests/` share.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses another part")]
+
+pub mod registry;
+pub mod sample;
