@@ -24,6 +24,7 @@ pub mod catalog;
 pub mod clock;
 pub mod commands;
 pub mod export;
+pub mod libvirt;
 pub mod model;
 pub mod snapshot;
 pub mod source;

@@ -1,0 +1,179 @@
+//! libvirt's typed parameters into the model.
+//!
+//! What arrives is a flat list of named values: `cpu.time`, `vcpu.0.state`, `block.2.rd.reqs`. Names and types differ
+//! between versions of libvirt and QEMU, and a daemon may say anything at all. So every parameter is taken for
+//! itself: a known name fills its field, a known name that is not used is left out, everything else is skipped and
+//! counted. Nothing here can fail, and nothing announced is believed (`block.count`, the highest number): memory is
+//! taken for what is in the list, up to [`MAX_VCPUS`] and [`MAX_DEVICES`].
+//!
+//! A list does not say whether the domain's QEMU took part in it. [`stats`] tells by what only QEMU knows.
+
+mod devices;
+mod groups;
+mod job;
+mod numbered;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
+use crate::source::{Monitor, Stats};
+
+pub use devices::{MAX_DEVICES, MAX_VCPUS};
+pub use job::job;
+
+use devices::{Devices, Vcpus};
+use groups::{Dirty, State};
+use value::Fit;
+
+/// One typed parameter (`virTypedParameter`), owned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name: `block.0.rd.reqs`.
+    pub name: String,
+    /// Its value.
+    pub value: ParameterValue,
+}
+
+/// The value of a typed parameter, in libvirt's types.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterValue {
+    /// `VIR_TYPED_PARAM_INT`
+    Int(i32),
+    /// `VIR_TYPED_PARAM_UINT`
+    UInt(u32),
+    /// `VIR_TYPED_PARAM_LLONG`
+    Llong(i64),
+    /// `VIR_TYPED_PARAM_ULLONG`
+    Ullong(u64),
+    /// `VIR_TYPED_PARAM_DOUBLE`
+    Double(f64),
+    /// `VIR_TYPED_PARAM_BOOLEAN`
+    Boolean(bool),
+    /// `VIR_TYPED_PARAM_STRING`
+    Text(String),
+    /// A type of a later libvirt, by its number.
+    Unknown(i32),
+}
+
+/// Decodes what `virDomainListGetStats` said of one domain.
+///
+/// * `id` is the domain's id, `None` if it does not run. Of a domain that does not run, or whose state says so, only
+///   the state is kept: libvirt then answers `cpu.*` with its own process' time.
+/// * `asked` are the groups that were asked for; others are not filled. [`Group::Job`] is another call's and plays no
+///   part here.
+///
+/// # How the QEMU took part
+///
+/// [`Monitor::NotAsked`] if no group asked for needs it. [`Monitor::Answered`] if anything is there that only comes
+/// through it (or with it, as `balloon.rss` does). [`Monitor::Busy`] if nothing of that is there although it would be:
+/// the balloon group was answered without `balloon.rss`, or disks were named without a figure. Where neither can be
+/// told (only cpu, vcpu, iothread or dirtyrate were asked for; no disk; another driver than QEMU), what is there is
+/// taken as complete: `Answered`. So to tell a busy domain, ask for the balloon group.
+///
+/// Of a busy domain disks, I/O threads and dirty rate are `None`, and memory holds only what libvirt itself knows.
+#[must_use]
+pub fn stats(id: Option<u32>, parameters: &[Parameter], asked: Groups) -> Stats {
+    let mut draft = Draft::default();
+    let mut unknown = 0_u32;
+    for parameter in parameters {
+        if draft.take(&parameter.name, &parameter.value) == Fit::Unknown {
+            unknown = unknown.saturating_add(1);
+        }
+    }
+    draft.finish(id, asked, unknown)
+}
+
+/// Everything that was said so far.
+#[derive(Debug, Default)]
+struct Draft {
+    state: State,
+    cpu: Cpu,
+    memory: Memory,
+    vcpus: Vcpus,
+    nics: Devices<Nic>,
+    disks: Devices<Disk>,
+    io_threads: Devices<IoThread>,
+    dirty: Dirty,
+    /// Something is here that only comes through the QEMU's monitor, whatever it says.
+    from_monitor: bool,
+}
+
+impl Draft {
+    fn take(&mut self, name: &str, value: &ParameterValue) -> Fit {
+        let Some((group, rest)) = name.split_once('.') else { return Fit::Unknown };
+        match group {
+            "state" => self.state.take(rest, value),
+            "cpu" => groups::cpu(&mut self.cpu, rest, value),
+            "balloon" => groups::balloon(&mut self.memory, rest, value),
+            "vcpu" => self.vcpus.take(rest, value),
+            "net" => self.nics.take(rest, value, devices::net),
+            "block" => self.disks.take(rest, value, devices::block),
+            "iothread" => {
+                self.from_monitor = true;
+                self.io_threads.take(rest, value, devices::iothread)
+            }
+            "dirtyrate" => {
+                self.from_monitor = true;
+                self.dirty.take(rest, value)
+            }
+            // Groups that are not asked for, with open sets of names.
+            "perf" | "vm" | "memory" => Fit::LeftOut,
+            _ => Fit::Unknown,
+        }
+    }
+
+    fn finish(self, id: Option<u32>, asked: Groups, unknown_parameters: u32) -> Stats {
+        let status = self.state.status();
+        let active = id.is_some() && status.is_none_or(|status| status.state.is_active());
+        if !active {
+            return Stats { id, status, unknown_parameters, ..Stats::default() };
+        }
+
+        let disks_answered = self.disks.answered();
+        let disks = self.disks.named(|disk| &disk.target);
+        let disks_have_figures = disks.iter().any(devices::has_figures);
+        let spoke = self.from_monitor
+            || self.vcpus.from_monitor
+            || self.memory.resident.is_some()
+            || disks.iter().any(|disk| disk.read_requests.is_some());
+        let silent = self.memory.current.is_some() || (!disks.is_empty() && !disks_have_figures);
+        let monitor = if !asked.iter().any(|group| group != Group::Job && group.needs_monitor()) {
+            Monitor::NotAsked
+        } else if silent && !spoke {
+            Monitor::Busy
+        } else {
+            Monitor::Answered
+        };
+
+        // Disks that are only named say nothing; a domain without disks says that it has none.
+        let disks = (disks_answered && (disks.is_empty() || disks_have_figures)).then_some(disks);
+        // libvirt says nothing of I/O threads where there are none.
+        let io_threads = (self.io_threads.answered() || spoke).then(|| devices::iothreads(self.io_threads));
+        let nics = self.nics.answered().then(|| self.nics.named(|nic| &nic.target));
+        Stats {
+            id,
+            status,
+            cpu: asked_for(asked, Group::Cpu, some(self.cpu)),
+            memory: asked_for(asked, Group::Balloon, some(self.memory)),
+            vcpus: asked_for(asked, Group::Vcpu, self.vcpus.finish()),
+            disks: asked_for(asked, Group::Block, disks),
+            nics: asked_for(asked, Group::Interface, nics),
+            io_threads: asked_for(asked, Group::Iothread, io_threads),
+            dirty_rate: asked_for(asked, Group::Dirtyrate, self.dirty.measured()),
+            job: None,
+            monitor,
+            unknown_parameters,
+        }
+    }
+}
+
+/// `None` if nothing was said at all.
+fn some<T: Default + PartialEq>(said: T) -> Option<T> {
+    (said != T::default()).then_some(said)
+}
+
+fn asked_for<T>(asked: Groups, group: Group, said: Option<T>) -> Option<T> {
+    said.filter(|_| asked.contains(group))
+}

@@ -1,0 +1,52 @@
+//! Why a domain's XML could not be understood.
+
+use super::tokens::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS};
+
+/// Why a domain's XML could not be understood. None of it comes from libvirt itself; something else answers in its
+/// place, or the answer was damaged on its way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// It is longer than libvirt's protocol can carry.
+    #[error("it has {length} bytes, and libvirt sends {limit} at most")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It breaks the rules of XML.
+    #[error("it is not well-formed at byte {position}: {reason}; compare `virsh dumpxml`")]
+    NotWellFormed {
+        /// Where, in bytes from its beginning.
+        position: u64,
+        /// Which rule, cut to a readable length: the reader's own error may quote the whole document.
+        reason: String,
+    },
+    /// It ends before the domain does.
+    #[error("it ends in the middle, after {position} bytes; compare `virsh dumpxml`")]
+    Truncated {
+        /// Its length in bytes.
+        position: u64,
+    },
+    /// It is about something else.
+    #[error("it describes <{found}> and not <domain>")]
+    Root {
+        /// What stands in the root's place, cut to a readable length.
+        found: String,
+    },
+    /// The root has no `type`, or one that is no word.
+    #[error("its <domain> has no usable type attribute")]
+    NoType,
+    /// It has a document type, which could redefine what everything else means.
+    #[error("it has a DOCTYPE, which libvirt never writes")]
+    DocumentType,
+    /// Its elements lie too deep in each other.
+    #[error("its elements are nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// It has too many elements.
+    #[error("it has more than {MAX_ELEMENTS} elements")]
+    TooManyElements,
+    /// One of its elements has too many attributes.
+    #[error("one of its elements has more than {MAX_ATTRIBUTES} attributes")]
+    TooManyAttributes,
+}
