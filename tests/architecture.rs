@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("observe", &["model", "clock", "source", "snapshot"]),
     ("export", &["model", "clock", "catalog", "snapshot"]),
     ("admin", &["model", "clock", "snapshot"]),
-    ("telemetry", &["model", "clock", "snapshot"]),
+    ("telemetry", &["model", "clock", "catalog", "snapshot"]),
     // Those who put the stages together.
     (
         "agent",
@@ -72,7 +72,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt_sys", &["libvirt"]),
     ("quick_xml", &["libvirt"]),
     ("prost", &["export"]),
-    ("tonic", &["export"]),
+    ("tonic", &["export", "telemetry", "config"]),
     ("tonic_types", &["export"]),
     ("opentelemetry_proto", &["export", "commands"]),
     ("opentelemetry", &["telemetry", "agent"]),
@@ -80,18 +80,17 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("opentelemetry_otlp", &["telemetry"]),
     ("opentelemetry_prometheus", &["telemetry"]),
     ("opentelemetry_appender_tracing", &["telemetry"]),
-    ("prometheus", &["telemetry"]),
-    ("tracing_subscriber", &["telemetry"]),
+    ("prometheus", &["telemetry", "export"]),
+    ("tracing_subscriber", &["telemetry", "config"]),
     ("axum", &["admin"]),
     ("tower_http", &["admin"]),
     ("hyper", &["admin"]),
     ("hyper_util", &["admin"]),
-    ("serde_json", &["commands"]),
+    ("serde_json", &["export", "commands"]),
     ("clap", &["config", "commands"]),
     ("clap_complete", &["config", "commands"]),
     ("clap_mangen", &["commands"]),
     ("globset", &["config"]),
-    ("humantime", &["config"]),
     ("anyhow", &["agent", "commands", "main"]),
 ];
 
@@ -531,6 +530,10 @@ fn missing(root: &Path, test: &str) -> Option<String> {
         if home.with_extension("rs").is_file() {
             files.push(home.with_extension("rs"));
         }
+    }
+    // A module of the plan that is not there yet has no tests yet.
+    if files.is_empty() && ARROWS.iter().any(|(name, _)| *name == top) {
+        return None;
     }
     let wanted = ["fn", function, "("];
     let found = files.iter().any(|file| {
