@@ -1,0 +1,36 @@
+# The commands of the project. Each is a script or a cargo command that can be run by itself.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs lab
+
+# How many of the lab's tests run at the same time.
+LAB_THREADS ?= 2
+# make demo ONCE=1: verify the demo and end, instead of staying until Ctrl-C.
+ONCE ?=
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Three VMs, the agent and a Collector, to look at until Ctrl-C (ONCE=1: verify and end)
+	@ONCE=$(ONCE) scripts/demo.sh
+
+test: ## Everything that must pass: lint, documentation, licences, tests, lab
+	@LAB_THREADS=$(LAB_THREADS) scripts/test.sh
+
+lint: ## Format, clippy and the shell scripts, with what is installed
+	scripts/lint-shell.sh
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+bench: ## Measure: what a reading, an encoding and a scrape cost (docs/benchmarks.md)
+	tests/lab/prepare.sh packages
+	cargo bench --locked
+
+docs: ## Render docs/ and otel/registry from the code, then rustdoc
+	@# A test that finds a stale file rewrites it and fails: the second run must find nothing.
+	cargo test --locked --test contract || cargo test --locked --test contract
+	cargo doc --locked --no-deps
+
+lab: ## Only the tests with real daemons, after preparing them
+	tests/lab/prepare.sh all
+	cargo test --locked --test lab -- --test-threads=$(LAB_THREADS)

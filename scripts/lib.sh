@@ -1,0 +1,38 @@
+# What the scripts share; sourced, not run. Everything they say goes to stderr.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+# step NAME COMMAND...: runs a command under a headline and says how long it took. A failure ends the script (set -e).
+step() {
+    step_name=$1
+    step_started=$SECONDS
+    shift
+    step_command=$*
+    printf '\n==> %s\n' "$step_name" >&2
+    # Not behind an "if": that would let a function go on after the command that fails.
+    "$@"
+    printf '==> %s: done in %d s\n' "$step_name" $((SECONDS - step_started)) >&2
+    step_name=
+}
+
+# step_failed STATUS: for the trap on EXIT: names the step that was not finished.
+step_failed() {
+    if [ "$1" -ne 0 ] && [ -n "${step_name:-}" ]; then
+        printf '\n==> %s: FAILED after %d s (%s)\n' "$step_name" $((SECONDS - step_started)) "$step_command" >&2
+    fi
+}
+
+need_cargo() {
+    command -v cargo >/dev/null || fail "'cargo' is missing: install Rust with its installer from https://rustup.rs"
+}
+
+# The part of the lab's preparation that every build needs: libvirt's headers are asked for by a build script.
+prepare_packages() { step "packages" "$root/tests/lab/prepare.sh" packages; }

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them: what must pass before a change goes in. Also: make test
+#
+#   LAB_THREADS=2    how many of the lab's tests run at the same time
+#
+# It installs Debian packages (as root, only those that are missing), builds a Collector and a Prometheus into target/lab
+# (needs Go; minutes the first time, in the background while Rust compiles), and cargo-deny into target/tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+lab_threads=${LAB_THREADS:-2}
+tools=$root/target/tools
+lab_log=$root/target/lab/prepare.log
+lab_pid=
+
+# Ends the preparation when we end first; it ends what it started.
+stop_preparing() {
+    local status=$?
+    step_failed "$status"
+    if [ -n "$lab_pid" ]; then
+        kill "$lab_pid" 2>/dev/null || true
+        wait "$lab_pid" 2>/dev/null || true
+    fi
+    exit "$status"
+}
+trap stop_preparing EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+install_deny() {
+    if ! command -v cargo-deny >/dev/null && [ ! -x "$tools/bin/cargo-deny" ]; then
+        say "cargo-deny is missing: it is built once, into target/tools (a few minutes)"
+        cargo install --locked --root "$tools" cargo-deny
+    fi
+}
+
+# Every test crate but the lab, which wants its daemons prepared first.
+test_crates() {
+    local file name
+    for file in tests/*.rs; do
+        name=${file##*/}
+        printf -- '--test\n%s\n' "${name%.rs}"
+    done
+}
+
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
+
+wait_for_lab() {
+    local status=0
+    [ -n "$lab_pid" ] || return 0
+    if kill -0 "$lab_pid" 2>/dev/null; then
+        say "the lab is still being prepared; its last words:"
+        # Shows what it says until it ends.
+        tail -n 3 -f --pid="$lab_pid" "$lab_log" >&2
+    fi
+    wait "$lab_pid" || status=$?
+    lab_pid=
+    if [ "$status" -eq 3 ]; then
+        say "the lab's Collector and Prometheus need Go 1.25 or newer: install it from https://go.dev/dl/ and run again"
+        return 1
+    elif [ "$status" -ne 0 ]; then
+        tail -n 40 "$lab_log" >&2
+        say "the lab could not be prepared; the whole log is target/lab/prepare.log"
+        return 1
+    fi
+}
+
+need_cargo
+[ "$(id -u)" -eq 0 ] || fail "the lab's tests start daemons in namespaces of their own: run as root (sudo -E make test)"
+prepare_packages
+
+mkdir -p "$root/target/lab"
+"$root/tests/lab/prepare.sh" guest collector prometheus >"$lab_log" 2>&1 &
+lab_pid=$!
+
+export PATH=$PATH:$tools/bin
+mapfile -t crates < <(test_crates)
+
+step "shell" scripts/lint-shell.sh
+step "format" cargo fmt --check
+step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "rustdoc" documentation
+step "cargo-deny" install_deny
+step "licences, bans, sources" cargo deny --locked check licenses bans sources
+step "tests" cargo test --locked --lib --bins "${crates[@]}"
+step "examples in documentation" cargo test --locked --doc
+step "lab: preparation" wait_for_lab
+step "lab: tests" cargo test --locked --test lab -- --test-threads="$lab_threads"
+
+printf '\n==> everything passed in %d s\n' "$SECONDS" >&2

@@ -1,0 +1,544 @@
+//! Holds what docs/architecture.md promises about the shape of the code. Each check says what to do when it fails.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "architecture/text.rs"]
+mod text;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use text::{File, Named, sources, tokens, walk};
+use virt_otel::catalog::{Entity, Selection, Vocabulary};
+
+/// Which module may know which: the arrows of docs/architecture.md, outermost last.
+///
+/// A module that is not here fails `every_arrow_points_inwards`: give it a line, with as few words behind it as it
+/// can live with.
+const ARROWS: &[(&str, &[&str])] = &[
+    // The nouns and what is made of them: pure, but for the clock.
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("catalog", &["model"]),
+    ("snapshot", &["model"]),
+    ("source", &["model"]),
+    ("config", &["model", "catalog"]),
+    // The stages. They do not know each other: `agent` introduces them.
+    ("libvirt", &["model", "clock", "source"]),
+    ("observe", &["model", "clock", "source", "snapshot"]),
+    ("export", &["model", "clock", "catalog", "snapshot"]),
+    ("admin", &["model", "clock", "snapshot"]),
+    ("telemetry", &["model", "clock", "catalog", "snapshot"]),
+    // Those who put the stages together.
+    (
+        "agent",
+        &[
+            "model",
+            "clock",
+            "catalog",
+            "snapshot",
+            "source",
+            "config",
+            "libvirt",
+            "observe",
+            "export",
+            "admin",
+            "telemetry",
+        ],
+    ),
+    (
+        "commands",
+        &[
+            "model",
+            "clock",
+            "catalog",
+            "snapshot",
+            "source",
+            "config",
+            "libvirt",
+            "observe",
+            "export",
+            "telemetry",
+            "agent",
+        ],
+    ),
+    ("main", &["config", "commands", "agent", "telemetry"]),
+    ("lib", &[]),
+];
+
+/// Which module may name a crate that speaks to the outside. Crates that are not here may be used anywhere.
+const OUTSIDE: &[(&str, &[&str])] = &[
+    ("virt", &["libvirt"]),
+    ("virt_sys", &["libvirt"]),
+    ("quick_xml", &["libvirt"]),
+    ("prost", &["export"]),
+    ("tonic", &["export", "telemetry", "config"]),
+    ("tonic_types", &["export"]),
+    ("opentelemetry_proto", &["export", "commands"]),
+    ("opentelemetry", &["telemetry", "agent"]),
+    ("opentelemetry_sdk", &["telemetry", "agent"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_prometheus", &["telemetry"]),
+    ("opentelemetry_appender_tracing", &["telemetry"]),
+    ("prometheus", &["telemetry", "export"]),
+    ("tracing_subscriber", &["telemetry", "config"]),
+    ("axum", &["admin"]),
+    ("tower_http", &["admin"]),
+    ("hyper", &["admin"]),
+    ("hyper_util", &["admin"]),
+    ("serde_json", &["export", "commands"]),
+    ("clap", &["config", "commands"]),
+    ("clap_complete", &["config", "commands"]),
+    ("clap_mangen", &["commands"]),
+    ("globset", &["config"]),
+    ("anyhow", &["agent", "commands", "main"]),
+];
+
+/// The functions of libvirt that the agent links: all of them read, or keep our own connection.
+///
+/// Before a name is added: does it change, probe, wake or wait for a guest, or write anything on the host? Then it
+/// does not belong here, whatever it gives.
+const LIBVIRT_FUNCTIONS: &[&str] = &[
+    "virInitialize",
+    "virEventRegisterDefaultImpl",
+    "virEventRunDefaultImpl",
+    "virEventAddTimeout",
+    "virEventUpdateTimeout",
+    "virEventRemoveTimeout",
+    "virGetLastError",
+    "virGetLastErrorCode",
+    "virGetLastErrorDomain",
+    "virGetLastErrorMessage",
+    "virSaveLastError",
+    "virCopyLastError",
+    "virResetLastError",
+    "virResetError",
+    "virFreeError",
+    "virGetVersion",
+    "virConnectOpenReadOnly",
+    "virConnectRef",
+    "virConnectClose",
+    "virConnectIsAlive",
+    "virConnectSetKeepAlive",
+    "virConnectRegisterCloseCallback",
+    "virConnectUnregisterCloseCallback",
+    "virConnectDomainEventRegisterAny",
+    "virConnectDomainEventDeregisterAny",
+    "virConnectGetCapabilities",
+    "virConnectGetHostname",
+    "virConnectGetLibVersion",
+    "virConnectGetType",
+    "virConnectGetURI",
+    "virConnectGetVersion",
+    "virConnectListAllDomains",
+    "virDomainRef",
+    "virDomainFree",
+    "virDomainGetConnect",
+    "virDomainGetID",
+    "virDomainGetName",
+    "virDomainGetUUID",
+    "virDomainGetUUIDString",
+    "virDomainGetState",
+    "virDomainGetXMLDesc",
+    "virDomainGetJobStats",
+    "virDomainLookupByUUID",
+    "virDomainLookupByUUIDString",
+    "virDomainListGetStats",
+    "virDomainStatsRecordListFree",
+    "virTypedParamsFree",
+];
+
+/// The types of libvirt that are named, `*` for anything: they call nothing.
+const LIBVIRT_TYPES: &[&str] = &[
+    "*Ptr",
+    "*Func",
+    "*Callback",
+    "virConnect",
+    "virConnectCloseReason",
+    "virDomain",
+    "virDomainEventID",
+    "virDomainEventType",
+    "virDomainJobType",
+    "virDomainStatsRecord",
+    "virDomainStatsTypes",
+    "virError",
+    "virErrorNumber",
+    "virTypedParameter",
+];
+
+/// Methods of the `virt` crate that change something: none may be called in `src/libvirt`.
+const CHANGING_METHODS: &[&str] = &[
+    "open_auth",
+    "create_xml",
+    "create_with_flags",
+    "define_xml",
+    "undefine",
+    "undefine_flags",
+    "destroy",
+    "destroy_flags",
+    "suspend",
+    "reboot",
+    "rename",
+    "migrate",
+    "migrate_to_uri",
+    "managed_save",
+    "restore",
+    "core_dump",
+    "abort_job",
+    "attach_device",
+    "attach_device_flags",
+    "detach_device",
+    "detach_device_flags",
+    "update_device_flags",
+    "set_memory",
+    "set_memory_flags",
+    "set_memory_stats_period",
+    "set_max_memory",
+    "set_vcpus",
+    "set_vcpus_flags",
+    "set_autostart",
+    "set_metadata",
+    "set_time",
+    "set_block_io_tune",
+    "set_interface_parameters",
+    "pin_vcpu",
+    "send_key",
+    "inject_nmi",
+    "pm_wakeup",
+    "pm_suspend_for_duration",
+    "qemu_monitor_command",
+    "qemu_agent_command",
+    "agent_set_response_timeout",
+    "open_console",
+    "open_channel",
+    "screenshot",
+    "fs_freeze",
+    "fs_thaw",
+    "refresh",
+];
+
+/// The longest that a file may be, without its tests: what one can hold in one's head.
+const LONGEST_FILE: usize = 500;
+
+/// The longest that main.rs may be: it parses, runs and gives an exit code.
+const LONGEST_MAIN: usize = 60;
+
+/// Fails with everything that is wrong at once, and what to do.
+#[track_caller]
+fn none(wrong: &[String], advice: &str) {
+    assert!(wrong.is_empty(), "\n{}\n\n{advice}\n", wrong.join("\n"));
+}
+
+fn at(file: &File, named: &Named) -> String {
+    format!("{}:{}: {}", file.path, named.line, named.segments.join("::"))
+}
+
+#[test]
+fn every_arrow_points_inwards() {
+    let files = sources();
+    let existing: BTreeSet<&str> = files.iter().map(File::module).collect();
+    let mut wrong = Vec::new();
+    for file in &files {
+        let module = file.module();
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: the module `{module}` is not in the table ARROWS", file.path));
+            continue;
+        };
+        for named in file.paths() {
+            let [root, target, ..] = named.segments.as_slice() else { continue };
+            // The binary names the library by its name, the library itself by `crate`.
+            if !["crate", "virt_otel"].contains(&root.as_str()) {
+                continue;
+            }
+            let is_module = existing.contains(target.as_str()) && !["main", "lib"].contains(&target.as_str());
+            if is_module && target != module && !allowed.contains(&target.as_str()) {
+                wrong.push(format!("{}, but `{module}` may not know `{target}`", at(file, &named)));
+            }
+        }
+    }
+    none(
+        &wrong,
+        "Move what both need inwards (to model, source or snapshot), or hand it over in agent. The table ARROWS in \
+         tests/architecture.rs is changed only together with docs/architecture.md.",
+    );
+}
+
+#[test]
+fn the_table_of_arrows_has_no_circle() {
+    // Listed outermost last, each may know only those before it.
+    let names: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let mut wrong = Vec::new();
+    for (place, (name, allowed)) in ARROWS.iter().enumerate() {
+        for target in *allowed {
+            if !names[..place].contains(target) {
+                wrong.push(format!("`{name}` may know `{target}`, which does not stand before it"));
+            }
+        }
+    }
+    none(&wrong, "Order the table from the inside outwards; two modules that need each other are one module.");
+}
+
+#[test]
+fn each_wire_is_known_to_one_module() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        for named in file.paths() {
+            let Some(root) = named.segments.first() else { continue };
+            if let Some((name, allowed)) = OUTSIDE.iter().find(|(name, _)| name == root)
+                && !allowed.contains(&file.module())
+            {
+                wrong.push(format!("{}: the crate `{name}` is for {}", at(file, &named), allowed.join(", ")));
+            }
+        }
+    }
+    none(&wrong, "Let that module do it and hand over plain data: the others know no libvirt and no wire format.");
+}
+
+#[test]
+fn exporters_and_readers_share_only_the_snapshot() {
+    let forbidden = ["Mutex", "RwLock", "blocking_lock", "spawn_blocking", "block_on"];
+    let mut wrong = Vec::new();
+    for file in sources().iter().filter(|file| ["snapshot", "export", "admin"].contains(&file.module())) {
+        for token in file.tokens.iter().filter(|token| forbidden.contains(&token.text.as_str())) {
+            wrong.push(format!("{}:{}: {}", file.path, token.line, token.text));
+        }
+    }
+    none(
+        &wrong,
+        "A scrape and an export read the latest Arc<Snapshot> and wait for nobody. Own the state in one task, or count \
+         with atomics.",
+    );
+}
+
+#[test]
+fn unsafe_has_one_room() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        if file.path == "src/libvirt/ffi.rs" || file.path.starts_with("src/libvirt/ffi/") {
+            continue;
+        }
+        for token in file.tokens.iter().filter(|token| token.text == "unsafe") {
+            wrong.push(format!("{}:{}", file.path, token.line));
+        }
+    }
+    none(&wrong, "Move it into src/libvirt/ffi.rs behind a safe function that gives owned plain data.");
+}
+
+#[test]
+fn files_are_short() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        let limit = if file.path == "src/main.rs" { LONGEST_MAIN } else { LONGEST_FILE };
+        if file.lines > limit {
+            wrong.push(format!("{}: {} lines, {limit} is the most", file.path, file.lines));
+        }
+    }
+    none(&wrong, "Split it by what it is about, into a folder of the same name.");
+}
+
+#[test]
+fn the_clock_is_read_in_one_file() {
+    let mut wrong = Vec::new();
+    for file in sources().iter().filter(|file| file.path != "src/clock.rs") {
+        for token in file.tokens.iter().filter(|token| ["SystemTime", "UNIX_EPOCH"].contains(&token.text.as_str())) {
+            wrong.push(format!("{}:{}: {}", file.path, token.line, token.text));
+        }
+        for named in file.paths() {
+            if named.segments.starts_with(&["std", "time", "Instant"].map(str::to_owned)) {
+                wrong.push(at(file, &named));
+            }
+        }
+    }
+    none(&wrong, "Take an Arc<dyn Clock>, or tokio::time::Instant for spans: tests can then set the time.");
+}
+
+#[test]
+fn the_environment_is_read_in_config() {
+    let mut wrong = Vec::new();
+    for file in sources().iter().filter(|file| file.module() != "config") {
+        for named in file.paths() {
+            let mut path = named.segments.iter().map(String::as_str);
+            let reads = path.next() == Some("std") && path.next() == Some("env");
+            // Its arguments are handed to main; constants of the platform are no environment.
+            let harmless = match path.next() {
+                Some("consts") => true,
+                Some("args_os" | "args") => file.path == "src/main.rs",
+                _ => false,
+            };
+            if reads && !harmless {
+                wrong.push(at(file, &named));
+            }
+        }
+    }
+    none(&wrong, "Let config read it, validate it and hand it over as a type.");
+}
+
+#[test]
+fn libvirt_is_only_read() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        let mut previous = "";
+        let mut following = file.tokens.iter().map(|token| token.text.as_str()).skip(1);
+        for token in &file.tokens {
+            let text = token.text.as_str();
+            let next = following.next().unwrap_or("");
+            if is_libvirt_function(text) && !LIBVIRT_FUNCTIONS.contains(&text) {
+                wrong.push(format!("{}:{}: {text} is not in the list LIBVIRT_FUNCTIONS", file.path, token.line));
+            }
+            let called = [".", "::"].contains(&previous) && next == "(";
+            if file.module() == "libvirt" && called && CHANGING_METHODS.contains(&text) {
+                wrong.push(format!("{}:{}: {text} changes something", file.path, token.line));
+            }
+            previous = text;
+        }
+        for named in file.paths() {
+            if named.segments.ends_with(&["Connect", "open"].map(str::to_owned)) {
+                wrong.push(format!("{}: opens a connection that may write", at(file, &named)));
+            }
+        }
+    }
+    none(&wrong, "The agent reads. If the call reads too, add it to the list with that in mind.");
+}
+
+/// Whether a word is one of libvirt's functions: `virDomainFree`, but not its types, such as `virDomainPtr`.
+fn is_libvirt_function(word: &str) -> bool {
+    let of_libvirt =
+        word.strip_prefix("vir").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()));
+    let is_type = LIBVIRT_TYPES.iter().any(|name| match name.strip_prefix('*') {
+        Some(ending) => word.ends_with(ending),
+        None => word == *name,
+    });
+    of_libvirt && !is_type
+}
+
+#[test]
+fn completed_job_statistics_are_kept() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        let has = |word: &str| file.tokens.iter().any(|token| token.text == word);
+        if has("VIR_DOMAIN_JOB_STATS_COMPLETED") && !has("VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED") {
+            wrong.push(file.path.clone());
+        }
+    }
+    none(&wrong, "Without KEEP_COMPLETED the statistics are gone for everybody else once they were read.");
+}
+
+#[test]
+fn every_queue_has_a_size() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        for token in &file.tokens {
+            if ["unbounded", "unbounded_channel", "UnboundedSender", "UnboundedReceiver"].contains(&token.text.as_str())
+            {
+                wrong.push(format!("{}:{}: {}", file.path, token.line, token.text));
+            }
+        }
+        for named in file.paths().iter().filter(|named| named.segments.join("::") == "std::sync::mpsc::channel") {
+            wrong.push(format!("{}: has no bound", at(file, named)));
+        }
+    }
+    none(&wrong, "Use a channel with a size that is a named constant; when it is full, drop and count.");
+}
+
+#[test]
+fn every_time_span_has_a_name() {
+    let makers = ["from_secs", "from_millis", "from_micros", "from_nanos", "from_mins", "from_hours", "from_secs_f64"];
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        for (place, token) in file.tokens.iter().enumerate() {
+            let text = |offset: usize| file.tokens.get(place + offset).map_or("", |token| token.text.as_str());
+            let literal = text(4).starts_with(|first: char| first.is_ascii_digit());
+            if token.text != "Duration" || !makers.contains(&text(2)) || !literal {
+                continue;
+            }
+            // Back to where the statement or item begins.
+            let words = file.tokens[..place].iter().rev().map(|token| token.text.as_str());
+            if !words.take_while(|word| ![";", "}"].contains(word)).any(|word| word == "const" || word == "static") {
+                wrong.push(format!("{}:{}: Duration::{}({} …)", file.path, token.line, text(2), text(4)));
+            }
+        }
+    }
+    none(&wrong, "Make it a constant with a name, and say in its comment why it is this long.");
+}
+
+#[test]
+fn both_vocabularies_have_the_same_rows() {
+    let rows = |vocabulary: Vocabulary| {
+        let selection = Selection::everything(vocabulary);
+        let all = [(Entity::Vm, selection.vm), (Entity::Daemon, selection.daemon)];
+        let mut names = Vec::new();
+        for (entity, selected) in all {
+            for row in selected {
+                let short = row.name.strip_prefix(vocabulary.prefix(entity));
+                names.push(short.expect("a name with the vocabulary's prefix").to_owned());
+            }
+        }
+        names
+    };
+    assert_eq!(rows(Vocabulary::Libvirt), rows(Vocabulary::Kubevirt));
+}
+
+#[test]
+fn every_invariant_names_the_tests_that_hold_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/architecture.md")).expect("docs/architecture.md");
+    let section = document.split("\n## ").find(|section| section.starts_with("Invariants")).expect("its invariants");
+    let mut wrong = Vec::new();
+    let mut invariants = 0;
+    for item in numbered_items(section) {
+        invariants += 1;
+        let first_line = item.lines().next().unwrap_or_default();
+        let Some((_, held)) = item.split_once("Held by") else {
+            wrong.push(format!("{first_line}: no \"Held by\""));
+            continue;
+        };
+        let tests: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() {
+            wrong.push(format!("{first_line}: names no test"));
+        }
+        wrong.extend(tests.iter().filter_map(|test| missing(root, test)).map(|why| format!("{first_line}: {why}")));
+    }
+    assert!(invariants >= 8, "docs/architecture.md has {invariants} invariants; there were eight");
+    none(&wrong, "Name tests as `folder::function` in docs/architecture.md, and rename them there too.");
+}
+
+fn numbered_items(section: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    for line in section.lines() {
+        if line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok()) {
+            items.push(String::new());
+        }
+        if let Some(item) = items.last_mut() {
+            item.push_str(line);
+            item.push('\n');
+        }
+    }
+    items
+}
+
+/// Why a test such as `libvirt::a_function` (src/libvirt) or `lab::a_function` (tests/lab) does not hold anything.
+fn missing(root: &Path, test: &str) -> Option<String> {
+    let Some((place, function)) = test.rsplit_once("::") else {
+        return Some(format!("`{test}` does not say where the test is"));
+    };
+    let top = place.split("::").next().unwrap_or(place);
+    let mut files = Vec::new();
+    for home in ["src", "tests"].map(|folder| root.join(folder).join(top)) {
+        if home.is_dir() {
+            walk(&home, &mut files);
+        }
+        if home.with_extension("rs").is_file() {
+            files.push(home.with_extension("rs"));
+        }
+    }
+    // A module of the plan that is not there yet has no tests yet.
+    if files.is_empty() && ARROWS.iter().any(|(name, _)| *name == top) {
+        return None;
+    }
+    let wanted = ["fn", function, "("];
+    let found = files.iter().any(|file| {
+        let text = fs::read_to_string(file).expect("a source file that can be read");
+        tokens(&text).windows(wanted.len()).any(|window| window.iter().map(|token| &token.text).eq(wanted))
+    });
+    (!found).then(|| format!("there is no test `{function}` under src/{top} or tests/{top}"))
+}

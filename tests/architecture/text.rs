@@ -1,0 +1,307 @@
+//! Rust sources as tokens: enough to see which paths a file names, without building it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file of the product.
+pub(crate) struct File {
+    /// Its path from the root of the repository, such as `src/libvirt/ffi.rs`.
+    pub(crate) path: String,
+    /// How many lines it has without its unit tests.
+    pub(crate) lines: usize,
+    /// Its tokens without comments, strings and unit tests.
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// An identifier, a number or a piece of punctuation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
+}
+
+/// A path such as `crate::model::Vm`, as one of its places in the text has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) segments: Vec<String>,
+    pub(crate) line: usize,
+    /// Whether a `use` names it.
+    pub(crate) imported: bool,
+}
+
+impl File {
+    /// The module right under the root of the crate that the file belongs to; `main` and `lib` for the roots.
+    pub(crate) fn module(&self) -> &str {
+        let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        inner.split('/').next().unwrap_or(inner)
+    }
+
+    /// Where in the tree of modules the file stands: `["libvirt", "ffi"]`.
+    fn location(&self) -> Vec<String> {
+        let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(str::to_owned).collect()
+    }
+
+    /// Every path with `::` in it, imports spread out, `super` and `self` resolved to `crate`.
+    pub(crate) fn paths(&self) -> Vec<Named> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < self.tokens.len() {
+            if self.tokens[at].text == "use" {
+                at = use_tree(&self.tokens, at + 1, &[], &mut found);
+            } else if is_identifier(&self.tokens[at].text)
+                && text_at(&self.tokens, at + 1) == "::"
+                && (at == 0 || self.tokens[at - 1].text != "::")
+            {
+                let (segments, next) = plain_path(&self.tokens, at);
+                found.push(Named { segments, line: self.tokens[at].line, imported: false });
+                at = next;
+            } else {
+                at += 1;
+            }
+        }
+        for named in &mut found {
+            named.segments = self.resolved(&named.segments);
+        }
+        found
+    }
+
+    fn resolved(&self, segments: &[String]) -> Vec<String> {
+        let mut here = self.location();
+        let mut rest = segments;
+        match rest.first().map(String::as_str) {
+            Some("self") => rest = &rest[1..],
+            Some("super") => {
+                while rest.first().is_some_and(|segment| segment == "super") {
+                    here.pop();
+                    rest = &rest[1..];
+                }
+            }
+            _ => return segments.to_vec(),
+        }
+        [vec!["crate".to_owned()], here, rest.to_vec()].concat()
+    }
+}
+
+/// Every file under `src`, ordered by path, without those that hold only tests.
+pub(crate) fn sources() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    walk(&root.join("src"), &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file that can be read");
+            let path = path.strip_prefix(root).expect("a path in the repository").display().to_string();
+            let (tokens, lines_of_tests) = without_tests(&tokens(&text));
+            File { path, lines: text.lines().count() - lines_of_tests, tokens }
+        })
+        .filter(|file| !is_test_file(&file.path))
+        .collect()
+}
+
+fn is_test_file(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
+/// Every `.rs` file under a folder.
+pub(crate) fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+fn text_at(tokens: &[Token], at: usize) -> &str {
+    tokens.get(at).map_or("", |token| token.text.as_str())
+}
+
+/// The path that begins at a token, and the place after it.
+fn plain_path(tokens: &[Token], mut at: usize) -> (Vec<String>, usize) {
+    let mut segments = vec![tokens[at].text.clone()];
+    at += 1;
+    while text_at(tokens, at) == "::" && is_identifier(text_at(tokens, at + 1)) {
+        segments.push(tokens[at + 1].text.clone());
+        at += 2;
+    }
+    (segments, at)
+}
+
+/// Spreads `a::{b, c::d}` out, from the place after `use` or within braces; returns the place after it.
+fn use_tree(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<Named>) -> usize {
+    let line = tokens.get(at).map_or(0, |token| token.line);
+    let mut segments = before.to_vec();
+    loop {
+        match text_at(tokens, at) {
+            "{" => {
+                at += 1;
+                while !["}", ""].contains(&text_at(tokens, at)) {
+                    at = use_tree(tokens, at, &segments, found);
+                    if text_at(tokens, at) == "," {
+                        at += 1;
+                    }
+                }
+                return at + 1;
+            }
+            "::" => at += 1,
+            "as" => at += 2,
+            word if is_identifier(word) || word == "*" => {
+                segments.push(word.to_owned());
+                at += 1;
+            }
+            _ => {
+                found.push(Named { segments, line, imported: true });
+                return at;
+            }
+        }
+    }
+}
+
+/// Drops what only tests see, the items after `#[cfg(test)]`, and counts their lines.
+fn without_tests(tokens: &[Token]) -> (Vec<Token>, usize) {
+    let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
+    let (mut at, mut lines) = (0, 0);
+    while at < tokens.len() {
+        if mark.iter().enumerate().all(|(offset, text)| text_at(tokens, at + offset) == *text) {
+            let end = after_item(tokens, at + mark.len());
+            lines += tokens[end - 1].line - tokens[at].line + 1;
+            at = end;
+        } else {
+            kept.push(tokens[at].clone());
+            at += 1;
+        }
+    }
+    (kept, lines)
+}
+
+/// The place after an item: behind its closing brace, or its semicolon when it has no body.
+fn after_item(tokens: &[Token], mut at: usize) -> usize {
+    let mut depth = 0_usize;
+    while at < tokens.len() {
+        match tokens[at].text.as_str() {
+            "{" => depth += 1,
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            ";" if depth == 0 => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Cuts a source into tokens; comments and the contents of strings are left out.
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
+    let characters: Vec<char> = text.chars().collect();
+    let mut found = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < characters.len() {
+        let start = at;
+        let next = characters.get(at + 1).copied().unwrap_or('\0');
+        let literal = match characters[at] {
+            '"' => Some(end_of_string(&characters, at)),
+            'r' | 'b' | 'c' => end_of_prefixed_string(&characters, at),
+            '\'' => end_of_character(&characters, at),
+            _ => None,
+        };
+        let text = match characters[at] {
+            _ if literal.is_some() => {
+                at = literal.unwrap_or(at);
+                Some("\"\"".to_owned())
+            }
+            '/' if next == '/' => {
+                at = end_of(&characters, at, "\n");
+                None
+            }
+            '/' if next == '*' => {
+                at = end_of_comment(&characters, at);
+                None
+            }
+            ':' if next == ':' => {
+                at += 2;
+                Some("::".to_owned())
+            }
+            first if first.is_alphanumeric() || first == '_' => {
+                while characters.get(at).is_some_and(|&c| c.is_alphanumeric() || c == '_') {
+                    at += 1;
+                }
+                Some(characters[start..at].iter().collect())
+            }
+            first => {
+                at += 1;
+                (!first.is_whitespace()).then(|| first.to_string())
+            }
+        };
+        if let Some(text) = text {
+            found.push(Token { text, line });
+        }
+        line += characters[start..at].iter().filter(|&&c| c == '\n').count();
+    }
+    found
+}
+
+fn end_of(characters: &[char], from: usize, mark: &str) -> usize {
+    let mark: Vec<char> = mark.chars().collect();
+    let found = characters[from..].windows(mark.len()).position(|window| window == mark);
+    found.map_or(characters.len(), |offset| from + offset + mark.len())
+}
+
+fn end_of_comment(characters: &[char], from: usize) -> usize {
+    let (mut at, mut depth) = (from + 2, 1);
+    while at < characters.len() && depth > 0 {
+        match (characters[at], characters.get(at + 1)) {
+            ('/', Some('*')) => (at, depth) = (at + 2, depth + 1),
+            ('*', Some('/')) => (at, depth) = (at + 2, depth - 1),
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn end_of_string(characters: &[char], from: usize) -> usize {
+    let mut at = from + 1;
+    while at < characters.len() && characters[at] != '"' {
+        at += if characters[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(characters.len())
+}
+
+/// The end of `r"…"`, `r#"…"#`, `b"…"`, `c"…"` and their combinations; none if this is a word.
+fn end_of_prefixed_string(characters: &[char], from: usize) -> Option<usize> {
+    let prefix = characters[from..].iter().take(2).take_while(|&&c| matches!(c, 'r' | 'b' | 'c')).count();
+    let hashes = characters[from + prefix..].iter().take_while(|&&c| c == '#').count();
+    let quote = from + prefix + hashes;
+    if characters.get(quote) != Some(&'"') {
+        return None;
+    }
+    let raw = characters[from..from + prefix].contains(&'r');
+    Some(if raw {
+        end_of(characters, quote + 1, &format!("\"{}", "#".repeat(hashes)))
+    } else {
+        end_of_string(characters, quote)
+    })
+}
+
+/// The end of a character literal; none if this is a lifetime.
+fn end_of_character(characters: &[char], from: usize) -> Option<usize> {
+    if characters.get(from + 1) == Some(&'\\') {
+        // Behind the escaped character, so that '\'' does not end too early.
+        let end = characters.get(from + 3..)?.iter().position(|&c| c == '\'')?;
+        return Some(from + 3 + end + 1);
+    }
+    (characters.get(from + 2) == Some(&'\'')).then_some(from + 3)
+}
