@@ -113,6 +113,14 @@ struct Sent {
     duplicate: bool,
 }
 
+/// What ends are written with: the Resource's key, and what the book has for all of them.
+struct Page<'b> {
+    key: &'b Key,
+    selection: &'b Selection,
+    settings: &'b ResourceSettings,
+    hasher: &'b RandomState,
+}
+
 /// A state of a Resource that was sent, with the series that were alive in it.
 #[derive(Debug)]
 struct Version {
@@ -244,8 +252,9 @@ impl Book {
                 return true;
             }
             let stamp = sent.newest.after(STEP).max(taken);
-            let (messages, points) = ends(&sent.versions, None, key, stamp, selection, settings, hasher);
-            sent.newest = stamp;
+            let page = Page { key, selection, settings, hasher };
+            let (messages, points, last) = ends(&sent.versions, None, stamp, &page);
+            sent.newest = last;
             let messages: Vec<_> = messages.iter().collect();
             if sink(&messages, points, Commit { key: key.clone(), version: None }).is_err() {
                 left_out.too_large += points;
@@ -269,10 +278,10 @@ impl Book {
 
         // Who had this place before (a VM that was renamed) ends between its last point and the first of the new.
         let mut floor = sent.newest;
-        let (ended, mut points) =
-            ends(&sent.versions, Some(subject), &key, floor.after(STEP), selection, settings, hasher);
+        let page = Page { key: &key, selection, settings, hasher };
+        let (ended, mut points, last) = ends(&sent.versions, Some(subject), floor.after(STEP), &page);
         if !ended.is_empty() {
-            floor = floor.after(STEP * 2);
+            floor = last.after(STEP);
         }
 
         let newest_reading = subject.newest_reading();
@@ -308,7 +317,7 @@ impl Book {
         }
         if !known.all_found() {
             let present: HashSet<u64> = present.into_iter().collect();
-            end_missing(&sent.versions, subject, &present, selection, hasher, stamp, encoder);
+            end_missing(&sent.versions, subject, &present, stamp, &page, encoder);
         }
 
         let mut messages: Vec<_> = ended.iter().collect();
@@ -357,17 +366,15 @@ fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u64 {
 }
 
 /// Messages that end every series of those versions that have another Resource than `current`, one message a
-/// Resource, and how many series they end.
+/// Resource, how many series they end, and the stamp of the last. They are stamped from `at` on, each after the one
+/// before: receivers that keep only a part of the Resource take them for one.
 fn ends(
     versions: &[Version],
     current: Option<&Subject>,
-    key: &Key,
     at: Timestamp,
-    selection: &Selection,
-    settings: &ResourceSettings,
-    hasher: &RandomState,
-) -> (Vec<ResourceMetrics>, usize) {
-    let (mut messages, mut points) = (Vec::new(), 0);
+    page: &Page<'_>,
+) -> (Vec<ResourceMetrics>, usize, Timestamp) {
+    let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
     let is_current = |version: &Version| current.is_some_and(|current| current.same_resource(&version.subject));
     for (index, version) in versions.iter().enumerate() {
         let done = versions[..index].iter().any(|earlier| earlier.subject.same_resource(&version.subject));
@@ -375,14 +382,16 @@ fn ends(
             continue;
         }
         let mut encoder = Encoder::new(&[]);
-        encoder.begin(resource(&version.subject, key, settings));
-        end_missing(versions, &version.subject, &HashSet::new(), selection, hasher, at, &mut encoder);
+        encoder.begin(resource(&version.subject, page.key, page.settings));
+        let at = if messages.is_empty() { at } else { last.after(STEP) };
+        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder);
         if let Some((message, count)) = encoder.finished() {
             messages.push(message.clone());
             points += count;
+            last = at;
         }
     }
-    (messages, points)
+    (messages, points, last)
 }
 
 /// Ends, once each, the series of those versions that have the Resource of `subject` and that are not in `present`.
@@ -390,9 +399,8 @@ fn end_missing(
     versions: &[Version],
     subject: &Subject,
     present: &HashSet<u64>,
-    selection: &Selection,
-    hasher: &RandomState,
     at: Timestamp,
+    page: &Page<'_>,
     encoder: &mut Encoder,
 ) {
     let mut done = HashSet::new();
@@ -401,9 +409,9 @@ fn end_missing(
             continue;
         }
         let alive: HashSet<u64> = version.series.iter().copied().collect();
-        for (index, row) in version.subject.rows(selection).iter().enumerate() {
+        for (index, row) in version.subject.rows(page.selection).iter().enumerate() {
             version.subject.points(row, &mut |point| {
-                let id = series(hasher, index, point.labels);
+                let id = series(page.hasher, index, point.labels);
                 if alive.contains(&id) && !present.contains(&id) && done.insert(id) {
                     encoder.end(row, point.labels, at);
                 }

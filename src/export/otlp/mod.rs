@@ -29,6 +29,8 @@ mod subject;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod receiver;
 
 use std::sync::Arc;
 
