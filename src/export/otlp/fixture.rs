@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -137,7 +138,7 @@ pub(super) fn reading<T>(at: u64, value: T) -> Reading<T> {
 }
 
 pub(super) fn cpu(at: u64) -> Reading<Cpu> {
-    reading(at, Cpu { time: Some(std::time::Duration::from_millis(at)), user: None, system: None })
+    reading(at, Cpu { time: Some(Duration::from_millis(at)), user: None, system: None })
 }
 
 pub(super) fn memory(at: u64) -> Reading<Memory> {
@@ -148,7 +149,7 @@ pub(super) fn vcpus(at: u64, count: u32) -> Reading<Vcpus> {
     let each = (0..count)
         .map(|number| Since {
             start: ms(at.min(1_000)),
-            value: Vcpu { number, time: Some(std::time::Duration::from_millis(at)), ..Vcpu::default() },
+            value: Vcpu { number, time: Some(Duration::from_millis(at)), ..Vcpu::default() },
         })
         .collect();
     reading(at, Vcpus { each, ..Vcpus::default() })

@@ -31,6 +31,8 @@ mod subject;
 mod fixture;
 #[cfg(test)]
 mod receiver;
+#[cfg(test)]
+mod script;
 
 use std::sync::Arc;
 
