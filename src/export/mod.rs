@@ -1,4 +1,5 @@
-//! Snapshots on their way out.
+//! Snapshots on their way out: as OTLP and as Prometheus text.
 
 pub mod naming;
+pub mod otlp;
 pub mod prometheus;

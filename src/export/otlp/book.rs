@@ -1,0 +1,473 @@
+//! What the receiving side has been sent of each Resource, and so what the next push must say.
+//!
+//! Receivers refuse a whole request, every VM in it, for one point that is older than the last of its Resource. The
+//! book keeps for each Resource the newest stamp that was ever offered, and it only goes up:
+//!
+//! * a reading is sent once, when it is newer than that; states and info are stamped with the push;
+//! * the stamp of a push lies before any reading that may still be on its way (see [`Cycle::taken`]);
+//! * a series that was sent and is no more is ended in the first push that is delivered after that. What was in a
+//!   request whose fate is not known may have arrived, so it is ended too; an end that may not have arrived is
+//!   repeated.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+
+use super::chunk::TooLarge;
+use super::encode::{self, Encoder};
+use super::resource::resource;
+use super::settings::ResourceSettings;
+use super::subject::{Key, Subject};
+use crate::catalog::{Labels, Selection};
+use crate::model::Timestamp;
+use crate::snapshot::Snapshot;
+
+/// The least distance between two stamps of a Resource: receivers keep milliseconds.
+const STEP: Duration = Duration::from_millis(1);
+
+/// How long a Resource that has ended is remembered. After five minutes receivers forget a series by themselves
+/// (Prometheus' lookback, the `metric_expiration` of the Collector's exporter): an end that could not be delivered by
+/// then is not missed, and with VMs that come and go while the Collector is down the memory stays bounded.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// How many different sets of series of one Resource are remembered while no push of it is known to have been
+/// delivered. Each is a device that came or went in the meantime; beyond that the oldest is left to expire at the
+/// receiver.
+const VERSIONS: usize = 8;
+
+/// A push: what is known at one moment, and how much of it to send.
+#[derive(Debug, Clone)]
+pub(super) struct Cycle {
+    /// What is known.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The stamp of states and info. Every reading older than it is in the snapshot, so that none comes later which
+    /// would be out of order.
+    pub(super) taken: Timestamp,
+    /// How much to send.
+    pub(super) extent: Extent,
+}
+
+/// How much of a snapshot to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every Resource.
+    Everything,
+    /// Those whose lifecycle moved on since they were last sent, with all their new readings.
+    Changes,
+}
+
+/// What is to be remembered of a Resource when the fate of the request it was in is known.
+#[derive(Debug)]
+pub(super) struct Commit {
+    key: Key,
+    version: Option<Version>,
+}
+
+/// What is left out of a push, in points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LeftOut {
+    /// Readings that are older than the last push, though they were not in it.
+    pub(super) late: usize,
+    /// Points of Resources that are larger than a request may be.
+    pub(super) too_large: usize,
+    /// Points of VMs that are there twice.
+    pub(super) duplicate: usize,
+}
+
+/// Takes the messages of one Resource, which belong into one request.
+pub(super) type Sink<'s> = &'s mut dyn FnMut(&[&ResourceMetrics], usize, Commit) -> Result<(), TooLarge>;
+
+/// What the receiving side has been sent.
+#[derive(Debug)]
+pub(super) struct Book {
+    selection: Selection,
+    settings: ResourceSettings,
+    hasher: RandomState,
+    vm_encoder: Encoder,
+    daemon_encoder: Encoder,
+    sent: HashMap<Key, Sent>,
+    generation: u64,
+}
+
+/// What was sent of one Resource.
+#[derive(Debug, Default)]
+struct Sent {
+    /// The build that last saw it.
+    generation: u64,
+    /// The newest stamp that was ever offered.
+    newest: Timestamp,
+    /// The stamp of its newest reading that was considered.
+    newest_reading: Option<Timestamp>,
+    /// As it was last offered.
+    offered: Option<Subject>,
+    /// What may be alive at the receiving side; more than one while the fate of pushes is not known.
+    versions: Vec<Version>,
+    /// When it was found to be gone.
+    gone: Option<Timestamp>,
+    /// Whether it was said that it is too large.
+    too_large: bool,
+    /// Whether it was said that it is there twice.
+    duplicate: bool,
+}
+
+/// What ends are written with: the Resource's key, and what the book has for all of them.
+struct Page<'b> {
+    key: &'b Key,
+    selection: &'b Selection,
+    settings: &'b ResourceSettings,
+    hasher: &'b RandomState,
+}
+
+/// A state of a Resource that was sent, with the series that were alive in it.
+#[derive(Debug)]
+struct Version {
+    subject: Subject,
+    series: Vec<u64>,
+}
+
+impl Book {
+    /// An empty book.
+    pub(super) fn new(selection: Selection, settings: ResourceSettings) -> Self {
+        Self {
+            vm_encoder: Encoder::new(&selection.vm),
+            daemon_encoder: Encoder::new(&selection.daemon),
+            selection,
+            settings,
+            hasher: RandomState::new(),
+            sent: HashMap::new(),
+            generation: 0,
+        }
+    }
+
+    /// Yields the messages of a push. Ends come first: what is gone may be back under another Resource.
+    pub(super) fn build(&mut self, cycle: &Cycle, sink: Sink<'_>) -> LeftOut {
+        self.generation += 1;
+        let mut left_out = LeftOut::default();
+        let live = self.enter(&cycle.snapshot, &mut left_out);
+        self.end_gone(cycle.taken, sink, &mut left_out);
+        for (key, subject) in live {
+            self.offer(key, &subject, cycle, sink, &mut left_out);
+        }
+        left_out
+    }
+
+    /// A request was delivered.
+    pub(super) fn delivered(&mut self, commits: Vec<Commit>) {
+        for commit in commits {
+            if let Some(sent) = self.sent.get_mut(&commit.key) {
+                sent.versions.clear();
+                sent.versions.extend(commit.version);
+            }
+        }
+    }
+
+    /// A request failed: what was in it may or may not have arrived.
+    pub(super) fn failed(&mut self, commits: Vec<Commit>) {
+        for commit in commits {
+            let (Some(sent), Some(version)) = (self.sent.get_mut(&commit.key), commit.version) else { continue };
+            // Nothing came or went: the newer one stands for both.
+            if sent
+                .versions
+                .last()
+                .is_some_and(|last| last.series == version.series && last.subject.same_resource(&version.subject))
+            {
+                sent.versions.pop();
+            }
+            if sent.versions.len() == VERSIONS {
+                sent.versions.remove(0);
+            }
+            sent.versions.push(version);
+        }
+    }
+
+    /// How many points of a waiting push no later one will have, now that it is dropped in favour of `next`.
+    pub(super) fn superseded(&self, dropped: &Cycle, next: &Snapshot) -> usize {
+        let mut points = 0;
+        for subject in subjects(&dropped.snapshot) {
+            let newest = self.sent.get(&self.key(&subject)).and_then(|sent| sent.newest_reading);
+            let after = match &subject {
+                Subject::Vm(vm) => next.vm(&vm.key).cloned().map(Subject::Vm),
+                Subject::Daemon(_) => None,
+            };
+            for row in subject.rows(&self.selection) {
+                let lost = match row.metric.read.group() {
+                    None => dropped.extent == Extent::Everything,
+                    Some(group) => {
+                        let at = subject.read_at(group);
+                        at > newest && after.as_ref().and_then(|after| after.read_at(group)) != at
+                    }
+                };
+                if lost {
+                    subject.points(row, &mut |_| points += 1);
+                }
+            }
+        }
+        points
+    }
+
+    fn key(&self, subject: &Subject) -> Key {
+        subject.key(self.settings.host_name.as_ref())
+    }
+
+    /// Notes who is there, each Resource once.
+    fn enter(&mut self, snapshot: &Snapshot, left_out: &mut LeftOut) -> Vec<(Key, Subject)> {
+        let mut live = Vec::with_capacity(snapshot.daemons.len() + snapshot.vms.len());
+        for subject in subjects(snapshot) {
+            let key = self.key(&subject);
+            let sent = self.sent.entry(key.clone()).or_default();
+            if sent.generation == self.generation {
+                for row in subject.rows(&self.selection) {
+                    subject.points(row, &mut |_| left_out.duplicate += 1);
+                }
+                if !std::mem::replace(&mut sent.duplicate, true) {
+                    tracing::error!(
+                        vm = subject.name(),
+                        "two of the libvirt URIs lead to the same VM, which is pushed once; configure each daemon once"
+                    );
+                }
+                continue;
+            }
+            sent.generation = self.generation;
+            sent.gone = None;
+            live.push((key, subject));
+        }
+        live
+    }
+
+    fn end_gone(&mut self, taken: Timestamp, sink: Sink<'_>, left_out: &mut LeftOut) {
+        let Self { sent, generation, selection, settings, hasher, .. } = self;
+        sent.retain(|key, sent| {
+            if sent.generation == *generation {
+                return true;
+            }
+            let gone = *sent.gone.get_or_insert(taken);
+            if taken.since(gone) >= REMEMBERED {
+                return false;
+            }
+            sent.offered = None;
+            if sent.versions.is_empty() {
+                return true;
+            }
+            let stamp = sent.newest.after(STEP).max(taken);
+            let page = Page { key, selection, settings, hasher };
+            let (messages, points, last) = ends(&sent.versions, None, stamp, &page);
+            sent.newest = last;
+            let messages: Vec<_> = messages.iter().collect();
+            if sink(&messages, points, Commit { key: key.clone(), version: None }).is_err() {
+                left_out.too_large += points;
+            }
+            true
+        });
+    }
+
+    fn offer(&mut self, key: Key, subject: &Subject, cycle: &Cycle, sink: Sink<'_>, left_out: &mut LeftOut) {
+        let Self { sent, selection, settings, hasher, vm_encoder, daemon_encoder, .. } = self;
+        let Some(sent) = sent.get_mut(&key) else { return };
+        if cycle.extent == Extent::Changes
+            && sent.offered.as_ref().is_some_and(|offered| !offered.lifecycle_differs(subject))
+        {
+            return;
+        }
+        let encoder = match subject {
+            Subject::Vm(_) => vm_encoder,
+            Subject::Daemon(_) => daemon_encoder,
+        };
+
+        // Who had this place before (a VM that was renamed) ends between its last point and the first of the new.
+        let mut floor = sent.newest;
+        let page = Page { key: &key, selection, settings, hasher };
+        let (ended, mut points, last) = ends(&sent.versions, Some(subject), floor.after(STEP), &page);
+        if !ended.is_empty() {
+            floor = last.after(STEP);
+        }
+
+        let newest_reading = subject.newest_reading();
+        let stamp = floor.after(STEP).max(cycle.taken).max(newest_reading.unwrap_or_default());
+        encoder.begin(resource(subject, &key, settings));
+        let mut known = Known::new(&sent.versions, subject);
+        let mut alive = Vec::with_capacity(known.count);
+        let mut present: Vec<u64> = Vec::with_capacity(known.count);
+        for (index, row) in subject.rows(selection).iter().enumerate() {
+            let first = present.len();
+            encoder.row(index, |points| {
+                subject.points(row, &mut |point| {
+                    let Some(value) = encode::wire(row.metric.unit, point.value) else { return };
+                    let id = series(hasher, index, point.labels);
+                    // Two devices may bear one name (an alias and a target): the second would be out of order.
+                    if present[first..].contains(&id) {
+                        left_out.duplicate += 1;
+                        return;
+                    }
+                    present.push(id);
+                    let was_alive = known.contains(id);
+                    let considered = point.at.is_some() && point.at <= sent.newest_reading;
+                    let late = !considered && point.at.is_some_and(|at| at <= floor);
+                    left_out.late += usize::from(late);
+                    if considered || late {
+                        alive.extend(was_alive.then_some(id));
+                        return;
+                    }
+                    alive.push(id);
+                    points.push(encode::point(row, point.labels, value, point.at.unwrap_or(stamp), point.start));
+                });
+            });
+        }
+        if !known.all_found() {
+            let present: HashSet<u64> = present.into_iter().collect();
+            end_missing(&sent.versions, subject, &present, stamp, &page, encoder);
+        }
+
+        let mut messages: Vec<_> = ended.iter().collect();
+        if let Some((message, count)) = encoder.finished() {
+            messages.push(message);
+            points += count;
+        }
+        sent.offered = Some(subject.clone());
+        sent.newest_reading = sent.newest_reading.max(newest_reading);
+        if messages.is_empty() {
+            return;
+        }
+        sent.newest = stamp;
+        let version = Version { subject: subject.clone(), series: alive };
+        match sink(&messages, points, Commit { key, version: Some(version) }) {
+            Ok(()) => sent.too_large = false,
+            Err(TooLarge { bytes }) => {
+                left_out.too_large += points;
+                if !std::mem::replace(&mut sent.too_large, true) {
+                    tracing::error!(
+                        vm = subject.name(),
+                        bytes,
+                        points,
+                        "the series of one VM alone are larger than a request may be and are not pushed; leave out \
+                         metrics with --metrics-exclude"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = Subject> {
+    let daemons = snapshot.daemons.iter().map(|daemon| Subject::Daemon(Arc::clone(daemon)));
+    daemons.chain(snapshot.vms.iter().map(|vm| Subject::Vm(Arc::clone(vm))))
+}
+
+/// A series within its Resource. The hash has a random key: no name can be chosen so that two series collide.
+fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u64 {
+    let mut hash = hasher.build_hasher();
+    hash.write_usize(row);
+    for label in labels {
+        label.value.hash(&mut hash);
+    }
+    hash.finish()
+}
+
+/// Messages that end every series of those versions that have another Resource than `current`, one message a
+/// Resource, how many series they end, and the stamp of the last. They are stamped from `at` on, each after the one
+/// before: receivers that keep only a part of the Resource take them for one.
+fn ends(
+    versions: &[Version],
+    current: Option<&Subject>,
+    at: Timestamp,
+    page: &Page<'_>,
+) -> (Vec<ResourceMetrics>, usize, Timestamp) {
+    let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
+    let is_current = |version: &Version| current.is_some_and(|current| current.same_resource(&version.subject));
+    for (index, version) in versions.iter().enumerate() {
+        let done = versions[..index].iter().any(|earlier| earlier.subject.same_resource(&version.subject));
+        if done || is_current(version) {
+            continue;
+        }
+        let mut encoder = Encoder::new(&[]);
+        encoder.begin(resource(&version.subject, page.key, page.settings));
+        let at = if messages.is_empty() { at } else { last.after(STEP) };
+        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder);
+        if let Some((message, count)) = encoder.finished() {
+            messages.push(message.clone());
+            points += count;
+            last = at;
+        }
+    }
+    (messages, points, last)
+}
+
+/// Ends, once each, the series of those versions that have the Resource of `subject` and that are not in `present`.
+fn end_missing(
+    versions: &[Version],
+    subject: &Subject,
+    present: &HashSet<u64>,
+    at: Timestamp,
+    page: &Page<'_>,
+    encoder: &mut Encoder,
+) {
+    let mut done = HashSet::new();
+    for version in versions {
+        if !subject.same_resource(&version.subject) {
+            continue;
+        }
+        let alive: HashSet<u64> = version.series.iter().copied().collect();
+        for (index, row) in version.subject.rows(page.selection).iter().enumerate() {
+            version.subject.points(row, &mut |point| {
+                let id = series(page.hasher, index, point.labels);
+                if alive.contains(&id) && !present.contains(&id) && done.insert(id) {
+                    encoder.end(row, point.labels, at);
+                }
+            });
+        }
+    }
+}
+
+/// The series that may be alive under a Resource, asked for in about the order in which they are kept.
+struct Known<'b> {
+    lists: Vec<&'b [u64]>,
+    /// Where in the first list the next is expected.
+    expected: usize,
+    found: usize,
+    count: usize,
+}
+
+impl<'b> Known<'b> {
+    fn new(versions: &'b [Version], subject: &Subject) -> Self {
+        let lists: Vec<&[u64]> = versions
+            .iter()
+            .filter(|version| version.subject.same_resource(subject))
+            .map(|version| version.series.as_slice())
+            .collect();
+        let count = lists.iter().map(|list| list.len()).sum();
+        Self { lists, expected: 0, found: 0, count }
+    }
+
+    fn contains(&mut self, id: u64) -> bool {
+        let Some((first, others)) = self.lists.split_first() else { return false };
+        let at = if first.get(self.expected) == Some(&id) {
+            Some(self.expected)
+        } else {
+            first.iter().position(|known| *known == id)
+        };
+        if let Some(at) = at {
+            self.expected = at + 1;
+            self.found += 1;
+            return true;
+        }
+        others.iter().any(|list| list.contains(&id))
+    }
+
+    /// Whether each of them was asked for. Certain only while there is one list; else the answer is no.
+    fn all_found(&self) -> bool {
+        self.found == self.count
+    }
+}
+
+#[cfg(test)]
+impl Commit {
+    /// A commit of no consequence.
+    pub(super) fn of(key: Key) -> Self {
+        Self { key, version: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Resources into requests: as many as fit, in order, none split.
+
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use prost::Message;
+use prost::bytes::{BufMut, Bytes, BytesMut};
+
+use super::book::Commit;
+
+/// The tag of `ExportMetricsServiceRequest.resource_metrics`: field 1, length-delimited.
+const RESOURCE_METRICS_TAG: u8 = (1 << 3) | 2;
+
+/// A request, encoded: it is encoded once however often it is sent, and takes a seventh of the memory.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// An encoded `ExportMetricsServiceRequest`.
+    pub(super) bytes: Bytes,
+    /// How many points are in it.
+    pub(super) points: usize,
+    /// What is to be remembered of each Resource in it when its fate is known.
+    pub(super) commits: Vec<Commit>,
+}
+
+/// The requests of one push under construction.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    limit: usize,
+    open: BytesMut,
+    points: usize,
+    commits: Vec<Commit>,
+    done: Vec<Chunk>,
+}
+
+/// What does not fit into a request on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooLarge {
+    /// Its size, in bytes.
+    pub(super) bytes: usize,
+}
+
+impl Chunks {
+    /// Requests of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, open: BytesMut::new(), points: 0, commits: Vec::new(), done: Vec::new() }
+    }
+
+    /// Adds messages that belong into one request.
+    pub(super) fn add(&mut self, messages: &[&ResourceMetrics], points: usize, commit: Commit) -> Result<(), TooLarge> {
+        let bytes = messages
+            .iter()
+            .map(|message| {
+                let length = message.encoded_len();
+                1 + prost::length_delimiter_len(length) + length
+            })
+            .sum();
+        if bytes > self.limit {
+            return Err(TooLarge { bytes });
+        }
+        if self.open.len() + bytes > self.limit {
+            self.close();
+        }
+        for message in messages {
+            self.open.reserve(bytes);
+            self.open.put_u8(RESOURCE_METRICS_TAG);
+            // It fails only where a buffer cannot grow, and this one can.
+            let encoded = message.encode_length_delimited(&mut self.open);
+            debug_assert!(encoded.is_ok());
+        }
+        self.points += points;
+        self.commits.push(commit);
+        Ok(())
+    }
+
+    /// The requests, in order.
+    pub(super) fn finish(mut self) -> Vec<Chunk> {
+        self.close();
+        self.done
+    }
+
+    fn close(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        self.done.push(Chunk {
+            bytes: self.open.split().freeze(),
+            points: std::mem::take(&mut self.points),
+            commits: std::mem::take(&mut self.commits),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
+    use super::super::fixture;
+    use super::*;
+
+    fn messages(count: u128) -> Vec<ResourceMetrics> {
+        (0..count)
+            .map(|number| ResourceMetrics {
+                resource: None,
+                scope_metrics: Vec::new(),
+                schema_url: format!("{number:0>100}"),
+            })
+            .collect()
+    }
+
+    fn chunks(limit: usize, messages: &[ResourceMetrics]) -> Vec<Chunk> {
+        let mut chunks = Chunks::new(limit);
+        for (number, message) in messages.iter().enumerate() {
+            chunks.add(&[message], 1, fixture::commit(number)).unwrap();
+        }
+        chunks.finish()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_request_that_the_specification_describes() {
+        let messages = messages(3);
+        let chunks = chunks(10_000, &messages);
+        let request = ExportMetricsServiceRequest { resource_metrics: messages };
+        assert_eq!(chunks.len(), 1);
+        assert_eq!(chunks[0].bytes, request.encode_to_vec());
+        assert_eq!((chunks[0].points, chunks[0].commits.len()), (3, 3));
+    }
+
+    #[test]
+    fn requests_are_filled_in_order_and_never_above_the_limit() {
+        let messages = messages(10);
+        let one = ExportMetricsServiceRequest { resource_metrics: vec![messages[0].clone()] }.encoded_len();
+        let chunks = chunks(one * 3, &messages);
+        assert_eq!(chunks.iter().map(|chunk| chunk.points).collect::<Vec<_>>(), [3, 3, 3, 1]);
+        let sent: Vec<_> = chunks
+            .iter()
+            .flat_map(|chunk| {
+                assert!(chunk.bytes.len() <= one * 3);
+                ExportMetricsServiceRequest::decode(chunk.bytes.clone()).unwrap().resource_metrics
+            })
+            .collect();
+        assert_eq!(sent, messages);
+    }
+
+    #[test]
+    fn messages_that_belong_together_are_never_in_two_requests() {
+        let messages = messages(3);
+        let one = ExportMetricsServiceRequest { resource_metrics: vec![messages[0].clone()] }.encoded_len();
+        let mut chunks = Chunks::new(one * 2);
+        chunks.add(&[&messages[0]], 1, fixture::commit(0)).unwrap();
+        chunks.add(&[&messages[1], &messages[2]], 2, fixture::commit(1)).unwrap();
+        let done = chunks.finish();
+        assert_eq!(done.iter().map(|chunk| chunk.points).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_larger_than_a_request_is_refused_and_the_rest_goes_on() {
+        let messages = messages(2);
+        let one = ExportMetricsServiceRequest { resource_metrics: vec![messages[0].clone()] }.encoded_len();
+        let mut chunks = Chunks::new(one);
+        assert_eq!(chunks.add(&[&messages[0], &messages[1]], 2, fixture::commit(0)), Err(TooLarge { bytes: one * 2 }));
+        chunks.add(&[&messages[1]], 1, fixture::commit(1)).unwrap();
+        assert_eq!(chunks.finish().len(), 1);
+    }
+
+    #[test]
+    fn nothing_makes_no_request() {
+        assert!(Chunks::new(100).finish().is_empty());
+    }
+}

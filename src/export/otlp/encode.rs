@@ -1,0 +1,194 @@
+//! From rows and points to OTLP messages. Messages are reused from one Resource to the next: a push of thirty thousand
+//! points would otherwise spend its time in the allocator.
+
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Wire;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::resource::attribute;
+use crate::catalog::{Kind, Labels, Selected, Unit, Value};
+use crate::model::Timestamp;
+
+/// The name of the one instrumentation scope.
+pub const SCOPE_NAME: &str = "virt-otel";
+
+/// The version of the semantic conventions whose attributes are used.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+/// The messages of one Resource under construction.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// One message a row, without points, waiting to be used; in the order of the selection.
+    rows: Vec<Metric>,
+    /// From which row each valued metric of `open` came.
+    used: Vec<usize>,
+    open: ResourceMetrics,
+    points: usize,
+}
+
+impl Encoder {
+    /// An encoder of these rows.
+    pub(super) fn new(rows: &[Selected]) -> Self {
+        let scope = ScopeMetrics {
+            scope: Some(InstrumentationScope {
+                name: SCOPE_NAME.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..InstrumentationScope::default()
+            }),
+            metrics: Vec::with_capacity(rows.len()),
+            schema_url: SCHEMA_URL.to_owned(),
+        };
+        Self {
+            rows: rows.iter().map(message).collect(),
+            used: Vec::with_capacity(rows.len()),
+            open: ResourceMetrics { resource: None, scope_metrics: vec![scope], schema_url: SCHEMA_URL.to_owned() },
+            points: 0,
+        }
+    }
+
+    /// Begins a Resource; what the last one left is taken back for reuse.
+    pub(super) fn begin(&mut self, resource: Resource) {
+        let metrics = self.open.scope_metrics.iter_mut().flat_map(|scope| scope.metrics.drain(..));
+        // Metrics that end a series come after the valued ones and are dropped here: zip stops before them.
+        for (row, mut metric) in self.used.drain(..).zip(metrics) {
+            if let (Some(points), Some(slot)) = (points_mut(&mut metric), self.rows.get_mut(row)) {
+                points.clear();
+                *slot = metric;
+            }
+        }
+        self.open.resource = Some(resource);
+        self.points = 0;
+    }
+
+    /// Adds what `fill` yields as the points of a row. A row without points is left out.
+    pub(super) fn row(&mut self, row: usize, fill: impl FnOnce(&mut Vec<NumberDataPoint>)) {
+        let Some(slot) = self.rows.get_mut(row) else { return };
+        let Some(points) = points_mut(slot) else { return };
+        fill(points);
+        if points.is_empty() {
+            return;
+        }
+        self.points += points.len();
+        let metric = std::mem::take(slot);
+        self.used.push(row);
+        self.metrics().push(metric);
+    }
+
+    /// Ends a series: in a metric of its own, because the Collector's Prometheus exporter ends only the first flagged
+    /// point of a metric and ignores what follows it. To be called after every [`row`](Self::row).
+    pub(super) fn end(&mut self, row: &Selected, labels: &Labels<'_>, at: Timestamp) {
+        let mut metric = message(row);
+        if let Some(points) = points_mut(&mut metric) {
+            points.push(NumberDataPoint {
+                attributes: labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect(),
+                time_unix_nano: at.unix_nanos(),
+                flags: DataPointFlags::NoRecordedValueMask as u32,
+                // No value: who ignores the flag would take a 0 for real.
+                value: None,
+                ..NumberDataPoint::default()
+            });
+        }
+        self.points += 1;
+        self.metrics().push(metric);
+    }
+
+    /// What was built since the last [`begin`](Self::begin), and how many points are in it; `None` if there are none.
+    pub(super) fn finished(&self) -> Option<(&ResourceMetrics, usize)> {
+        (self.points > 0).then_some((&self.open, self.points))
+    }
+
+    fn metrics(&mut self) -> &mut Vec<Metric> {
+        if self.open.scope_metrics.is_empty() {
+            self.open.scope_metrics.push(ScopeMetrics::default());
+        }
+        &mut self.open.scope_metrics[0].metrics
+    }
+}
+
+/// The message of a row, without points.
+fn message(row: &Selected) -> Metric {
+    let cumulative = AggregationTemporality::Cumulative as i32;
+    let sum =
+        |is_monotonic| Data::Sum(Sum { data_points: Vec::new(), aggregation_temporality: cumulative, is_monotonic });
+    Metric {
+        name: row.name.clone(),
+        description: row.metric.brief.to_owned(),
+        unit: row.metric.unit.ucum().into_owned(),
+        metadata: Vec::new(),
+        data: Some(match row.metric.kind {
+            Kind::Counter => sum(true),
+            Kind::UpDownCounter => sum(false),
+            Kind::Gauge => Data::Gauge(Gauge::default()),
+        }),
+    }
+}
+
+fn points_mut(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
+    match metric.data.as_mut()? {
+        Data::Sum(sum) => Some(&mut sum.data_points),
+        Data::Gauge(gauge) => Some(&mut gauge.data_points),
+        _ => None,
+    }
+}
+
+/// A point with a value.
+pub(super) fn point(
+    row: &Selected,
+    labels: &Labels<'_>,
+    value: Wire,
+    time: Timestamp,
+    start: Option<Timestamp>,
+) -> NumberDataPoint {
+    // A gauge has no start; without the field its point is nine bytes smaller.
+    let start = start.filter(|_| row.metric.kind != Kind::Gauge);
+    NumberDataPoint {
+        attributes: labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect(),
+        start_time_unix_nano: start.map_or(0, Timestamp::unix_nanos),
+        time_unix_nano: time.unix_nanos(),
+        value: Some(value),
+        ..NumberDataPoint::default()
+    }
+}
+
+/// A value in the type that its unit fixes. `None` where that type cannot hold it: an integer above 2⁶³ − 1, a
+/// number that is none.
+pub(super) fn wire(unit: Unit, value: Value) -> Option<Wire> {
+    match value {
+        #[expect(clippy::cast_precision_loss, reason = "a time in whole seconds beyond 2⁵³ does not occur")]
+        Value::Integer(value) if unit.is_double() => Some(Wire::AsDouble(value as f64)),
+        Value::Integer(value) => i64::try_from(value).ok().map(Wire::AsInt),
+        Value::Double(value) if unit.is_double() => value.is_finite().then_some(Wire::AsDouble(value)),
+        // A row whose unit is counted in integers but reads a fraction is a mistake in the catalogue; a series that
+        // changed its type would be two on the receiving side.
+        Value::Double(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_that_the_wire_cannot_hold_is_no_point_rather_than_a_wrong_one() {
+        assert_eq!(wire(Unit::Bytes, Value::Integer(5)), Some(Wire::AsInt(5)));
+        assert_eq!(wire(Unit::Bytes, Value::Integer(i64::MAX as u64)), Some(Wire::AsInt(i64::MAX)));
+        assert_eq!(wire(Unit::Bytes, Value::Integer(u64::MAX)), None);
+    }
+
+    #[test]
+    fn the_unit_decides_between_integer_and_double_whatever_the_value_is() {
+        assert_eq!(wire(Unit::Seconds, Value::Integer(3)), Some(Wire::AsDouble(3.0)));
+        assert_eq!(wire(Unit::Seconds, Value::Double(0.5)), Some(Wire::AsDouble(0.5)));
+        assert_eq!(wire(Unit::Count("packet"), Value::Double(0.5)), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_point() {
+        assert_eq!(wire(Unit::Seconds, Value::Double(f64::NAN)), None);
+        assert_eq!(wire(Unit::Seconds, Value::Double(f64::INFINITY)), None);
+    }
+}

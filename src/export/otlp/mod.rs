@@ -1,0 +1,99 @@
+//! Snapshots as OTLP, pushed over gRPC.
+//!
+//! ```text
+//!  settings ─► client      the connection: TLS, headers, compression
+//!  snapshot ─► queue       what waits: snapshots, a few
+//!              book        what the receiving side has, and so what is new, what has ended, and when
+//!              encode      points as messages          resource  who a VM is
+//!              chunk       messages as requests below the limit
+//!              sender      one request at a time, retry, throttling
+//! ```
+//!
+//! Every VM is a Resource. Each push has of it only what was read since the last one; lifecycle changes are pushed at
+//! once, everything else at the export interval. Nothing here is ever waited for by anyone.
+
+mod book;
+mod chunk;
+mod client;
+mod counters;
+mod encode;
+mod health;
+mod json;
+mod push;
+mod queue;
+mod resource;
+mod retry;
+mod sender;
+mod settings;
+mod subject;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod receiver;
+#[cfg(test)]
+mod script;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use client::OtlpError;
+pub use counters::{DropReason, OtlpCounters};
+pub use encode::{SCHEMA_URL, SCOPE_NAME};
+pub use json::otlp_json;
+pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME};
+pub use retry::{FIRST_DELAY, GIVE_UP_AFTER, LARGEST_DELAY, LARGEST_THROTTLE, RetryPolicy};
+pub use settings::{
+    Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, OtlpSettings, REQUEST_LIMIT,
+    ResourceSettings, Tuning, WAITING_PUSHES,
+};
+
+use crate::catalog::Selection;
+use crate::clock::Clock;
+use crate::snapshot::Snapshots;
+
+/// Pushes snapshots to a Collector.
+pub struct Exporter {
+    settings: OtlpSettings,
+    target: client::Target,
+    selection: Selection,
+    clock: Arc<dyn Clock>,
+    counters: Arc<OtlpCounters>,
+    tuning: Tuning,
+}
+
+impl Exporter {
+    /// An exporter with these settings. It reads the certificate files, and connects with the first push.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint, a header or a certificate file cannot be used. The Collector need not be there.
+    pub fn new(
+        settings: OtlpSettings,
+        selection: Selection,
+        clock: Arc<dyn Clock>,
+        counters: Arc<OtlpCounters>,
+    ) -> Result<Self, OtlpError> {
+        let target = client::Target::new(&settings)?;
+        Ok(Self { settings, target, selection, clock, counters, tuning: Tuning::default() })
+    }
+
+    /// With other bounds than those in use; for tests.
+    #[must_use]
+    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Pushes until `shutdown` is cancelled or the writer of the snapshots is gone, then once more within the timeout
+    /// of a request.
+    ///
+    /// No series is ended then: an agent that comes back in its place goes on with them, and receivers forget them by
+    /// themselves where none does.
+    pub async fn run(self, snapshots: Snapshots, shutdown: CancellationToken) {
+        let Self { settings, target, selection, clock, counters, tuning } = self;
+        let client = client::Client::new(target);
+        push::run(client, settings, selection, clock, counters, tuning, snapshots, shutdown).await;
+    }
+}

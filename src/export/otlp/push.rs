@@ -1,0 +1,240 @@
+//! When to push what: the task of the exporter.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::book::{Book, Cycle, Extent, LeftOut};
+use super::chunk::{Chunk, Chunks};
+use super::client::Transport;
+use super::counters::{DropReason, OtlpCounters};
+use super::queue::{Queue, Waiting};
+use super::sender::{Fate, Sender};
+use super::settings::{OtlpSettings, Tuning};
+use crate::catalog::Selection;
+use crate::clock::Clock;
+use crate::model::Timestamp;
+use crate::snapshot::{Snapshot, Snapshots};
+
+/// Within what time a reading that was stamped is in a published snapshot. `observe` publishes every tenth of a second
+/// while readings come in; ten times that covers a machine under load. States of a snapshot that is older are stamped
+/// this far back, so that no reading that is on its way becomes out of order.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Pushes until `shutdown` is cancelled, then once more.
+#[expect(clippy::too_many_arguments, reason = "the parts of an exporter, taken apart by its only caller")]
+pub(super) async fn run<T: Transport>(
+    transport: T,
+    settings: OtlpSettings,
+    selection: Selection,
+    clock: Arc<dyn Clock>,
+    counters: Arc<OtlpCounters>,
+    tuning: Tuning,
+    snapshots: Snapshots,
+    shutdown: CancellationToken,
+) {
+    let hurry = shutdown.child_token();
+    let sender = Sender::new(
+        transport,
+        settings.timeout,
+        tuning.retry.clone(),
+        hurry.clone(),
+        Arc::clone(&counters),
+        Arc::clone(&clock),
+    );
+    let mut pusher = Pusher {
+        book: Book::new(selection, settings.resource),
+        queue: Queue::new(tuning.waiting_pushes),
+        chunks: VecDeque::new(),
+        give_up: Instant::now(),
+        state: State::Idle(sender),
+        snapshots,
+        clock,
+        counters,
+        tuning,
+    };
+    pusher.until(settings.interval, &shutdown).await;
+    hurry.cancel();
+    pusher.finish(settings.timeout).await;
+}
+
+/// What makes a push at once when it moves: the lifecycle of VMs, and the end of the first round.
+fn occasion(snapshot: &Snapshot) -> (u64, bool) {
+    (snapshot.lifecycle, snapshot.complete)
+}
+
+/// The task of the exporter.
+struct Pusher<T> {
+    book: Book,
+    queue: Queue,
+    /// What is left of the push that is under way.
+    chunks: VecDeque<Chunk>,
+    /// When the push that is under way is given up.
+    give_up: Instant,
+    state: State<T>,
+    snapshots: Snapshots,
+    clock: Arc<dyn Clock>,
+    counters: Arc<OtlpCounters>,
+    tuning: Tuning,
+}
+
+/// A request under way brings its sender back.
+type Flight<T> = Pin<Box<dyn Future<Output = (Sender<T>, Chunk, Fate)> + Send>>;
+
+enum State<T> {
+    Idle(Sender<T>),
+    Sending {
+        flight: Flight<T>,
+        points: usize,
+    },
+    /// Only while one of the others is replaced by the next.
+    Moving,
+}
+
+impl<T: Transport> Pusher<T> {
+    /// Pushes until `shutdown` is cancelled or no more snapshots can come.
+    async fn until(&mut self, interval: Duration, shutdown: &CancellationToken) {
+        let mut ticker = tokio::time::interval(interval.max(Duration::from_millis(1)));
+        // After a stall the next push comes an interval later, not several at once.
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What is known at the start is pushed by the first tick, which comes at once.
+        let mut seen = occasion(&self.snapshots.borrow_and_update());
+        let mut last_event: Option<Instant> = None;
+        let mut event: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = self.state.landed(&mut self.book) => self.next(),
+                _ = ticker.tick() => self.enqueue(Extent::Everything),
+                () = tokio::time::sleep_until(event.unwrap_or_else(Instant::now)), if event.is_some() => {
+                    event = None;
+                    last_event = Some(Instant::now());
+                    self.enqueue(Extent::Changes);
+                }
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = occasion(&self.snapshots.borrow_and_update());
+                    if now != seen {
+                        seen = now;
+                        let earliest = last_event.map(|last| last + self.tuning.event_spacing);
+                        event = event.or_else(|| Some(earliest.unwrap_or_else(Instant::now)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One last push, with all that waits before it, within `timeout`.
+    async fn finish(&mut self, timeout: Duration) {
+        self.enqueue(Extent::Everything);
+        let all = async {
+            while self.state.is_sending() {
+                self.state.landed(&mut self.book).await;
+                self.next();
+            }
+        };
+        if tokio::time::timeout(timeout, all).await.is_ok() {
+            return;
+        }
+        let mut lost = match &self.state {
+            State::Sending { points, .. } => *points,
+            _ => 0,
+        };
+        while let Some(chunk) = self.chunks.pop_front().or_else(|| {
+            self.build();
+            self.chunks.pop_front()
+        }) {
+            lost += chunk.points;
+        }
+        self.counters.count_dropped(DropReason::Shutdown, lost);
+        tracing::warn!(points_lost = lost, "the last metrics could not be delivered before the agent ended");
+    }
+
+    fn enqueue(&mut self, extent: Extent) {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        if snapshot.sequence == 0 {
+            return;
+        }
+        let now = Duration::from_nanos(self.clock.now().unix_nanos());
+        let taken = snapshot.published.max(Timestamp::from_unix(now.saturating_sub(PUBLISHED_WITHIN)));
+        let push = Waiting { cycle: Cycle { snapshot, taken, extent }, since: Instant::now() };
+        if let Some((dropped, next)) = self.queue.push(push) {
+            let points = self.book.superseded(&dropped.cycle, &next);
+            self.counters.count_dropped(DropReason::QueueFull, points);
+        }
+        self.counters.set_queued(self.queue.len());
+        self.next();
+    }
+
+    /// Starts the next request, unless one is under way or there is none.
+    fn next(&mut self) {
+        if self.state.is_sending() {
+            return;
+        }
+        let chunk = loop {
+            if let Some(chunk) = self.chunks.pop_front() {
+                break chunk;
+            }
+            if !self.build() {
+                return;
+            }
+        };
+        let points = chunk.points;
+        let give_up = self.give_up;
+        self.state = match std::mem::replace(&mut self.state, State::Moving) {
+            State::Idle(mut sender) => {
+                let flight = Box::pin(async move {
+                    let fate = sender.send(&chunk, give_up).await;
+                    (sender, chunk, fate)
+                });
+                State::Sending { flight, points }
+            }
+            other => other,
+        };
+    }
+
+    /// Builds the requests of the push that has waited longest; `false` if none waits.
+    fn build(&mut self) -> bool {
+        let Some(push) = self.queue.pop() else { return false };
+        self.counters.set_queued(self.queue.len());
+        let mut chunks = Chunks::new(self.tuning.request_limit);
+        let LeftOut { late, too_large, duplicate } =
+            self.book.build(&push.cycle, &mut |messages, points, commit| chunks.add(messages, points, commit));
+        self.chunks.extend(chunks.finish());
+        self.give_up = push.since + self.tuning.retry.give_up_after;
+        for (reason, points) in
+            [(DropReason::Late, late), (DropReason::TooLarge, too_large), (DropReason::Duplicate, duplicate)]
+        {
+            self.counters.count_dropped(reason, points);
+        }
+        true
+    }
+}
+
+impl<T: Transport> State<T> {
+    const fn is_sending(&self) -> bool {
+        matches!(self, Self::Sending { .. })
+    }
+
+    /// Waits until the request under way has landed, and notes it in the book; for ever if none is.
+    async fn landed(&mut self, book: &mut Book) {
+        let Self::Sending { flight, .. } = self else { return std::future::pending().await };
+        let (sender, chunk, fate) = flight.as_mut().await;
+        *self = Self::Idle(sender);
+        match fate {
+            Fate::Delivered => book.delivered(chunk.commits),
+            Fate::Dropped => book.failed(chunk.commits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

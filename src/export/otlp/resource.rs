@@ -1,0 +1,202 @@
+//! Who a VM or a daemon is, as the attributes of an OpenTelemetry Resource.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::settings::ResourceSettings;
+use super::subject::{Instance, Key, Subject};
+use crate::model::{Identity, Place};
+
+/// `service.name` of VMs, unless the configuration has another.
+pub const DOMAIN_SERVICE_NAME: &str = "libvirt-domain";
+
+/// `service.name` of libvirt daemons.
+pub const DAEMON_SERVICE_NAME: &str = "libvirt-daemon";
+
+/// The Resource of a VM or a daemon with this key.
+pub(super) fn resource(subject: &Subject, key: &Key, settings: &ResourceSettings) -> Resource {
+    let mut attributes = Vec::with_capacity(10 + settings.attributes.len());
+    let mut put = |name: &str, value: &str| attributes.push(attribute(name, value));
+    let namespace = key.namespace.as_deref();
+    if let Some(namespace) = namespace {
+        put("service.namespace", namespace);
+    }
+    match subject {
+        Subject::Vm(_) => put("service.name", settings.service_name.as_deref().unwrap_or(DOMAIN_SERVICE_NAME)),
+        Subject::Daemon(_) => put("service.name", DAEMON_SERVICE_NAME),
+    }
+    match &key.instance {
+        Instance::Domain(uuid) => put("service.instance.id", uuid.hyphenated().encode_lower(&mut [0; 36])),
+        Instance::Daemon(uri) => put("service.instance.id", uri),
+    }
+    match subject {
+        Subject::Vm(vm) => identity(&vm.identity, &mut put),
+        Subject::Daemon(daemon) => {
+            if let Some(host) = namespace {
+                put("libvirt.host.name", host);
+            }
+            put("libvirt.uri", &daemon.id.0);
+        }
+    }
+    for (name, value) in &settings.attributes {
+        // What identifies the VM wins, and of two entries of the configuration the first.
+        if !name.is_empty() && !attributes.iter().any(|known: &KeyValue| known.key == *name) {
+            attributes.push(attribute(name, value));
+        }
+    }
+    Resource { attributes, ..Resource::default() }
+}
+
+fn identity(identity: &Identity, put: &mut impl FnMut(&str, &str)) {
+    put("libvirt.domain.name", &identity.name);
+    put("libvirt.domain.uuid", identity.uuid.hyphenated().encode_lower(&mut [0; 36]));
+    if let Some(domain_type) = &identity.domain_type {
+        put("libvirt.domain.type", domain_type);
+    }
+    if let Some(arch) = &identity.arch {
+        put("host.arch", host_arch(arch));
+    }
+    match &identity.place {
+        Place::Host { host_name, uri } => {
+            put("libvirt.host.name", host_name);
+            put("libvirt.uri", uri);
+        }
+    }
+}
+
+/// The value of `host.arch` (semantic conventions, host registry) for an architecture in libvirt's spelling. What the
+/// conventions do not list keeps libvirt's spelling, as they allow.
+fn host_arch(libvirt: &str) -> &str {
+    match libvirt {
+        "x86_64" => "amd64",
+        "i386" | "i486" | "i586" | "i686" => "x86",
+        "aarch64" => "arm64",
+        "armv6l" | "armv7l" | "armv7b" => "arm32",
+        "ppc" | "ppcle" | "ppcemb" => "ppc32",
+        "ppc64" | "ppc64le" => "ppc64",
+        "ia64" => "ia64",
+        "s390x" => "s390x",
+        other => other,
+    }
+}
+
+/// An attribute whose value is a text.
+pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Any::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::super::fixture;
+    use super::*;
+    use crate::model::{Daemon, DaemonFacts, DaemonId};
+
+    fn attributes(subject: &Subject, settings: &ResourceSettings) -> BTreeMap<String, String> {
+        let key = subject.key(settings.host_name.as_ref());
+        let resource = resource(subject, &key, settings);
+        let count = resource.attributes.len();
+        let map: BTreeMap<_, _> = resource
+            .attributes
+            .into_iter()
+            .filter_map(|attribute| match attribute.value?.value? {
+                Any::StringValue(value) => Some((attribute.key, value)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(map.len(), count, "keys are unique and all values are texts");
+        map
+    }
+
+    fn expect(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_vm_is_told_apart_by_its_host_and_its_uuid() {
+        let vm = Subject::Vm(Arc::new(fixture::vm(7)));
+        assert_eq!(
+            attributes(&vm, &ResourceSettings::default()),
+            expect(&[
+                ("service.namespace", "host-a"),
+                ("service.name", "libvirt-domain"),
+                ("service.instance.id", "00000000-0000-0000-0000-000000000007"),
+                ("libvirt.domain.name", "vm-7"),
+                ("libvirt.domain.uuid", "00000000-0000-0000-0000-000000000007"),
+                ("libvirt.domain.type", "kvm"),
+                ("libvirt.host.name", "host-a"),
+                ("libvirt.uri", "qemu:///system"),
+                ("host.arch", "amd64"),
+            ])
+        );
+    }
+
+    #[test]
+    fn configured_attributes_are_added_but_never_replace_who_the_vm_is() {
+        let settings = ResourceSettings {
+            service_name: Some("guests".to_owned()),
+            attributes: [
+                ("deployment.environment.name", "prod"),
+                ("service.name", "mine"),
+                ("service.instance.id", "me"),
+                ("deployment.environment.name", "twice"),
+                ("", "nameless"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+            host_name: None,
+        };
+        let attributes = attributes(&Subject::Vm(Arc::new(fixture::vm(7))), &settings);
+        assert_eq!(attributes["service.name"], "guests");
+        assert_eq!(attributes["service.instance.id"], "00000000-0000-0000-0000-000000000007");
+        assert_eq!(attributes["deployment.environment.name"], "prod");
+        assert_eq!(attributes.len(), 10);
+    }
+
+    #[test]
+    fn a_daemon_bears_the_agents_host_until_it_has_said_its_own() {
+        let settings = ResourceSettings { host_name: Some("node-1".into()), ..ResourceSettings::default() };
+        let mut daemon = Daemon { id: DaemonId("qemu:///system".into()), up: false, facts: None, domains: None };
+        let before = attributes(&Subject::Daemon(Arc::new(daemon.clone())), &settings);
+        assert_eq!(before["service.namespace"], "node-1");
+        daemon.facts = Some(Arc::new(DaemonFacts {
+            host_name: "host-a".into(),
+            driver: "QEMU".into(),
+            libvirt: None,
+            hypervisor: None,
+        }));
+        let after = attributes(&Subject::Daemon(Arc::new(daemon)), &settings);
+        assert_eq!(
+            after,
+            expect(&[
+                ("service.namespace", "host-a"),
+                ("service.name", "libvirt-daemon"),
+                ("service.instance.id", "qemu:///system"),
+                ("libvirt.host.name", "host-a"),
+                ("libvirt.uri", "qemu:///system"),
+            ])
+        );
+    }
+
+    #[test]
+    fn architectures_are_spelled_as_the_conventions_do() {
+        for (libvirt, conventions) in [
+            ("x86_64", "amd64"),
+            ("i686", "x86"),
+            ("aarch64", "arm64"),
+            ("armv7l", "arm32"),
+            ("ppc64le", "ppc64"),
+            ("s390x", "s390x"),
+            ("riscv64", "riscv64"),
+        ] {
+            assert_eq!(host_arch(libvirt), conventions);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One request after the other, each until it is delivered or must be dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::chunk::Chunk;
+use super::client::Transport;
+use super::counters::{DropReason, OtlpCounters};
+use super::health::Health;
+use super::retry::{self, Backoff, RetryPolicy, Verdict};
+use crate::clock::Clock;
+
+/// Sends requests. There is one, and it sends one request at a time: that keeps the order.
+pub(super) struct Sender<T> {
+    transport: T,
+    timeout: Duration,
+    backoff: Backoff,
+    /// Until when nothing may be sent; it outlives the request that was answered so.
+    pause: Option<Pause>,
+    /// Cancelled when the agent is about to end: a wait of our own choice is cut short, once.
+    hurry: CancellationToken,
+    hurried: bool,
+    health: Health,
+    counters: Arc<OtlpCounters>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Instant,
+    /// The Collector asked for it.
+    asked_for: bool,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The Collector has it.
+    Delivered,
+    /// It was dropped; the Collector may have it all the same.
+    Dropped,
+}
+
+impl<T: Transport> Sender<T> {
+    /// A sender over this connection. A request may take `timeout`.
+    pub(super) fn new(
+        transport: T,
+        timeout: Duration,
+        policy: RetryPolicy,
+        hurry: CancellationToken,
+        counters: Arc<OtlpCounters>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            health: Health::new(transport.name(), Arc::clone(&counters)),
+            transport,
+            timeout,
+            backoff: Backoff::new(policy),
+            pause: None,
+            hurry,
+            hurried: false,
+            counters,
+            clock,
+        }
+    }
+
+    /// Sends a request until it is delivered, refused for good, or would be tried again after `give_up`. It is tried
+    /// at least once.
+    pub(super) async fn send(&mut self, chunk: &Chunk, give_up: Instant) -> Fate {
+        let mut attempts = 0_u32;
+        loop {
+            self.wait().await;
+            if attempts > 0 {
+                self.counters.count_retried(chunk.points);
+            }
+            attempts = attempts.saturating_add(1);
+            let status = match self.attempt(chunk).await {
+                Ok(()) => return Fate::Delivered,
+                Err(status) => status,
+            };
+            self.counters.count_failure();
+            self.health.failed(&status);
+            let Verdict::Retry { after } = retry::verdict(&status) else {
+                return self.drop(chunk, DropReason::Refused);
+            };
+            let delay = self.backoff.delay(retry::random()).max(after.unwrap_or_default());
+            let until = Instant::now() + delay;
+            self.pause = Some(Pause { until, asked_for: after.is_some() });
+            if until > give_up {
+                return self.drop(chunk, DropReason::GivenUp);
+            }
+        }
+    }
+
+    async fn attempt(&mut self, chunk: &Chunk) -> Result<(), Status> {
+        self.counters.count_request(chunk.bytes.len());
+        let answer = tokio::time::timeout(self.timeout, self.transport.export(chunk.bytes.clone())).await;
+        let response = match answer {
+            Ok(answer) => answer?,
+            Err(_) => {
+                // The connection may be dead without knowing it (a peer that vanished): a new one is tried next.
+                self.transport.reset();
+                return Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)));
+            }
+        };
+        self.backoff.reset();
+        self.pause = None;
+        let partial = response.partial_success.unwrap_or_default();
+        let rejected = usize::try_from(partial.rejected_data_points).unwrap_or(0);
+        // Rejected points must not be sent again.
+        self.counters.count_delivered(chunk.points, rejected, self.clock.now());
+        self.health.accepted(rejected, &partial.error_message);
+        Ok(())
+    }
+
+    async fn wait(&mut self) {
+        let Some(pause) = self.pause.take() else { return };
+        let sleep = tokio::time::sleep_until(pause.until);
+        if pause.asked_for || self.hurried {
+            return sleep.await;
+        }
+        tokio::select! {
+            () = sleep => {}
+            () = self.hurry.cancelled() => self.hurried = true,
+        }
+    }
+
+    fn drop(&mut self, chunk: &Chunk, reason: DropReason) -> Fate {
+        self.counters.count_dropped(reason, chunk.points);
+        Fate::Dropped
+    }
+}
+
+#[cfg(test)]
+mod tests;
