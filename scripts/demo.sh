@@ -136,7 +136,8 @@ vm_received() { grep -q "\"libvirt.domain.name\",\"value\":{\"stringValue\":\"$1
 
 show() {
     headline "virt-otel snapshot"
-    "$binary" snapshot --libvirt-uri "$uri" | tee "$logs/snapshot.txt"
+    "$binary" snapshot --libvirt-uri "$uri" | tee "$logs/snapshot.txt" ||
+        fail "virt-otel snapshot failed, or a VM did not answer it (see above)"
     headline "What Prometheus scrapes: http://127.0.0.1:$port/metrics, of demo-linux"
     http_body "$port" /metrics | grep 'domain="demo-linux"' |
         grep -E '^libvirt_domain_(hypervisor_info|state|cpu_usage|memory_(resident|usable)|network_receive_bytes|storage_(iops_write|write_traffic)|collection_age)' |

@@ -39,9 +39,11 @@ install_deny() {
 # Every test crate but the lab, which wants its daemons prepared first.
 test_crates() {
     local file name
-    for file in tests/*.rs; do
-        name=${file##*/}
-        printf -- '--test\n%s\n' "${name%.rs}"
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
+        if [ "$name" != lab ] && [ -f "$file" ]; then printf -- '--test\n%s\n' "$name"; fi
     done
 }
 

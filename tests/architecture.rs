@@ -1,6 +1,8 @@
 //! Holds what docs/architecture.md promises about the shape of the code. Each check says what to do when it fails.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
+#[path = "architecture/tables.rs"]
+mod tables;
 #[path = "architecture/text.rs"]
 mod text;
 
@@ -8,214 +10,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use tables::{ARROWS, CHANGING_METHODS, LIBVIRT_FUNCTIONS, LIBVIRT_TYPES, OUTSIDE};
 use text::{File, Named, sources, tokens, walk};
 use virt_otel::catalog::{Entity, Selection, Vocabulary};
-
-/// Which module may know which: the arrows of docs/architecture.md, outermost last.
-///
-/// A module that is not here fails `every_arrow_points_inwards`: give it a line, with as few words behind it as it
-/// can live with.
-const ARROWS: &[(&str, &[&str])] = &[
-    // The nouns and what is made of them: pure, but for the clock.
-    ("model", &[]),
-    ("clock", &["model"]),
-    ("catalog", &["model"]),
-    ("snapshot", &["model"]),
-    ("source", &["model"]),
-    ("config", &["model", "catalog"]),
-    // The stages. They do not know each other: `agent` introduces them.
-    ("libvirt", &["model", "clock", "source"]),
-    ("observe", &["model", "clock", "source", "snapshot"]),
-    ("export", &["model", "clock", "catalog", "snapshot"]),
-    ("admin", &["model", "clock", "snapshot"]),
-    ("telemetry", &["model", "clock", "catalog", "snapshot"]),
-    // Those who put the stages together.
-    (
-        "agent",
-        &[
-            "model",
-            "clock",
-            "catalog",
-            "snapshot",
-            "source",
-            "config",
-            "libvirt",
-            "observe",
-            "export",
-            "admin",
-            "telemetry",
-        ],
-    ),
-    (
-        "commands",
-        &[
-            "model",
-            "clock",
-            "catalog",
-            "snapshot",
-            "source",
-            "config",
-            "libvirt",
-            "observe",
-            "export",
-            "telemetry",
-            "agent",
-        ],
-    ),
-    ("main", &["config", "commands", "agent", "telemetry"]),
-    ("lib", &[]),
-];
-
-/// Which module may name a crate that speaks to the outside. Crates that are not here may be used anywhere.
-const OUTSIDE: &[(&str, &[&str])] = &[
-    ("virt", &["libvirt"]),
-    ("virt_sys", &["libvirt"]),
-    ("quick_xml", &["libvirt"]),
-    ("prost", &["export"]),
-    ("tonic", &["export", "telemetry", "config"]),
-    ("tonic_types", &["export"]),
-    ("opentelemetry_proto", &["export", "commands"]),
-    ("opentelemetry", &["telemetry", "agent"]),
-    ("opentelemetry_sdk", &["telemetry", "agent"]),
-    ("opentelemetry_otlp", &["telemetry"]),
-    ("opentelemetry_prometheus", &["telemetry"]),
-    ("opentelemetry_appender_tracing", &["telemetry"]),
-    ("prometheus", &["telemetry", "export"]),
-    ("tracing_subscriber", &["telemetry", "config"]),
-    ("axum", &["admin"]),
-    ("tower_http", &["admin"]),
-    ("hyper", &["admin"]),
-    ("hyper_util", &["admin"]),
-    ("serde_json", &["export", "commands"]),
-    ("clap", &["config", "commands"]),
-    ("clap_complete", &["config", "commands"]),
-    ("clap_mangen", &["commands"]),
-    ("globset", &["config"]),
-    ("anyhow", &["agent", "commands", "main"]),
-];
-
-/// The functions of libvirt that the agent links: all of them read, or keep our own connection.
-///
-/// Before a name is added: does it change, probe, wake or wait for a guest, or write anything on the host? Then it
-/// does not belong here, whatever it gives.
-const LIBVIRT_FUNCTIONS: &[&str] = &[
-    "virInitialize",
-    "virEventRegisterDefaultImpl",
-    "virEventRunDefaultImpl",
-    "virEventAddTimeout",
-    "virEventUpdateTimeout",
-    "virEventRemoveTimeout",
-    "virGetLastError",
-    "virGetLastErrorCode",
-    "virGetLastErrorDomain",
-    "virGetLastErrorMessage",
-    "virSaveLastError",
-    "virCopyLastError",
-    "virResetLastError",
-    "virResetError",
-    "virFreeError",
-    "virGetVersion",
-    "virConnectOpenReadOnly",
-    "virConnectRef",
-    "virConnectClose",
-    "virConnectIsAlive",
-    "virConnectSetKeepAlive",
-    "virConnectRegisterCloseCallback",
-    "virConnectUnregisterCloseCallback",
-    "virConnectDomainEventRegisterAny",
-    "virConnectDomainEventDeregisterAny",
-    "virConnectGetCapabilities",
-    "virConnectGetHostname",
-    "virConnectGetLibVersion",
-    "virConnectGetType",
-    "virConnectGetURI",
-    "virConnectGetVersion",
-    "virConnectListAllDomains",
-    "virDomainRef",
-    "virDomainFree",
-    "virDomainGetConnect",
-    "virDomainGetID",
-    "virDomainGetName",
-    "virDomainGetUUID",
-    "virDomainGetUUIDString",
-    "virDomainGetState",
-    "virDomainGetXMLDesc",
-    "virDomainGetJobStats",
-    "virDomainLookupByUUID",
-    "virDomainLookupByUUIDString",
-    "virDomainListGetStats",
-    "virDomainStatsRecordListFree",
-    "virTypedParamsFree",
-];
-
-/// The types of libvirt that are named, `*` for anything: they call nothing.
-const LIBVIRT_TYPES: &[&str] = &[
-    "*Ptr",
-    "*Func",
-    "*Callback",
-    "virConnect",
-    "virConnectCloseReason",
-    "virDomain",
-    "virDomainEventID",
-    "virDomainEventType",
-    "virDomainJobType",
-    "virDomainStatsRecord",
-    "virDomainStatsTypes",
-    "virError",
-    "virErrorNumber",
-    "virTypedParameter",
-];
-
-/// Methods of the `virt` crate that change something: none may be called in `src/libvirt`.
-const CHANGING_METHODS: &[&str] = &[
-    "open_auth",
-    "create_xml",
-    "create_with_flags",
-    "define_xml",
-    "undefine",
-    "undefine_flags",
-    "destroy",
-    "destroy_flags",
-    "suspend",
-    "reboot",
-    "rename",
-    "migrate",
-    "migrate_to_uri",
-    "managed_save",
-    "restore",
-    "core_dump",
-    "abort_job",
-    "attach_device",
-    "attach_device_flags",
-    "detach_device",
-    "detach_device_flags",
-    "update_device_flags",
-    "set_memory",
-    "set_memory_flags",
-    "set_memory_stats_period",
-    "set_max_memory",
-    "set_vcpus",
-    "set_vcpus_flags",
-    "set_autostart",
-    "set_metadata",
-    "set_time",
-    "set_block_io_tune",
-    "set_interface_parameters",
-    "pin_vcpu",
-    "send_key",
-    "inject_nmi",
-    "pm_wakeup",
-    "pm_suspend_for_duration",
-    "qemu_monitor_command",
-    "qemu_agent_command",
-    "agent_set_response_timeout",
-    "open_console",
-    "open_channel",
-    "screenshot",
-    "fs_freeze",
-    "fs_thaw",
-    "refresh",
-];
 
 /// The longest that a file may be, without its tests: what one can hold in one's head.
 const LONGEST_FILE: usize = 500;
@@ -259,7 +56,7 @@ fn every_arrow_points_inwards() {
     none(
         &wrong,
         "Move what both need inwards (to model, source or snapshot), or hand it over in agent. The table ARROWS in \
-         tests/architecture.rs is changed only together with docs/architecture.md.",
+         tests/architecture/tables.rs is changed only together with docs/architecture.md.",
     );
 }
 

@@ -89,20 +89,51 @@ pub(crate) fn sources() -> Vec<File> {
     let mut paths = Vec::new();
     walk(&root.join("src"), &mut paths);
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).expect("a source file that can be read");
-            let path = path.strip_prefix(root).expect("a path in the repository").display().to_string();
-            let (tokens, lines_of_tests) = without_tests(&tokens(&text));
-            File { path, lines: text.lines().count() - lines_of_tests, tokens }
-        })
-        .filter(|file| !is_test_file(&file.path))
-        .collect()
+    let mut for_tests = Vec::new();
+    let mut files = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a source file that can be read");
+        let path = path.strip_prefix(root).expect("a path in the repository").display().to_string();
+        let all = tokens(&text);
+        for_tests.extend(modules_for_tests(&path, &all));
+        let (tokens, lines_of_tests) = without_tests(&all);
+        files.push(File { path, lines: text.lines().count() - lines_of_tests, tokens });
+    }
+    let only_tests = |path: &str| {
+        let named_so = path.ends_with("/tests.rs") || path.contains("/tests/");
+        named_so
+            || for_tests.iter().any(|module| path == format!("{module}.rs") || path.starts_with(&format!("{module}/")))
+    };
+    files.retain(|file| !only_tests(&file.path));
+    files
 }
 
-fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
+/// The paths, without `.rs`, of the modules that a file declares for tests alone: `#[cfg(test)] mod fixture;`.
+fn modules_for_tests(path: &str, tokens: &[Token]) -> Vec<String> {
+    let inner = path.trim_end_matches(".rs");
+    let folder = ["/mod", "/lib", "/main"].iter().find_map(|root| inner.strip_suffix(root)).unwrap_or(inner);
+    let mut found = Vec::new();
+    for at in 0..tokens.len() {
+        if !is_mark(tokens, at) {
+            continue;
+        }
+        // Behind the attribute, and whatever stands between it and the name: `pub(crate) mod fixture;`.
+        let item = &tokens[at + MARK.len()..after_item(tokens, at + MARK.len())];
+        if let [.., keyword, name, end] = item
+            && keyword.text == "mod"
+            && end.text == ";"
+        {
+            found.push(format!("{folder}/{}", name.text));
+        }
+    }
+    found
+}
+
+/// What stands before an item that only tests see.
+const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+
+fn is_mark(tokens: &[Token], at: usize) -> bool {
+    MARK.iter().enumerate().all(|(offset, text)| text_at(tokens, at + offset) == *text)
 }
 
 /// Every `.rs` file under a folder.
@@ -168,12 +199,11 @@ fn use_tree(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<
 
 /// Drops what only tests see, the items after `#[cfg(test)]`, and counts their lines.
 fn without_tests(tokens: &[Token]) -> (Vec<Token>, usize) {
-    let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
     let (mut at, mut lines) = (0, 0);
     while at < tokens.len() {
-        if mark.iter().enumerate().all(|(offset, text)| text_at(tokens, at + offset) == *text) {
-            let end = after_item(tokens, at + mark.len());
+        if is_mark(tokens, at) {
+            let end = after_item(tokens, at + MARK.len());
             lines += tokens[end - 1].line - tokens[at].line + 1;
             at = end;
         } else {
