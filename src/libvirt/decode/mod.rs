@@ -72,7 +72,8 @@ pub enum ParameterValue {
 /// told (only cpu, vcpu, iothread or dirtyrate were asked for; no disk; another driver than QEMU), what is there is
 /// taken as complete: `Answered`. So to tell a busy domain, ask for the balloon group.
 ///
-/// Of a busy domain disks, I/O threads and dirty rate are `None`, and memory holds only what libvirt itself knows.
+/// Of a busy domain disks (unless it has none), I/O threads and dirty rate are `None`, and memory holds only what
+/// libvirt itself knows.
 #[must_use]
 pub fn stats(id: Option<u32>, parameters: &[Parameter], asked: Groups) -> Stats {
     let mut draft = Draft::default();

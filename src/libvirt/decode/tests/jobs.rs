@@ -35,6 +35,17 @@ fn a_domain_being_saved() {
 fn rates_and_the_rest() {
     let parameters = lines(
         "operation int 5
+         data_total ullong 101
+         data_processed ullong 102
+         data_remaining ullong 103
+         memory_total ullong 104
+         memory_processed ullong 105
+         memory_remaining ullong 106
+         memory_iteration ullong 107
+         memory_postcopy_requests ullong 108
+         time_elapsed ullong 109
+         downtime ullong 110
+         setup_time ullong 111
          time_remaining ullong 1500
          memory_bps ullong 7
          memory_dirty_rate ullong 10
@@ -55,6 +66,17 @@ fn rates_and_the_rest() {
         progress,
         Some(Job {
             remaining: Some(Duration::from_millis(1500)),
+            data_total: Some(Bytes(101)),
+            data_processed: Some(Bytes(102)),
+            data_remaining: Some(Bytes(103)),
+            memory_total: Some(Bytes(104)),
+            memory_processed: Some(Bytes(105)),
+            memory_remaining: Some(Bytes(106)),
+            iteration: Some(107),
+            postcopy_requests: Some(108),
+            elapsed: Some(Duration::from_millis(109)),
+            downtime: Some(Duration::from_millis(110)),
+            setup: Some(Duration::from_millis(111)),
             memory_rate: Some(Bytes(7)),
             dirty_rate: Some(Bytes(40_960)),
             disk_total: Some(Bytes(1)),

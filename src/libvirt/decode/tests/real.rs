@@ -279,3 +279,85 @@ fn names_that_are_known_and_not_used_are_not_counted_as_unknown() {
     assert_eq!(stats.unknown_parameters, 0);
     assert_eq!(stats.cpu, None);
 }
+
+/// In the real answers many figures are 0, so that two could be swapped unseen.
+#[test]
+fn every_figure_of_a_device_lands_in_its_own_field() {
+    let stats = running(
+        "net.0.name string vnet0
+         net.0.rx.bytes ullong 1
+         net.0.rx.pkts ullong 2
+         net.0.rx.errs ullong 3
+         net.0.rx.drop ullong 4
+         net.0.tx.bytes ullong 5
+         net.0.tx.pkts ullong 6
+         net.0.tx.errs ullong 7
+         net.0.tx.drop ullong 8
+         block.0.name string vda
+         block.0.rd.reqs ullong 1
+         block.0.rd.bytes ullong 2
+         block.0.rd.times ullong 3
+         block.0.wr.reqs ullong 4
+         block.0.wr.bytes ullong 5
+         block.0.wr.times ullong 6
+         block.0.fl.reqs ullong 7
+         block.0.fl.times ullong 8
+         block.0.errors ullong 9
+         block.0.allocation ullong 10
+         block.0.capacity ullong 11
+         block.0.physical ullong 12
+         iothread.1.poll-max-ns ullong 1
+         iothread.1.poll-grow ullong 2
+         iothread.1.poll-shrink ullong 3
+         vcpu.0.state int 2
+         vcpu.0.time ullong 1
+         vcpu.0.wait ullong 2
+         vcpu.0.delay ullong 3",
+    );
+    let nanos = |nanos| Some(Duration::from_nanos(nanos));
+    assert_eq!(
+        stats.nics.unwrap()[0],
+        Nic {
+            target: "vnet0".into(),
+            description: None,
+            receive_bytes: Some(Bytes(1)),
+            receive_packets: Some(2),
+            receive_errors: Some(3),
+            receive_drops: Some(4),
+            transmit_bytes: Some(Bytes(5)),
+            transmit_packets: Some(6),
+            transmit_errors: Some(7),
+            transmit_drops: Some(8),
+        }
+    );
+    assert_eq!(
+        stats.disks.unwrap()[0],
+        Disk {
+            target: "vda".into(),
+            description: None,
+            read_requests: Some(1),
+            read_bytes: Some(Bytes(2)),
+            read_time: nanos(3),
+            write_requests: Some(4),
+            write_bytes: Some(Bytes(5)),
+            write_time: nanos(6),
+            flush_requests: Some(7),
+            flush_time: nanos(8),
+            errors: Some(9),
+            allocation: Some(Bytes(10)),
+            capacity: Some(Bytes(11)),
+            physical: Some(Bytes(12)),
+        }
+    );
+    let threads = stats.io_threads.unwrap();
+    assert_eq!(threads[0], IoThread { id: 1, poll_max: nanos(1), poll_grow: Some(2), poll_shrink: Some(3) });
+    let vcpu = Vcpu {
+        number: 0,
+        state: Some(VcpuState::Blocked),
+        time: nanos(1),
+        wait: nanos(2),
+        delay: nanos(3),
+        halted: None,
+    };
+    assert_eq!(stats.vcpus.unwrap().each, [vcpu]);
+}
