@@ -23,5 +23,6 @@
 pub mod catalog;
 pub mod clock;
 pub mod model;
+pub mod observe;
 pub mod snapshot;
 pub mod source;
