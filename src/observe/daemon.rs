@@ -88,8 +88,12 @@ impl Keeper {
 
     /// The connection is gone, or could not be made. `true` if it was there.
     pub(super) fn disconnected(&mut self, reason: &str) -> bool {
+        let first = self.round == Round::Waiting;
         self.round = Round::Done;
         if !std::mem::replace(&mut self.up, false) {
+            if first {
+                tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
+            }
             return false;
         }
         self.generation = self.generation.wrapping_add(1);

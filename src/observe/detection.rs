@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::figures::rejoin;
 use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST, UNKNOWN_DEVICE_GAP};
-use super::track::{Moment, Phase, Surroundings, Track, Wants};
+use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
 use crate::model::{Description, HypervisorType};
 use crate::source::ReadError;
 
@@ -53,6 +53,11 @@ impl Detection {
     /// A new incarnation, or a new connection: nothing is under way.
     pub(super) fn restart(&mut self) {
         *self = Self { logged: self.logged, trigger: self.trigger, ..Self::default() };
+    }
+
+    /// What was detected may have been true of an earlier incarnation.
+    pub(super) fn doubt(&mut self) {
+        self.done = false;
     }
 
     /// Whether this event is the other half of a boot whose first half came just before. If not, it is remembered as a
@@ -185,7 +190,7 @@ impl Track {
 
     /// Whether a statistic named a device that the XML did not have, and it is time to read the XML for that.
     pub(super) fn wants_devices(&mut self, now: Instant) -> bool {
-        if self.vm.description.is_none() {
+        if self.vm.description.is_none() || self.calls.describe != CallState::Idle {
             return false; // the detection is under way
         }
         let disks = self.vm.disks.iter().flat_map(|disks| &disks.value);

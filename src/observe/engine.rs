@@ -14,7 +14,7 @@ use super::daemon::Keeper;
 use super::health::Health;
 use super::publish::Publisher;
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
-use super::track::{Moment, Phase, Surroundings, Wants};
+use super::track::{Moment, Phase, Surroundings, Track, Wants};
 use super::{Feed, with_state};
 use crate::clock::Clock;
 use crate::snapshot::Snapshot;
@@ -214,9 +214,7 @@ impl Engine {
             SourceEvent::EventsLost => {
                 tracing::warn!(daemon = %keeper.around.daemon, "events were lost; every domain is read afresh");
                 keeper.list_call.request();
-                for track in keeper.tracks.values_mut() {
-                    track.verify = track.incarnated;
-                }
+                keeper.tracks.values_mut().for_each(Track::doubt);
                 let all: Vec<Uuid> = keeper.tracks.keys().copied().collect();
                 for uuid in all {
                     self.follow(place, uuid, Wants { status: true, read: true, ..Wants::default() });
@@ -270,6 +268,7 @@ impl Engine {
                 if matches!(error, ReadError::Deadline { .. }) {
                     self.health.deadlines.one();
                 }
+                track.status_failed();
                 Wants::default()
             }
             (Said::Describe(answer), _) => {

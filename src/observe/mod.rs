@@ -77,7 +77,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use health::{Counter, Durations, Health};
-pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, READS_PER_CORE, Settings};
+pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, READS_PER_CORE, Settings};
 
 use crate::clock::Clock;
 use crate::model::{Group, Groups};

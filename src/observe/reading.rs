@@ -35,7 +35,10 @@ impl Track {
         }
         let mut wants = self.check_incarnation(&stats, around);
         self.attempted = true;
+        self.failing = false;
+        let was_stuck = self.is_stuck();
         self.judge(&stats, asked, moment, around);
+        wants.lifecycle |= self.log_stuck(was_stuck);
         wants.lifecycle |= stats.status.is_some_and(|status| self.vm.status != Some(status));
         self.take(stats, moment, around);
         wants.describe |= !wants.describe && self.wants_devices(moment.instant);
@@ -48,11 +51,12 @@ impl Track {
         if self.phase != Phase::Active {
             return Wants::default();
         }
-        let healed = self.is_stuck();
+        let was_stuck = self.is_stuck();
         self.hung = false;
         self.busy_since = None;
         self.busy_long = false;
-        self.vm_mut();
+        self.touch();
+        let healed = self.log_stuck(was_stuck);
         if let (Some(mut stats), Some(launched)) = (stats, launched)
             && stats.id.is_some()
             && stats.id == self.id
@@ -66,14 +70,45 @@ impl Track {
     fn not_read(&mut self, error: &ReadError, launched: Instant) -> Wants {
         self.attempted = true;
         self.complete = Some(false);
+        self.touch();
         let mut wants = Wants::default();
-        if matches!(error, ReadError::Deadline { .. }) {
-            self.left_behind = Some(launched);
-            wants.lifecycle = !self.is_stuck();
-            self.hung = true;
+        match error {
+            ReadError::Deadline { .. } => {
+                let was_stuck = self.is_stuck();
+                self.left_behind = Some(launched);
+                self.hung = true;
+                wants.lifecycle = self.log_stuck(was_stuck);
+            }
+            ReadError::Disconnected { .. } => {} // the source says so itself
+            ReadError::Libvirt { .. } | ReadError::Xml { .. } | ReadError::Overloaded { .. } => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(
+                        domain = %self.name, uuid = %self.vm.key.uuid, %error,
+                        "could not read the domain's statistics; its last readings are shown until they are too old"
+                    );
+                }
+            }
         }
-        self.vm_mut();
         wants
+    }
+
+    /// Logs when it became stuck, or well again. `true` if either.
+    fn log_stuck(&self, before: bool) -> bool {
+        let (domain, uuid) = (&self.name, &self.vm.key.uuid);
+        match (before, self.is_stuck()) {
+            (false, true) if self.hung => {
+                tracing::warn!(%domain, %uuid, "the domain's QEMU does not answer; what needs no QEMU is read on");
+            }
+            (false, true) => {
+                tracing::warn!(
+                    %domain, %uuid,
+                    "a job that libvirt does not name has kept the domain busy for three intervals; see `virsh domjobinfo`"
+                );
+            }
+            (true, false) => tracing::info!(%domain, %uuid, "the domain can be read in full again"),
+            _ => return false,
+        }
+        true
     }
 
     /// Whether this reading is of the incarnation that we know; if not, another begins with it.
@@ -131,7 +166,8 @@ impl Track {
                 around.health.busy_readings.one();
                 self.complete = Some(false);
                 let since = *self.busy_since.get_or_insert(moment.instant);
-                let long = around.intervals.shortest(around.groups).saturating_mul(STALE_AFTER);
+                let monitored = around.groups.iter().filter(|group| group.needs_monitor()).collect();
+                let long = around.intervals.shortest(monitored).saturating_mul(STALE_AFTER);
                 // Before a restart of ours a call may have hung that still holds the job. A job that libvirt knows of
                 // is a reason, however long it takes.
                 self.busy_long = !self.job_active && moment.instant.saturating_duration_since(since) > long;

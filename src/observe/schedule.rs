@@ -63,7 +63,7 @@ fn following(offset: Duration, interval: Duration, elapsed: Duration) -> Duratio
 fn offset(spread: u64, interval: Duration, shortest: Duration) -> Duration {
     let within = u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX);
     // The upper half as a fraction of the shortest interval, the lower half picks which of them.
-    let fraction = u128::from(spread >> 32) * u128::from(within) >> 32;
+    let fraction = (u128::from(spread >> 32) * u128::from(within)) >> 32;
     let places = (interval.as_nanos() / u128::from(within.max(1))).max(1);
     let place = u128::from(spread & u64::from(u32::MAX)) % places;
     nanos(fraction + place * u128::from(within))
@@ -113,7 +113,7 @@ mod tests {
         let epoch = Instant::now();
         let mut fast = [0_u32; 15];
         let mut slow = [0_u32; 60];
-        for number in 0..1_500 {
+        for number in 1..=1_500 {
             let schedule = Schedule::new(Uuid::from_u128(number), epoch, epoch, &intervals);
             fast[usize::try_from((schedule.due[Group::Cpu as usize] - epoch).as_secs()).unwrap()] += 1;
             slow[usize::try_from((schedule.due[Group::Block as usize] - epoch).as_secs()).unwrap()] += 1;

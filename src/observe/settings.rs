@@ -15,6 +15,10 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// the observer would be the load that it observes.
 pub const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The longest interval there is; anything above is lowered to it. Prometheus forgets a series that has no sample for
+/// five minutes.
+pub const MOST_INTERVAL: Duration = Duration::from_secs(300);
+
 /// Reads that run at once, per core of the machine: libvirt's daemon and QEMU do the work of a reading, on the same
 /// cores, and more than this only makes a burst of what should be spread.
 pub const READS_PER_CORE: usize = 2;
@@ -92,13 +96,13 @@ impl Intervals {
     /// The same interval for every group.
     #[must_use]
     pub fn uniform(interval: Duration) -> Self {
-        Self([interval.max(LEAST_INTERVAL); Group::ALL.len()])
+        Self([interval.clamp(LEAST_INTERVAL, MOST_INTERVAL); Group::ALL.len()])
     }
 
     /// These, but another for one group.
     #[must_use]
     pub fn with(mut self, group: Group, interval: Duration) -> Self {
-        self.0[group as usize] = interval.max(LEAST_INTERVAL);
+        self.0[group as usize] = interval.clamp(LEAST_INTERVAL, MOST_INTERVAL);
         self
     }
 

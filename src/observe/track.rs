@@ -158,8 +158,10 @@ pub(super) struct Track {
     pub(super) calls: Pending,
     /// The next reading is of all groups, due or not.
     pub(super) read_all: bool,
-    /// Whether a reading of this incarnation was answered or failed.
+    /// Whether a reading of this incarnation (or, at first, of its state) was answered or failed.
     pub(super) attempted: bool,
+    /// Whether the last reading failed: it is logged once.
+    pub(super) failing: bool,
     /// When events last asked for a reading, and when they do next.
     pub(super) event_read: Option<Instant>,
     pub(super) event_due: Option<Instant>,
@@ -214,6 +216,7 @@ impl Track {
             calls: Pending::default(),
             read_all: false,
             attempted: false,
+            failing: false,
             event_read: None,
             event_due: None,
             event_describe: false,
@@ -306,6 +309,23 @@ impl Track {
         }
     }
 
+    /// Events were lost: whether the incarnation goes on, and whether what was detected is still true, the next reading
+    /// must say.
+    pub(super) fn doubt(&mut self) {
+        self.verify = self.incarnated;
+        self.detection.doubt();
+    }
+
+    /// Its state could not be read.
+    pub(super) fn status_failed(&mut self) {
+        self.attempted |= self.phase == Phase::Unknown;
+    }
+
+    /// How well it can be read has changed.
+    pub(super) fn touch(&mut self) {
+        self.refreshed = None;
+    }
+
     /// The daemon cannot be reached. What was read stays until it is too old. `false`: nothing of it is worth keeping.
     pub(super) fn daemon_lost(&mut self) -> bool {
         self.calls.cancel();
@@ -345,7 +365,7 @@ impl Track {
     /// Whether the first round over it is done.
     pub(super) fn settled(&self) -> bool {
         match self.phase {
-            Phase::Unknown => false,
+            Phase::Unknown => self.attempted,
             Phase::Inactive | Phase::Arriving => true,
             Phase::Active => self.attempted && self.visible,
         }

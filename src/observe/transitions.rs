@@ -18,7 +18,8 @@ impl Track {
         if *event != DomainEvent::Undefined {
             self.name = Arc::clone(name);
         }
-        let mut wants = Wants { status: true, read: true, lifecycle: true, ..Wants::default() };
+        let epoch = self.calls.epoch;
+        let mut wants = Wants { status: true, read: true, ..Wants::default() };
         match *event {
             DomainEvent::Started { incoming_migration: true } => {
                 self.end();
@@ -67,6 +68,8 @@ impl Track {
             | DomainEvent::JobChanged => {}
         }
         wants.read &= self.phase == Phase::Active;
+        // Of the others nothing is known yet but that it is time to ask.
+        wants.lifecycle = self.calls.epoch != epoch;
         wants
     }
 
@@ -101,7 +104,7 @@ impl Track {
             wants.remove = true;
             return wants;
         };
-        let before = (self.phase, self.vm.status, self.visible);
+        let before = (self.phase, self.vm.status, self.visible, Arc::clone(&self.vm.identity));
         if !status.state.is_active() {
             if self.phase == Phase::Active || self.incarnated {
                 self.end();
@@ -117,7 +120,8 @@ impl Track {
         if self.phase != Phase::Active {
             self.show_idle(around);
         }
-        wants.lifecycle |= before != (self.phase, self.vm.status, self.visible);
+        wants.lifecycle |= before.0 != self.phase || before.1 != self.vm.status || before.2 != self.visible;
+        wants.lifecycle |= !Arc::ptr_eq(&before.3, &self.vm.identity);
         wants
     }
 

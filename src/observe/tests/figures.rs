@@ -146,7 +146,7 @@ async fn a_busy_vms_balloon_never_takes_the_place_of_a_whole_reading() {
     assert_eq!(vm.collection.complete, Some(false));
     assert!(!vm.collection.stuck, "busy is not stuck");
     assert!(vm.cpu.as_ref().unwrap().at > whole.at, "what needs no QEMU is news");
-    bench.pass(3 * INTERVAL + SECOND).await;
+    bench.pass(4 * INTERVAL).await;
     let memory = bench.vm(ONE).memory.clone().unwrap();
     assert_eq!(memory.value.swap_in, None, "what was not said is absent");
     assert_eq!(memory.value.current, Some(Bytes(1 << 30)));

@@ -23,8 +23,8 @@ use crate::source::Source;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = super::DEFAULT_INTERVAL;
-/// Enough for an event to be seen and everything it asks for to be answered.
-const MOMENT: Duration = Duration::from_millis(50);
+/// Enough for an event to be seen, everything it asks for to be answered, and the figures to be published.
+const MOMENT: Duration = Duration::from_millis(150);
 
 /// `observe`, running.
 struct Bench {
