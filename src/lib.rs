@@ -26,6 +26,7 @@ pub mod commands;
 pub mod export;
 pub mod libvirt;
 pub mod model;
+pub mod observe;
 pub mod snapshot;
 pub mod source;
 

@@ -1,0 +1,209 @@
+//! What really runs a VM, and which devices it has: one XML query per detection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::figures::rejoin;
+use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST, UNKNOWN_DEVICE_GAP};
+use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
+use crate::model::{Description, HypervisorType};
+use crate::source::ReadError;
+
+/// An event that asks for a detection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// STARTED
+    Started,
+    /// RESUMED
+    Resumed,
+}
+
+/// How far the detection of a VM is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Detection {
+    failures: u32,
+    /// Whether a query has succeeded since this began.
+    done: bool,
+    retry_at: Option<Instant>,
+    trigger: Option<(Trigger, Instant)>,
+    /// When a device that the XML did not have last made us ask for it.
+    unknown_device: Option<Instant>,
+    /// The cause that was logged last: each is logged once, until a detection succeeds.
+    logged: Option<Cause>,
+}
+
+/// Why the type is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The XML could not be understood.
+    Xml,
+    /// libvirt failed.
+    Libvirt,
+    /// The query did not return in time.
+    Late,
+    /// The daemon cannot be reached.
+    Unreachable,
+    /// The XML was understood; its type is none of those that we know.
+    Type,
+}
+
+impl Detection {
+    /// A new incarnation, or a new connection: nothing is under way.
+    pub(super) fn restart(&mut self) {
+        *self = Self { logged: self.logged, trigger: self.trigger, ..Self::default() };
+    }
+
+    /// What was detected may have been true of an earlier incarnation.
+    pub(super) fn doubt(&mut self) {
+        self.done = false;
+    }
+
+    /// Whether this event is the other half of a boot whose first half came just before. If not, it is remembered as a
+    /// first half itself.
+    pub(super) fn completes_boot(&mut self, trigger: Trigger, now: Instant) -> bool {
+        let other = self.trigger.take();
+        if other.is_some_and(|(other, at)| other != trigger && now.saturating_duration_since(at) <= BOOT_PAIR) {
+            return true;
+        }
+        self.trigger = Some((trigger, now));
+        false
+    }
+
+    /// What follows is no boot.
+    pub(super) fn forget_trigger(&mut self) {
+        self.trigger = None;
+    }
+
+    /// Whether a query has succeeded since the incarnation, or the connection, began.
+    pub(super) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// When a query that failed is made again.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Whether the time for that has come.
+    pub(super) fn take_retry(&mut self, now: Instant) -> bool {
+        self.retry_at.take_if(|at| *at <= now).is_some()
+    }
+
+    fn failed(&mut self, now: Instant) {
+        let wait = backoff(self.failures, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + wait);
+    }
+
+    /// Whether this cause is to be logged.
+    pub(super) fn is_news(&mut self, cause: Cause) -> bool {
+        self.logged.replace(cause) != Some(cause)
+    }
+}
+
+/// First, twice, four times … the first wait, up to the longest.
+pub(super) fn backoff(failures: u32, first: Duration, most: Duration) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(most)
+}
+
+impl Track {
+    /// The XML was asked for, and this is what came.
+    pub(super) fn on_description(
+        &mut self,
+        answer: Result<Option<Description>, ReadError>,
+        moment: Moment,
+        around: &Surroundings,
+    ) -> Wants {
+        let mut wants = Wants::default();
+        if self.phase != Phase::Active {
+            return wants;
+        }
+        let before = self.vm.hypervisor;
+        match answer {
+            Ok(None) => {
+                wants.remove = true;
+                return wants;
+            }
+            Ok(Some(description)) => self.described(description),
+            Err(error) => {
+                around.health.describe_failures.one();
+                if matches!(error, ReadError::Deadline { .. }) {
+                    around.health.deadlines.one();
+                }
+                self.detection.failed(moment.instant);
+                if matches!(error, ReadError::Disconnected { .. }) {
+                    return wants; // the source says so itself; until then the type is what it was
+                }
+                self.not_described(&error);
+            }
+        }
+        if !self.visible {
+            self.show(around);
+            wants.lifecycle = true;
+        }
+        wants.lifecycle |= before != self.vm.hypervisor;
+        wants
+    }
+
+    fn described(&mut self, description: Description) {
+        let hypervisor = description.hypervisor();
+        self.detection.failures = 0;
+        self.detection.done = true;
+        self.detection.retry_at = None;
+        if hypervisor == HypervisorType::Unknown {
+            if self.detection.is_news(Cause::Type) {
+                tracing::warn!(
+                    domain = %self.name, uuid = %self.vm.key.uuid, domain_type = %description.domain_type,
+                    "the domain's XML names a hypervisor that this version does not know; its type is exported as unknown"
+                );
+            }
+        } else {
+            self.detection.logged = None;
+        }
+        let vm = self.vm_mut();
+        vm.hypervisor = Some(hypervisor);
+        vm.description = Some(Arc::new(description));
+        let description = vm.description.clone();
+        rejoin(vm, description.as_deref());
+    }
+
+    fn not_described(&mut self, error: &ReadError) {
+        let late = matches!(error, ReadError::Deadline { .. } | ReadError::Overloaded { .. });
+        let cause = match error {
+            ReadError::Xml { .. } => Cause::Xml,
+            _ if late => Cause::Late,
+            _ => Cause::Libvirt,
+        };
+        if self.detection.is_news(cause) {
+            tracing::warn!(
+                domain = %self.name, uuid = %self.vm.key.uuid, %error,
+                "could not read what runs the domain; it will be tried again"
+            );
+        }
+        // A query that is merely late says nothing new: what the incarnation is known to be, it still is.
+        if !late || self.vm.hypervisor.is_none() {
+            self.vm_mut().hypervisor = Some(HypervisorType::Unknown);
+        }
+    }
+
+    /// Whether a statistic named a device that the XML did not have, and it is time to read the XML for that.
+    pub(super) fn wants_devices(&mut self, now: Instant) -> bool {
+        if self.vm.description.is_none() || self.calls.describe != CallState::Idle {
+            return false; // the detection is under way
+        }
+        let disks = self.vm.disks.iter().flat_map(|disks| &disks.value);
+        let nics = self.vm.nics.iter().flat_map(|nics| &nics.value);
+        let unknown = disks.map(|disk| disk.value.description.is_none());
+        if !unknown.chain(nics.map(|nic| nic.value.description.is_none())).any(|unknown| unknown) {
+            return false;
+        }
+        let asked = self.detection.unknown_device;
+        if asked.is_some_and(|at| now.saturating_duration_since(at) < UNKNOWN_DEVICE_GAP) {
+            return false;
+        }
+        self.detection.unknown_device = Some(now);
+        true
+    }
+}

@@ -1,0 +1,385 @@
+//! The loop: takes in events and answers, makes the calls that are due, publishes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::calls::{Ask, Call, Calls, Said};
+use super::daemon::Keeper;
+use super::health::Health;
+use super::publish::Publisher;
+use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
+use super::track::{Moment, Phase, Surroundings, Track, Wants};
+use super::{Feed, with_state};
+use crate::clock::Clock;
+use crate::snapshot::Snapshot;
+use crate::source::{Listed, ReadError, SourceEvent, Stats};
+
+/// Everything the loop owns.
+pub(super) struct Engine {
+    clock: Arc<dyn Clock>,
+    health: Arc<Health>,
+    keepers: Vec<Keeper>,
+    /// When which domain must be looked at.
+    timers: BTreeSet<(Instant, usize, Uuid)>,
+    calls: Calls,
+    parallel_reads: usize,
+    reads_in_flight: usize,
+    /// The daemon whose turn it is to make a read.
+    turn: usize,
+    publisher: Publisher,
+    events: mpsc::Receiver<(usize, SourceEvent)>,
+    /// Carry the sources' events here; they end with the engine.
+    _forwarders: JoinSet<()>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        settings: &Settings,
+        sources: Vec<Feed>,
+        clock: Arc<dyn Clock>,
+        snapshots: watch::Sender<Arc<Snapshot>>,
+        health: Arc<Health>,
+    ) -> Self {
+        let epoch = Instant::now();
+        let (sender, events) = mpsc::channel(EVENT_QUEUE);
+        let mut forwarders = JoinSet::new();
+        let mut keepers = Vec::with_capacity(sources.len());
+        for (place, (source, feed)) in sources.into_iter().enumerate() {
+            let around = Surroundings {
+                daemon: source.id().clone(),
+                host_name: Arc::from(""),
+                intervals: settings.intervals,
+                groups: with_state(settings.groups),
+                epoch,
+                health: Arc::clone(&health),
+            };
+            keepers.push(Keeper::new(source, around));
+            forwarders.spawn(forward(place, feed, sender.clone()));
+        }
+        Self {
+            publisher: Publisher::new(snapshots, &keepers),
+            clock,
+            health,
+            keepers,
+            timers: BTreeSet::new(),
+            calls: Calls::default(),
+            parallel_reads: settings.parallel_reads.max(1),
+            reads_in_flight: 0,
+            turn: 0,
+            events,
+            _forwarders: forwarders,
+        }
+    }
+
+    /// Turns until it is told to stop, or nobody reads snapshots any more.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let now = Instant::now();
+            let wake = self.wake(now);
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some((place, event)) = self.events.recv() => self.on_event(place, event),
+                Some((call, said)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, said),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.take_in_the_rest();
+            self.fire();
+            self.dispatch();
+            let moment = self.moment();
+            if self.publisher.due(moment.instant) <= moment.instant {
+                self.publisher.publish(&mut self.keepers, moment);
+            }
+            self.health.turn(moment.instant);
+        }
+        // The last export shows what came in since the last snapshot.
+        let moment = self.moment();
+        self.publisher.publish(&mut self.keepers, moment);
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { instant: Instant::now(), stamp: self.clock.now() }
+    }
+
+    /// The next time at which something must be done though nothing happens.
+    fn wake(&self, now: Instant) -> Instant {
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        let lists = self.keepers.iter().filter(|keeper| keeper.up).filter_map(|keeper| keeper.list_due).min();
+        [timer, lists].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
+    }
+
+    /// What else is there already, so that a burst makes one snapshot.
+    fn take_in_the_rest(&mut self) {
+        for _ in 0..TURN_BATCH {
+            let event = self.events.try_recv().ok();
+            let answer = self.calls.try_next();
+            if event.is_none() && answer.is_none() {
+                return;
+            }
+            if let Some((place, event)) = event {
+                self.on_event(place, event);
+            }
+            if let Some((call, said)) = answer {
+                self.on_answer(call, said);
+            }
+        }
+    }
+
+    /// Looks at every domain and daemon whose time has come.
+    fn fire(&mut self) {
+        let now = Instant::now();
+        while let Some((_, place, uuid)) = self.timers.first().filter(|(at, ..)| *at <= now).copied() {
+            self.timers.pop_first();
+            let Some(keeper) = self.keepers.get_mut(place) else { continue };
+            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
+            track.wake = None;
+            let wants = track.on_wake(now, &keeper.around);
+            if track.is_due(now, &keeper.around) {
+                keeper.ask_due_reading(uuid);
+            }
+            self.follow(place, uuid, wants);
+        }
+        for keeper in self.keepers.iter_mut().filter(|keeper| keeper.up) {
+            if keeper.list_due.take_if(|due| *due <= now).is_some() {
+                keeper.list_call.request();
+            }
+        }
+    }
+
+    /// Makes the calls for which there is room.
+    fn dispatch(&mut self) {
+        for place in 0..self.keepers.len() {
+            while let Some((ask, epoch)) = self.keepers[place].next_control() {
+                self.keepers[place].control_in_flight += 1;
+                self.launch(place, ask, epoch);
+            }
+        }
+        // One each in turn, so that a daemon with a long queue does not keep the others waiting.
+        let mut without = 0;
+        while without < self.keepers.len() && self.reads_in_flight < self.parallel_reads {
+            let place = self.turn % self.keepers.len();
+            self.turn = place + 1;
+            match self.keepers[place].next_read(Instant::now()) {
+                Some((ask, epoch)) => {
+                    without = 0;
+                    self.keepers[place].reads_in_flight += 1;
+                    self.reads_in_flight += 1;
+                    self.launch(place, ask, epoch);
+                }
+                None => without += 1,
+            }
+        }
+        self.health.in_flight.set(u64::try_from(self.reads_in_flight).unwrap_or(u64::MAX));
+    }
+
+    fn launch(&mut self, place: usize, ask: Ask, epoch: u32) {
+        let keeper = &self.keepers[place];
+        match ask {
+            Ask::List => self.health.lists.one(),
+            Ask::Status(_) => self.health.status_queries.one(),
+            Ask::Describe(_) => self.health.describe_queries.one(),
+            Ask::Read(..) => {} // counted when it is answered
+        }
+        let call = Call { daemon: place, generation: keeper.generation, epoch, ask, launched: Instant::now() };
+        self.calls.launch(&keeper.source, call);
+    }
+
+    fn on_event(&mut self, place: usize, event: SourceEvent) {
+        let moment = self.moment();
+        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        match event {
+            SourceEvent::Connected(facts) => {
+                if keeper.up {
+                    keeper.disconnected("connected anew");
+                }
+                tracing::info!(daemon = %keeper.around.daemon, host = %facts.host_name, "connected to libvirt");
+                keeper.connected(facts);
+                self.disarm(place);
+                self.publisher.lifecycle();
+            }
+            SourceEvent::Disconnected { reason } => {
+                if keeper.disconnected(&reason) {
+                    self.disarm(place);
+                    self.publisher.lifecycle();
+                } else {
+                    self.publisher.changed();
+                }
+            }
+            _ if !keeper.up => {}
+            SourceEvent::EventsLost => {
+                tracing::warn!(daemon = %keeper.around.daemon, "events were lost; every domain is read afresh");
+                keeper.list_call.request();
+                keeper.tracks.values_mut().for_each(Track::doubt);
+                let all: Vec<Uuid> = keeper.tracks.keys().copied().collect();
+                for uuid in all {
+                    self.follow(place, uuid, Wants { status: true, read: true, ..Wants::default() });
+                }
+            }
+            SourceEvent::Domain { uuid, name, event } => {
+                let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
+                self.follow(place, uuid, wants);
+            }
+            SourceEvent::Late { uuid, stats } => {
+                self.health.late_answers.one();
+                if let Some(track) = keeper.tracks.get_mut(&uuid) {
+                    let wants = track.on_late(stats.map(|stats| *stats), moment, &keeper.around);
+                    self.follow(place, uuid, wants);
+                }
+            }
+        }
+    }
+
+    fn on_answer(&mut self, call: Call, said: Said) {
+        let moment = self.moment();
+        let Some(keeper) = self.keepers.get_mut(call.daemon) else { return };
+        keeper.returned(call.ask);
+        if let Ask::Read(_, groups) = call.ask {
+            self.reads_in_flight -= 1;
+            if let Said::Read(answer) = &said {
+                count(&self.health, answer, groups, moment.instant - call.launched);
+            }
+        }
+        let outdated = call.generation != keeper.generation || !keeper.up;
+        let uuid = match call.ask {
+            Ask::List if outdated => return,
+            Ask::List => {
+                if let Said::List(answer) = said {
+                    self.on_list(call.daemon, answer, moment);
+                }
+                return;
+            }
+            Ask::Status(uuid) | Ask::Describe(uuid) | Ask::Read(uuid, _) => uuid,
+        };
+        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
+        if outdated || call.epoch != track.calls.epoch {
+            self.health.discarded.one();
+            // It belongs to what has ended. Whatever began since has asked for itself.
+            return self.follow(call.daemon, uuid, Wants::default());
+        }
+        let around = &keeper.around;
+        let wants = match (said, call.ask) {
+            (Said::Status(Ok(status)), _) => track.on_status(status, moment, around),
+            (Said::Status(Err(error)), _) => {
+                if matches!(error, ReadError::Deadline { .. }) {
+                    self.health.deadlines.one();
+                }
+                track.status_failed();
+                Wants::default()
+            }
+            (Said::Describe(answer), _) => {
+                track.on_description(answer.map(|said| said.map(|said| *said)), moment, around)
+            }
+            (Said::Read(answer), Ask::Read(_, asked)) => {
+                track.on_stats(answer.map(|said| said.map(|said| *said)), asked, call.launched, moment, around)
+            }
+            (Said::Read(_) | Said::List(_), _) => Wants::default(),
+        };
+        self.publisher.changed();
+        self.follow(call.daemon, uuid, wants);
+    }
+
+    fn on_list(&mut self, place: usize, answer: Result<Vec<Listed>, ReadError>, moment: Moment) {
+        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        keeper.listed(answer.is_ok(), moment.instant);
+        self.publisher.changed();
+        let listed = match answer {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
+                return;
+            }
+        };
+        // A list is older than the events that came while it was made: it only says whom to ask.
+        let mut known: BTreeSet<Uuid> = keeper.tracks.keys().copied().collect();
+        let mut ask: Vec<(Uuid, Wants)> = Vec::new();
+        let status = Wants { status: true, ..Wants::default() };
+        for domain in listed {
+            known.remove(&domain.uuid);
+            let track = keeper.track(domain.uuid, &domain.name, moment.instant);
+            match (track.phase, domain.id) {
+                (Phase::Active, Some(id)) if track.id.is_none_or(|known| known == id) => {}
+                // Another id: the reading that says so begins the new incarnation.
+                (Phase::Active, Some(_)) => ask.push((domain.uuid, Wants { read: true, ..status })),
+                (Phase::Inactive, None) if track.name == domain.name => {}
+                _ => {
+                    track.relisted(domain.name, domain.id);
+                    ask.push((domain.uuid, status));
+                }
+            }
+        }
+        ask.extend(known.into_iter().map(|uuid| (uuid, status)));
+        for (uuid, wants) in ask {
+            self.follow(place, uuid, wants);
+        }
+    }
+
+    /// Does what is to be done about a domain, and sets its timer.
+    fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
+        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        if wants.lifecycle || wants.remove {
+            self.publisher.lifecycle();
+        }
+        if wants.remove {
+            if let Some(wake) = keeper.remove(uuid).and_then(|track| track.wake) {
+                self.timers.remove(&(wake, place, uuid));
+            }
+            return;
+        }
+        if wants.status {
+            keeper.ask_status(uuid);
+        }
+        if wants.describe {
+            keeper.ask_description(uuid);
+        }
+        if wants.read {
+            keeper.ask_reading(uuid);
+        }
+        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
+        let wake = keeper.up.then(|| track.next_wake(&keeper.around)).flatten();
+        if track.wake != wake {
+            if let Some(before) = std::mem::replace(&mut track.wake, wake) {
+                self.timers.remove(&(before, place, uuid));
+            }
+            self.timers.extend(wake.map(|wake| (wake, place, uuid)));
+        }
+    }
+
+    /// Forgets the timers of a daemon's domains.
+    fn disarm(&mut self, place: usize) {
+        self.timers.retain(|(_, daemon, _)| *daemon != place);
+    }
+}
+
+fn count(
+    health: &Health,
+    answer: &Result<Option<Box<Stats>>, ReadError>,
+    groups: crate::model::Groups,
+    took: std::time::Duration,
+) {
+    match answer {
+        Ok(_) => health.answered(groups, took),
+        Err(error) => {
+            health.reading_failures.one();
+            if matches!(error, ReadError::Deadline { .. }) {
+                health.deadlines.one();
+            }
+        }
+    }
+}
+
+/// Carries one source's events to the loop. While the loop is behind, they wait in the source's own channel.
+async fn forward(place: usize, mut feed: mpsc::Receiver<SourceEvent>, events: mpsc::Sender<(usize, SourceEvent)>) {
+    while let Some(event) = feed.recv().await {
+        if events.send((place, event)).await.is_err() {
+            return;
+        }
+    }
+    let reason = "the source has ended".to_owned();
+    // If the loop is gone as well, there is nobody to tell.
+    let _ = events.send((place, SourceEvent::Disconnected { reason })).await;
+}

@@ -1,0 +1,213 @@
+//! The figures of one incarnation: takes readings in, drops them when they are too old.
+
+use tokio::time::Instant;
+
+use super::labels::{drop_duplicates, join};
+use super::settings::Intervals;
+use super::starts::Marks;
+use crate::model::{Collection, Description, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
+use crate::source::{Monitor, Stats};
+
+/// What is remembered beside the figures themselves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    marks: Marks,
+    /// When each group was last read, on the clock that never steps: ages and D5's rule go by it, not by the stamps.
+    read_at: [Option<Instant>; Group::ALL.len()],
+    /// Whether the memory reading that is shown came without the QEMU: it is then the balloon's size only.
+    memory_is_partial: bool,
+}
+
+/// The circumstances of a reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// Its stamp.
+    pub(super) at: Timestamp,
+    /// The same moment on the clock that never steps.
+    pub(super) now: Instant,
+    /// The start of the incarnation, if it was seen.
+    pub(super) seen: Option<Timestamp>,
+}
+
+impl Figures {
+    /// Takes a reading in. A group that is not in it keeps its last one. Says how many devices were left out because
+    /// another one has the same target.
+    pub(super) fn take(&mut self, vm: &mut Vm, stats: Stats, arrival: Arrival) -> u64 {
+        let Arrival { at, seen, .. } = arrival;
+        let whole = stats.monitor == Monitor::Answered;
+        let mut dropped = 0;
+        if let Some(cpu) = stats.cpu {
+            let start = self.marks.cpu(seen, at, &cpu);
+            vm.cpu = Some(Reading { at, start, value: cpu });
+            self.read(Group::Cpu, arrival);
+        }
+        if let Some(memory) = stats.memory {
+            self.take_memory(vm, memory, whole, arrival);
+        }
+        if let Some(mut vcpus) = stats.vcpus {
+            vcpus.each.sort_by_key(|vcpu| vcpu.number);
+            vcpus.each.dedup_by_key(|vcpu| vcpu.number);
+            let (start, each) = self.marks.vcpus(seen, at, vcpus.each);
+            let value = Vcpus { current: vcpus.current, maximum: vcpus.maximum, each };
+            vm.vcpus = Some(Reading { at, start, value });
+            self.read(Group::Vcpu, arrival);
+        }
+        if let Some(mut disks) = stats.disks {
+            dropped += drop_duplicates(&mut disks);
+            let (start, mut value) = self.marks.disks(seen, at, disks);
+            join(&mut value, vm.description.as_deref());
+            vm.disks = Some(Reading { at, start, value });
+            self.read(Group::Block, arrival);
+        }
+        if let Some(mut nics) = stats.nics {
+            dropped += drop_duplicates(&mut nics);
+            let (start, mut value) = self.marks.nics(seen, at, nics);
+            join(&mut value, vm.description.as_deref());
+            vm.nics = Some(Reading { at, start, value });
+            self.read(Group::Interface, arrival);
+        }
+        if let Some(mut threads) = stats.io_threads {
+            threads.sort_by_key(|thread| thread.id);
+            threads.dedup_by_key(|thread| thread.id);
+            vm.io_threads = Some(gauge(vm.io_threads.as_ref(), threads, arrival));
+            self.read(Group::Iothread, arrival);
+        }
+        if let Some(rate) = stats.dirty_rate {
+            vm.dirty_rate = Some(gauge(vm.dirty_rate.as_ref(), rate, arrival));
+            self.read(Group::Dirtyrate, arrival);
+        }
+        if let Some(job) = stats.job {
+            vm.job = job.map(|job| gauge(vm.job.as_ref(), job, arrival));
+            self.read(Group::Job, arrival);
+        }
+        dropped
+    }
+
+    /// Of a busy VM libvirt knows the balloon's size and nothing else of its memory. That never takes the place of a
+    /// whole reading, which stays until it is too old; after that the part is better than nothing, and what is not in
+    /// it is absent.
+    fn take_memory(&mut self, vm: &mut Vm, memory: Memory, whole: bool, arrival: Arrival) {
+        let whole = whole || memory.resident.is_some();
+        if !whole && vm.memory.is_some() && !self.memory_is_partial {
+            return;
+        }
+        let start = self.marks.memory(arrival.seen, arrival.at, &memory);
+        vm.memory = Some(Reading { at: arrival.at, start, value: memory });
+        self.memory_is_partial = !whole;
+        self.read(Group::Balloon, arrival);
+    }
+
+    fn read(&mut self, group: Group, arrival: Arrival) {
+        self.read_at[group as usize] = Some(arrival.now);
+    }
+
+    /// The state was asked for on its own.
+    pub(super) fn state_read(&mut self, now: Instant) {
+        self.read_at[Group::State as usize] = Some(now);
+    }
+
+    /// Whether a counter that the host keeps is lower than it was.
+    pub(super) fn went_back(&self, stats: &Stats) -> bool {
+        self.marks.went_back(stats)
+    }
+
+    /// Leaves of an answer that came after its deadline only what is news.
+    ///
+    /// libvirt gathers the groups one after the other. State and processor time come first and are as old as the call;
+    /// so is, for all we know, the job. A group that has been read since the call was launched would go back in time.
+    pub(super) fn keep_news_only(&self, stats: &mut Stats, launched: Instant) {
+        let old = |group: Group| self.read_at[group as usize].is_some_and(|read| read >= launched);
+        stats.status = None;
+        stats.cpu = None;
+        stats.job = None;
+        stats.memory = stats.memory.take().filter(|_| !old(Group::Balloon));
+        stats.vcpus = stats.vcpus.take().filter(|_| !old(Group::Vcpu));
+        stats.nics = stats.nics.take().filter(|_| !old(Group::Interface));
+        stats.disks = stats.disks.take().filter(|_| !old(Group::Block));
+        stats.io_threads = stats.io_threads.take().filter(|_| !old(Group::Iothread));
+        stats.dirty_rate = stats.dirty_rate.take().filter(|_| !old(Group::Dirtyrate));
+    }
+
+    /// Drops every group whose newest reading is too old.
+    pub(super) fn expire(&self, vm: &mut std::sync::Arc<Vm>, now: Instant, intervals: &Intervals) -> bool {
+        let stale = |group: Group| {
+            let age = self.age(group, now);
+            age.is_some_and(|age| age > intervals.stale_after(group)) && shows(vm, group)
+        };
+        let stale: Vec<Group> = Group::ALL.into_iter().filter(|group| stale(*group)).collect();
+        for group in &stale {
+            hide(std::sync::Arc::make_mut(vm), *group);
+        }
+        !stale.is_empty()
+    }
+
+    fn age(&self, group: Group, now: Instant) -> Option<std::time::Duration> {
+        self.read_at[group as usize].map(|read| now.saturating_duration_since(read))
+    }
+
+    /// How old each group's newest reading is. It goes on after the group was dropped.
+    pub(super) fn ages(&self, now: Instant) -> Vec<GroupAge> {
+        Group::ALL.into_iter().filter_map(|group| self.age(group, now).map(|age| GroupAge { group, age })).collect()
+    }
+}
+
+/// Takes everything off a VM that belongs to a running QEMU. Its state stays.
+pub(super) fn strip(vm: &mut Vm) {
+    vm.hypervisor = None;
+    vm.description = None;
+    for group in Group::ALL {
+        if group != Group::State {
+            hide(vm, group);
+        }
+    }
+    vm.collection = Collection::default();
+}
+
+/// Whether anything that was read is shown.
+pub(super) fn has_figures(vm: &Vm) -> bool {
+    Group::ALL.into_iter().any(|group| group != Group::State && shows(vm, group))
+}
+
+/// Gives the devices that are shown a new description.
+pub(super) fn rejoin(vm: &mut Vm, description: Option<&Description>) {
+    if let Some(disks) = &mut vm.disks {
+        join(&mut disks.value, description);
+    }
+    if let Some(nics) = &mut vm.nics {
+        join(&mut nics.value, description);
+    }
+}
+
+fn shows(vm: &Vm, group: Group) -> bool {
+    match group {
+        Group::State => vm.status.is_some(),
+        Group::Cpu => vm.cpu.is_some(),
+        Group::Balloon => vm.memory.is_some(),
+        Group::Vcpu => vm.vcpus.is_some(),
+        Group::Interface => vm.nics.is_some(),
+        Group::Block => vm.disks.is_some(),
+        Group::Iothread => vm.io_threads.is_some(),
+        Group::Dirtyrate => vm.dirty_rate.is_some(),
+        Group::Job => vm.job.is_some(),
+    }
+}
+
+fn hide(vm: &mut Vm, group: Group) {
+    match group {
+        Group::State => vm.status = None,
+        Group::Cpu => vm.cpu = None,
+        Group::Balloon => vm.memory = None,
+        Group::Vcpu => vm.vcpus = None,
+        Group::Interface => vm.nics = None,
+        Group::Block => vm.disks = None,
+        Group::Iothread => vm.io_threads = None,
+        Group::Dirtyrate => vm.dirty_rate = None,
+        Group::Job => vm.job = None,
+    }
+}
+
+/// A reading without counters: it starts when the first of an unbroken row was read.
+fn gauge<T, U>(before: Option<&Reading<U>>, value: T, arrival: Arrival) -> Reading<T> {
+    let start = before.map_or_else(|| arrival.seen.unwrap_or(arrival.at), |before| before.start);
+    Reading { at: arrival.at, start, value }
+}

@@ -1,0 +1,108 @@
+//! Snapshots: when, and of what.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::daemon::Keeper;
+use super::settings::{HEARTBEAT, PUBLISH_GAP, URGENT_GAP};
+use super::track::Moment;
+use crate::model::{Timestamp, Vm};
+use crate::snapshot::Snapshot;
+
+/// The one writer of snapshots.
+pub(super) struct Publisher {
+    sender: watch::Sender<Arc<Snapshot>>,
+    /// The daemons' places in the order of their ids, which is the order of their VMs' keys.
+    order: Vec<usize>,
+    sequence: u64,
+    lifecycle: u64,
+    complete: bool,
+    published: Timestamp,
+    last: Option<Instant>,
+    /// Something was read.
+    changed: bool,
+    /// Something happened that is shown at once.
+    urgent: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(sender: watch::Sender<Arc<Snapshot>>, keepers: &[Keeper]) -> Self {
+        let mut order: Vec<usize> = (0..keepers.len()).collect();
+        order.sort_by_key(|place| keepers[*place].around.daemon.clone());
+        Self {
+            sender,
+            order,
+            sequence: 0,
+            lifecycle: 0,
+            complete: false,
+            published: Timestamp::default(),
+            last: None,
+            changed: false,
+            urgent: true,
+        }
+    }
+
+    /// Something was read.
+    pub(super) fn changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// Something happened that is shown at once.
+    pub(super) fn lifecycle(&mut self) {
+        self.lifecycle += 1;
+        self.urgent = true;
+    }
+
+    /// When the next snapshot is to be published; a moment that has passed means now.
+    pub(super) fn due(&self, now: Instant) -> Instant {
+        let gap = match (self.urgent, self.changed) {
+            (true, _) => URGENT_GAP,
+            (false, true) => PUBLISH_GAP,
+            (false, false) => HEARTBEAT,
+        };
+        self.last.map_or(now, |last| last + gap)
+    }
+
+    /// Publishes what is known now. A domain whose last figures were dropped while its daemon is away goes with them.
+    pub(super) fn publish(&mut self, keepers: &mut [Keeper], moment: Moment) {
+        let mut stuck = 0;
+        let mut busy = 0;
+        let mut vms: Vec<Arc<Vm>> = Vec::with_capacity(keepers.iter().map(|keeper| keeper.tracks.len()).sum());
+        // Nothing in a snapshot is younger than it, even a stamp that was moved on to stay in order.
+        let mut published = moment.stamp.max(self.published);
+        for place in &self.order {
+            let Some(keeper) = keepers.get_mut(*place) else { continue };
+            self.lifecycle += keeper.age(moment.instant);
+            for track in keeper.tracks.values() {
+                stuck += u64::from(track.is_stuck());
+                busy += u64::from(track.busy_since.is_some());
+                published = published.max(track.last_stamp());
+                vms.extend(track.shown().cloned());
+            }
+        }
+        for keeper in keepers.iter_mut() {
+            keeper.refresh();
+        }
+        self.complete = self.complete || keepers.iter_mut().all(Keeper::round_is_done);
+        self.sequence += 1;
+        self.published = published;
+        self.last = Some(moment.instant);
+        self.changed = false;
+        self.urgent = false;
+        if let Some(keeper) = keepers.first() {
+            keeper.around.health.stuck.set(stuck);
+            keeper.around.health.busy.set(busy);
+            keeper.around.health.snapshots.one();
+        }
+        self.sender.send_replace(Arc::new(Snapshot {
+            published,
+            sequence: self.sequence,
+            complete: self.complete,
+            daemons: keepers.iter().map(|keeper| Arc::clone(&keeper.shown)).collect(),
+            vms,
+            lifecycle: self.lifecycle,
+        }));
+    }
+}

@@ -1,0 +1,190 @@
+//! From an answered (or failed) reading to the figures of a VM, and to whether it is stuck.
+
+use tokio::time::Instant;
+
+use super::figures::Arrival;
+use super::settings::STALE_AFTER;
+use super::track::{Moment, Phase, Surroundings, Track, Wants};
+use crate::model::Groups;
+use crate::source::{Monitor, ReadError, Stats};
+
+impl Track {
+    /// It was read; `None`: the daemon does not know it.
+    pub(super) fn on_stats(
+        &mut self,
+        answer: Result<Option<Stats>, ReadError>,
+        asked: Groups,
+        launched: Instant,
+        moment: Moment,
+        around: &Surroundings,
+    ) -> Wants {
+        if self.phase != Phase::Active {
+            return Wants::default();
+        }
+        let stats = match answer {
+            Ok(None) => return Wants { remove: true, ..Wants::default() },
+            Ok(Some(stats)) => stats,
+            Err(error) => return self.not_read(&error, launched),
+        };
+        if let Some(status) = stats.status.filter(|status| !status.state.is_active()) {
+            // Of a domain that does not run libvirt reports its own processor time.
+            return self.on_status(Some(status), moment, around);
+        }
+        if stats.id.is_none() {
+            return Wants { status: true, ..Wants::default() };
+        }
+        let mut wants = self.check_incarnation(&stats, around);
+        self.attempted = true;
+        self.failing = false;
+        let was_stuck = self.is_stuck();
+        self.judge(&stats, asked, moment, around);
+        wants.lifecycle |= self.log_stuck(was_stuck);
+        wants.lifecycle |= stats.status.is_some_and(|status| self.vm.status != Some(status));
+        self.take(stats, moment, around);
+        wants.describe |= !wants.describe && self.wants_devices(moment.instant);
+        wants
+    }
+
+    /// A call that had been left behind has returned.
+    pub(super) fn on_late(&mut self, stats: Option<Stats>, moment: Moment, around: &Surroundings) -> Wants {
+        let launched = self.left_behind.take();
+        if self.phase != Phase::Active {
+            return Wants::default();
+        }
+        let was_stuck = self.is_stuck();
+        self.hung = false;
+        self.busy_since = None;
+        self.busy_long = false;
+        self.touch();
+        let healed = self.log_stuck(was_stuck);
+        if let (Some(mut stats), Some(launched)) = (stats, launched)
+            && stats.id.is_some()
+            && stats.id == self.id
+        {
+            self.figures.keep_news_only(&mut stats, launched);
+            self.take(stats, moment, around);
+        }
+        Wants { read: true, lifecycle: healed, ..Wants::default() }
+    }
+
+    fn not_read(&mut self, error: &ReadError, launched: Instant) -> Wants {
+        self.attempted = true;
+        self.complete = Some(false);
+        self.touch();
+        let mut wants = Wants::default();
+        match error {
+            ReadError::Deadline { .. } => {
+                let was_stuck = self.is_stuck();
+                self.left_behind = Some(launched);
+                self.hung = true;
+                wants.lifecycle = self.log_stuck(was_stuck);
+            }
+            ReadError::Disconnected { .. } => {} // the source says so itself
+            ReadError::Libvirt { .. } | ReadError::Xml { .. } | ReadError::Overloaded { .. } => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(
+                        domain = %self.name, uuid = %self.vm.key.uuid, %error,
+                        "could not read the domain's statistics; its last readings are shown until they are too old"
+                    );
+                }
+            }
+        }
+        wants
+    }
+
+    /// Logs when it became stuck, or well again. `true` if either.
+    fn log_stuck(&self, before: bool) -> bool {
+        let (domain, uuid) = (&self.name, &self.vm.key.uuid);
+        match (before, self.is_stuck()) {
+            (false, true) if self.hung => {
+                tracing::warn!(%domain, %uuid, "the domain's QEMU does not answer; what needs no QEMU is read on");
+            }
+            (false, true) => {
+                tracing::warn!(
+                    %domain, %uuid,
+                    "a job that libvirt does not name has kept the domain busy for three intervals; see `virsh domjobinfo`"
+                );
+            }
+            (true, false) => tracing::info!(%domain, %uuid, "the domain can be read in full again"),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether this reading is of the incarnation that we know; if not, another begins with it.
+    fn check_incarnation(&mut self, stats: &Stats, around: &Surroundings) -> Wants {
+        let mut wants = Wants::default();
+        let other = self.id.is_some() && self.id != stats.id;
+        if other || (self.verify && self.figures.went_back(stats)) {
+            // What was detected since the daemon is back is true of this incarnation already.
+            let detected =
+                (self.verify && self.detection.is_done()).then(|| (self.vm.hypervisor, self.vm.description.clone()));
+            self.begin(None);
+            wants.lifecycle = true;
+            if let Some((hypervisor, description)) = detected {
+                let vm = self.vm_mut();
+                vm.hypervisor = hypervisor;
+                vm.description = description;
+                self.show(around);
+            } else {
+                wants.describe = true;
+            }
+        } else {
+            // A counter that is not in this reading may still have gone back.
+            self.verify &= stats.monitor != Monitor::Answered;
+        }
+        self.id = stats.id;
+        wants
+    }
+
+    /// Tells full, busy and stuck apart.
+    fn judge(&mut self, stats: &Stats, asked: Groups, moment: Moment, around: &Surroundings) {
+        if let Some(job) = &stats.job {
+            self.job_active = job.as_ref().is_some_and(|job| job.kind.is_active());
+        }
+        if stats.monitor != Monitor::Busy {
+            self.busy_since = None;
+            self.busy_long = false;
+        }
+        match stats.monitor {
+            Monitor::Answered => {
+                self.hung = false;
+                self.left_behind = None;
+                self.complete = Some(true);
+            }
+            Monitor::NotAsked => {
+                // A reading of the state alone says nothing of the QEMU.
+                if asked.needs_monitor() {
+                    self.complete = Some(false);
+                }
+            }
+            Monitor::Stuck => {
+                self.hung = true;
+                self.complete = Some(false);
+            }
+            Monitor::Busy => {
+                around.health.busy_readings.one();
+                self.complete = Some(false);
+                let since = *self.busy_since.get_or_insert(moment.instant);
+                let monitored = around.groups.iter().filter(|group| group.needs_monitor()).collect();
+                let long = around.intervals.shortest(monitored).saturating_mul(STALE_AFTER);
+                // Before a restart of ours a call may have hung that still holds the job. A job that libvirt knows of
+                // is a reason, however long it takes.
+                self.busy_long = !self.job_active && moment.instant.saturating_duration_since(since) > long;
+            }
+        }
+    }
+
+    fn take(&mut self, stats: Stats, moment: Moment, around: &Surroundings) {
+        around.health.unknown_parameters.add(stats.unknown_parameters.into());
+        let arrival = Arrival { at: self.stamp(moment), now: moment.instant, seen: self.seen };
+        if let Some(status) = stats.status {
+            self.vm_mut().status = Some(status);
+            self.figures.state_read(moment.instant);
+        }
+        let mut figures = std::mem::take(&mut self.figures);
+        let dropped = figures.take(self.vm_mut(), stats, arrival);
+        self.figures = figures;
+        around.health.dropped_devices.add(dropped);
+    }
+}

@@ -1,0 +1,155 @@
+//! How often what is read, and every bound of this stage with its reason.
+
+use std::time::Duration;
+
+use crate::model::{Group, Groups};
+
+/// The interval at which every group is read unless the user says otherwise.
+///
+/// Fifteen seconds for all groups, block included: it is the usual scrape interval, so that a `rate()` over one minute
+/// sees at least four readings of everything. Block is the dearest group (a third of a whole reading of 6 ms), yet the
+/// whole reading is 0.04 % of a core per VM; who has many disks slows it down with `--group-interval block=60s`.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The shortest interval there is; anything below is raised to it. A reading takes libvirt 5-9 ms: more often than this
+/// the observer would be the load that it observes.
+pub const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The longest interval there is; anything above is lowered to it. Prometheus forgets a series that has no sample for
+/// five minutes.
+pub const MOST_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Reads that run at once, per core of the machine: libvirt's daemon and QEMU do the work of a reading, on the same
+/// cores, and more than this only makes a burst of what should be spread.
+pub const READS_PER_CORE: usize = 2;
+
+/// Reads of one daemon that run at once. It admits four in flight anyway: more of them wait in its queue, where nobody
+/// can take them back.
+pub(super) const READS_PER_DAEMON: usize = 4;
+
+/// List, status and XML calls of one daemon that run at once. They answer within a millisecond, but a VM that is being
+/// destroyed while frozen holds its own up for twelve seconds; three more may go on meanwhile.
+pub(super) const CONTROL_CALLS_PER_DAEMON: usize = 4;
+
+/// How long a call may be out before it counts as never coming back. A source holds shorter deadlines itself (3 s, and
+/// once 30 s after connecting); this one only guards against a source that breaks its promise.
+pub(super) const CALL_GUARD: Duration = Duration::from_secs(120);
+
+/// Events of all daemons that wait for the loop. The loop empties it at every turn; a source whose events do not fit
+/// keeps them in its own bounded channel, and says so when that overflows.
+pub(super) const EVENT_QUEUE: usize = 64;
+
+/// Events and answers that one turn of the loop takes in before it publishes: enough to make one snapshot of a burst,
+/// few enough that the turn stays below a millisecond.
+pub(super) const TURN_BATCH: usize = 128;
+
+/// Least time between two readings of a VM that events ask for, unless they are lifecycle events: a guest in a reset
+/// loop makes a reboot event every few seconds, or faster.
+pub(super) const EVENT_GAP: Duration = Duration::from_secs(1);
+
+/// A RESUMED and a STARTED (either may come first) within this time are one boot, and one detection. libvirt sends them
+/// within one dispatch; the rest is the queue between.
+pub(super) const BOOT_PAIR: Duration = Duration::from_secs(1);
+
+/// Least time between two XML queries that are made because a statistic names a device that the XML did not have. Some
+/// devices never are in the XML.
+pub(super) const UNKNOWN_DEVICE_GAP: Duration = Duration::from_secs(60);
+
+/// First wait before an XML query that failed is made again; it doubles each time.
+pub(super) const DESCRIBE_RETRY: Duration = Duration::from_secs(1);
+
+/// Longest wait before an XML query that failed is made again.
+pub(super) const DESCRIBE_RETRY_MOST: Duration = Duration::from_secs(60);
+
+/// How often the domains are listed although nothing asks for it: events that a daemon never sent are noticed then. A
+/// list takes libvirt milliseconds, and every VM's lock once.
+pub(super) const LIST_EVERY: Duration = Duration::from_secs(300);
+
+/// First wait before a list that failed is asked for again; it doubles each time.
+pub(super) const LIST_RETRY: Duration = Duration::from_secs(1);
+
+/// Longest wait before a list that failed is asked for again.
+pub(super) const LIST_RETRY_MOST: Duration = Duration::from_secs(30);
+
+/// Least time between two snapshots while readings come in: ten a second are far above any scrape or export.
+pub(super) const PUBLISH_GAP: Duration = Duration::from_millis(100);
+
+/// Least time between two snapshots while lifecycle events come in. The first is published at once; of a storm (every
+/// VM of a host started by one script) this bounds the work, and stays below the 10 ms that are promised.
+pub(super) const URGENT_GAP: Duration = Duration::from_millis(5);
+
+/// Longest time between two snapshots: what is true "now" (the age of a reading that does not come, the dropping of one
+/// that is too old) must go on while nothing is read.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// A group is dropped when its newest reading is older than this many of its intervals.
+pub(super) const STALE_AFTER: u32 = 3;
+
+/// Two stamps of one VM differ by this much at least: receivers that count in milliseconds would see one point twice.
+pub(super) const STAMP_STEP: Duration = Duration::from_millis(1);
+
+/// How often each group is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals([Duration; Group::ALL.len()]);
+
+impl Intervals {
+    /// The same interval for every group.
+    #[must_use]
+    pub fn uniform(interval: Duration) -> Self {
+        Self([interval.clamp(LEAST_INTERVAL, MOST_INTERVAL); Group::ALL.len()])
+    }
+
+    /// These, but another for one group.
+    #[must_use]
+    pub fn with(mut self, group: Group, interval: Duration) -> Self {
+        self.0[group as usize] = interval.clamp(LEAST_INTERVAL, MOST_INTERVAL);
+        self
+    }
+
+    /// How often this group is read.
+    #[must_use]
+    pub const fn of(&self, group: Group) -> Duration {
+        self.0[group as usize]
+    }
+
+    /// The shortest interval among these groups; of no group, the shortest of all.
+    #[must_use]
+    pub fn shortest(&self, groups: Groups) -> Duration {
+        let least = groups.iter().map(|group| self.of(group)).min();
+        least.or_else(|| self.0.iter().min().copied()).unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// From which age on a group is no longer shown.
+    #[must_use]
+    pub fn stale_after(&self, group: Group) -> Duration {
+        self.of(group).saturating_mul(STALE_AFTER)
+    }
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Self::uniform(DEFAULT_INTERVAL)
+    }
+}
+
+/// What `observe` is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often each group is read.
+    pub intervals: Intervals,
+    /// Which groups are read at all; the state always is.
+    pub groups: Groups,
+    /// How many reads run at once, over all daemons.
+    pub parallel_reads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            intervals: Intervals::default(),
+            groups: Groups::all(),
+            parallel_reads: cores.saturating_mul(READS_PER_CORE),
+        }
+    }
+}

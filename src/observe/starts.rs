@@ -1,0 +1,177 @@
+//! Since when a series counts. Pure.
+//!
+//! The start of the incarnation if that was seen; else *exactly* the stamp of the first reading, since receivers take a
+//! start that is earlier than the first point for a promise that everything in it happened since. A counter that goes
+//! back moves the start of its set to the stamp of that reading: a value never drops without its start moving.
+
+use super::counters::{Counters, Named};
+use crate::model::{Since, Timestamp};
+use crate::source::Stats;
+
+/// A set of counters that share a start: those of the CPU, of one disk, of one interface.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Series<V> {
+    start: Timestamp,
+    /// Whether the counters stood at zero at `start`. If not, `start` is the stamp of a first reading, and a counter
+    /// that appears later cannot share it.
+    from_zero: bool,
+    last: V,
+}
+
+impl<V: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy> Series<V> {
+    fn begin(seen: Option<Timestamp>, at: Timestamp, values: V) -> Self {
+        Self { start: seen.unwrap_or(at), from_zero: seen.is_some(), last: values }
+    }
+
+    /// Takes in the next reading, and says since when it counts.
+    fn follow(&mut self, at: Timestamp, values: V) -> Timestamp {
+        if went_back(&self.last, &values) {
+            *self = Self::begin(None, at, values);
+            return at;
+        }
+        let mut appeared = false;
+        for (last, value) in self.last.as_mut().iter_mut().zip(values.as_ref()) {
+            appeared |= last.is_none() && value.is_some();
+            // A value that is absent this time is remembered: it may come back lower.
+            *last = value.or(*last);
+        }
+        if appeared && !self.from_zero {
+            self.start = at;
+        }
+        self.start
+    }
+}
+
+fn went_back<V: AsRef<[Option<u64>]>>(last: &V, values: &V) -> bool {
+    let pairs = last.as_ref().iter().zip(values.as_ref());
+    pairs.into_iter().any(|(last, value)| matches!((last, value), (Some(last), Some(value)) if value < last))
+}
+
+/// Things of one kind that come and go, each with a start of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Devices<N, V> {
+    start: Timestamp,
+    each: Vec<(N, Series<V>)>,
+}
+
+impl<N: Clone + PartialEq, V: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy> Devices<N, V> {
+    /// The series of this name; looks at its old place first, since most lists never change.
+    fn find(&self, place: usize, name: &N) -> Option<&Series<V>> {
+        match self.each.get(place) {
+            Some((found, series)) if found == name => Some(series),
+            _ => self.each.iter().find(|(found, _)| found == name).map(|(_, series)| series),
+        }
+    }
+}
+
+/// What is remembered of an incarnation's counters, by group.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Marks {
+    cpu: Option<Series<[Option<u64>; 3]>>,
+    memory: Option<Series<[Option<u64>; 6]>>,
+    vcpus: Option<Devices<u32, [Option<u64>; 3]>>,
+    disks: Option<Devices<std::sync::Arc<str>, [Option<u64>; 9]>>,
+    nics: Option<Devices<std::sync::Arc<str>, [Option<u64>; 8]>>,
+}
+
+impl Marks {
+    pub(super) fn cpu(&mut self, seen: Option<Timestamp>, at: Timestamp, cpu: &crate::model::Cpu) -> Timestamp {
+        one(&mut self.cpu, seen, at, cpu)
+    }
+
+    pub(super) fn memory(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        memory: &crate::model::Memory,
+    ) -> Timestamp {
+        one(&mut self.memory, seen, at, memory)
+    }
+
+    pub(super) fn vcpus(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        vcpus: Vec<crate::model::Vcpu>,
+    ) -> (Timestamp, Vec<Since<crate::model::Vcpu>>) {
+        each(&mut self.vcpus, seen, at, vcpus)
+    }
+
+    pub(super) fn disks(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        disks: Vec<crate::model::Disk>,
+    ) -> (Timestamp, Vec<Since<crate::model::Disk>>) {
+        each(&mut self.disks, seen, at, disks)
+    }
+
+    pub(super) fn nics(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        nics: Vec<crate::model::Nic>,
+    ) -> (Timestamp, Vec<Since<crate::model::Nic>>) {
+        each(&mut self.nics, seen, at, nics)
+    }
+
+    /// Whether any counter that the host keeps has gone back. What the guest reports of its memory is left out: a
+    /// guest that reboots begins it anew.
+    pub(super) fn went_back(&self, stats: &Stats) -> bool {
+        let cpu = self.cpu.as_ref().zip(stats.cpu.as_ref());
+        cpu.is_some_and(|(series, cpu)| went_back(&series.last, &cpu.counters()))
+            || any_went_back(self.vcpus.as_ref(), stats.vcpus.as_ref().map(|vcpus| vcpus.each.as_slice()))
+            || any_went_back(self.disks.as_ref(), stats.disks.as_deref())
+            || any_went_back(self.nics.as_ref(), stats.nics.as_deref())
+    }
+}
+
+fn one<T: Counters>(
+    series: &mut Option<Series<T::Values>>,
+    seen: Option<Timestamp>,
+    at: Timestamp,
+    value: &T,
+) -> Timestamp {
+    match series {
+        Some(series) => series.follow(at, value.counters()),
+        None => series.insert(Series::begin(seen, at, value.counters())).start,
+    }
+}
+
+/// Follows a whole list. A thing that is not in it is forgotten: when it comes back it starts again.
+fn each<T: Counters + Named>(
+    devices: &mut Option<Devices<T::Name, T::Values>>,
+    seen: Option<Timestamp>,
+    at: Timestamp,
+    values: Vec<T>,
+) -> (Timestamp, Vec<Since<T>>) {
+    // Those of the first list were there when the incarnation began; later ones were plugged in since.
+    let (start, born) = match devices {
+        Some(devices) => (devices.start, None),
+        None => (seen.unwrap_or(at), seen),
+    };
+    let mut followed = Vec::with_capacity(values.len());
+    let mut since = Vec::with_capacity(values.len());
+    for (place, value) in values.into_iter().enumerate() {
+        let known = devices.as_ref().and_then(|devices| devices.find(place, value.name()));
+        let series = match known {
+            Some(series) => {
+                let mut series = *series;
+                series.follow(at, value.counters());
+                series
+            }
+            None => Series::begin(born, at, value.counters()),
+        };
+        followed.push((value.name().clone(), series));
+        since.push(Since { start: series.start, value });
+    }
+    *devices = Some(Devices { start, each: followed });
+    (start, since)
+}
+
+fn any_went_back<T: Counters + Named>(devices: Option<&Devices<T::Name, T::Values>>, values: Option<&[T]>) -> bool {
+    let (Some(devices), Some(values)) = (devices, values) else { return false };
+    values.iter().enumerate().any(|(place, value)| {
+        devices.find(place, value.name()).is_some_and(|series| went_back(&series.last, &value.counters()))
+    })
+}

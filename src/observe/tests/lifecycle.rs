@@ -1,0 +1,561 @@
+//! Starting, pausing, stopping, renaming, migrating, losing the daemon.
+
+use std::time::Duration;
+
+use super::fake::{
+    Asked, FakeSource, READ_TAKES, Xml, booted, destroyed, full, migrating, paused, running, starting_up, xml,
+};
+use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only};
+use crate::model::{HypervisorType, State, Timestamp};
+use crate::source::{DomainEvent, SourceEvent};
+use uuid::Uuid;
+
+const STARTED: DomainEvent = DomainEvent::Started { incoming_migration: false };
+const RESUMED: DomainEvent = DomainEvent::Resumed { migrated: false };
+
+/// The domain boots: libvirt sends RESUMED before STARTED.
+fn boot(fake: &FakeSource, uuid: Uuid, number: u128, count: u64) {
+    let mut domain = running(number);
+    domain.stats = full(count);
+    fake.put(uuid, domain);
+    fake.happens(uuid, RESUMED);
+    fake.happens(uuid, STARTED);
+}
+
+fn start_of(bench: &Bench, uuid: Uuid) -> Timestamp {
+    bench.vm(uuid).cpu.as_ref().expect("it has been read").start
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_domain_is_asked_once_for_its_state_its_xml_and_its_figures() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let asked: Vec<Asked> = bench.fake().calls().into_iter().map(|(_, asked)| asked).collect();
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    assert_eq!(asked[..2], [Asked::List, Asked::Status(uuid)]);
+
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(vm.identity.domain_type.as_deref(), Some("kvm"));
+    assert_eq!(vm.identity.arch.as_deref(), Some("x86_64"));
+    assert_eq!(vm.status, Some(booted()));
+    assert_eq!(vm.collection.complete, Some(true));
+    let cpu = vm.cpu.as_ref().unwrap();
+    assert_eq!(cpu.start, cpu.at, "the start was not seen: it is the stamp of the first reading exactly");
+    assert_eq!(vm.disks.as_ref().unwrap().value[0].start, vm.disks.as_ref().unwrap().at);
+    assert!(vm.disks.as_ref().unwrap().value[0].value.description.is_some());
+    let snapshot = bench.snapshot();
+    assert!(snapshot.complete && snapshot.daemons[0].up);
+    assert_eq!(snapshot.daemons[0].domains.unwrap()[State::ALL.iter().position(|s| *s == State::Running).unwrap()], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_boot_is_one_detection_and_starts_when_it_was_seen() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.pass(3 * SECOND).await;
+    bench.fake().forget_calls();
+    let before = bench.snapshot();
+    boot(bench.fake(), uuid, 1, 40);
+    bench.pass(MOMENT).await;
+    let vm = bench.vm(uuid);
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    let cpu = vm.cpu.as_ref().unwrap();
+    assert!(cpu.start < cpu.at, "its start was seen, and is earlier than its first reading");
+    assert!(cpu.start > before.published);
+    assert_eq!(vm.disks.as_ref().unwrap().value[0].start, cpu.start, "the disk was there from the beginning");
+    assert!(bench.snapshot().lifecycle > before.lifecycle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_is_created_out_of_nothing_is_one_detection_too() {
+    let bench = Bench::with(|_| {}).await;
+    let uuid = Uuid::from_u128(5);
+    let mut domain = running(5);
+    domain.stats = full(3);
+    bench.fake().put(uuid, domain);
+    bench.fake().happens(uuid, RESUMED);
+    // Its state is said before STARTED comes.
+    bench.pass(Duration::from_millis(1)).await;
+    bench.fake().happens(uuid, STARTED);
+    bench.pass(MOMENT).await;
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+    let cpu = bench.vm(uuid).cpu.clone().unwrap();
+    assert!(cpu.start < cpu.at, "its start was seen");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_sends_its_events_the_other_way_round_and_is_one_detection_as_well() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().put(uuid, running(1));
+    bench.fake().happens(uuid, STARTED);
+    bench.pass(MOMENT).await;
+    bench.fake().happens(uuid, RESUMED);
+    bench.pass(MOMENT).await;
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_is_no_proof_of_a_start() {
+    // We learn of a domain by its RESUMED: it may have run for years.
+    let bench = Bench::with(|_| {}).await;
+    let uuid = Uuid::from_u128(5);
+    bench.fake().put(uuid, running(5));
+    bench.fake().happens(uuid, RESUMED);
+    bench.pass(MOMENT).await;
+    let cpu = bench.vm(uuid).cpu.clone().unwrap();
+    assert_eq!(cpu.start, cpu.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause_and_resume_are_seen_at_once_and_a_resume_is_detected_afresh() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let start = start_of(&bench, uuid);
+    bench.pass(2 * SECOND).await;
+    let before = bench.snapshot().lifecycle;
+    bench.fake().edit(uuid, |domain| {
+        domain.status = paused();
+        domain.read_takes = SECOND;
+    });
+    bench.fake().happens(uuid, DomainEvent::Suspended);
+    bench.pass(Duration::from_millis(3)).await;
+    assert_eq!(bench.vm(uuid).status, Some(paused()), "the state is shown before the reading is there");
+    assert!(bench.snapshot().lifecycle > before);
+    assert_eq!(bench.fake().descriptions_of(uuid), 1, "a pause is no detection");
+
+    bench.pass(5 * SECOND).await;
+    bench.fake().edit(uuid, |domain| {
+        domain.status = booted();
+        domain.xml = Xml::Says(crate::model::Description { domain_type: "qemu".into(), ..xml(&["vda"], &["vnet0"]) });
+    });
+    bench.fake().happens(uuid, RESUMED);
+    bench.pass(2 * SECOND).await;
+    assert_eq!(bench.fake().descriptions_of(uuid), 2, "exactly one XML query for the resume");
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::QemuTcg));
+    assert_eq!(vm.identity.domain_type.as_deref(), Some("kvm"), "the identity does not change within an incarnation");
+    assert_eq!(start_of(&bench, uuid), start, "a resume is no new incarnation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stops_has_no_figures_at_once_and_its_state_as_soon_as_it_is_said() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| {
+        domain.id = None;
+        domain.status = destroyed();
+        domain.status_takes = SECOND;
+    });
+    bench.fake().happens(uuid, DomainEvent::StateChanged);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(Duration::from_millis(8)).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.status, None, "what its state is now, nobody has said yet");
+    bench.pass(3 * SECOND).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.status, Some(destroyed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_domain_is_gone_when_it_stops() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+        fake.runs(2);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().vanish(uuid);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(MOMENT).await;
+    assert!(bench.try_vm(uuid).is_none());
+    assert_eq!(bench.snapshot().vms.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn started_again_it_starts_again() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let first = bench.vm(uuid).cpu.clone().unwrap();
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    // Its counters are above the old ones already: only the events tell.
+    boot(bench.fake(), uuid, 9, 5_000);
+    bench.pass(MOMENT).await;
+    let second = bench.vm(uuid).cpu.clone().unwrap();
+    assert!(second.start > first.at && second.start < second.at);
+    assert_eq!(bench.fake().descriptions_of(uuid), 2, "one for each incarnation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_the_incarnation_before_is_not_used() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| domain.read_takes = 2 * SECOND);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(SECOND).await;
+    // A reading runs. The domain ends and starts meanwhile; the answer is of the new one, without our knowing.
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    boot(bench.fake(), uuid, 9, 7);
+    bench.pass(SECOND + MOMENT).await;
+    assert_eq!(bench.health.discarded.get(), 1);
+    let cpu = bench.vm(uuid).cpu.clone().unwrap();
+    assert!(cpu.start < cpu.at, "it was read once more");
+    assert_eq!(bench.fake().most_in_flight().1, 1, "and never twice at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_comes_back_waits_for_the_call_that_still_runs_about_it() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| domain.hangs = true);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(MOMENT).await;
+    bench.fake().vanish(uuid);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(MOMENT).await;
+    assert!(bench.try_vm(uuid).is_none());
+    boot(bench.fake(), uuid, 2, 7);
+    bench.pass(4 * SECOND).await;
+    assert!(bench.vm(uuid).cpu.is_some());
+    assert!(!bench.vm(uuid).collection.stuck, "the deadline was the old one's");
+    assert_eq!(bench.fake().most_in_flight().1, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_does_not_run_is_asked_for_its_state_and_for_nothing_else() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.pass(4 * INTERVAL).await;
+    bench.fake().happens(uuid, DomainEvent::DevicesChanged);
+    bench.fake().happens(uuid, DomainEvent::Defined);
+    bench.pass(SECOND).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.status, Some(destroyed()));
+    assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(..) | Asked::Describe(_))), 0);
+    assert!(bench.fake().count(|asked| *asked == Asked::Status(uuid)) >= 4);
+    assert!(bench.snapshot().complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_of_a_domain_that_has_stopped_is_used_for_its_state_only() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    // Its event was lost, and libvirt answers with its own processor time.
+    bench.fake().edit(uuid, |domain| {
+        domain.id = None;
+        domain.status = destroyed();
+    });
+    bench.pass(INTERVAL + SECOND).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.status, Some(destroyed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_vanishes_in_the_middle_of_a_reading_is_gone() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(READ_TAKES / 2).await;
+    bench.fake().vanish(uuid);
+    bench.pass(MOMENT).await;
+    assert!(bench.try_vm(uuid).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_domain_has_a_new_identity_and_the_same_key() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let old = bench.vm(uuid);
+    bench.fake().happens(uuid, DomainEvent::Undefined);
+    bench.fake().edit(uuid, |domain| domain.name = "renamed".into());
+    bench.fake().happens(uuid, DomainEvent::Defined);
+    bench.pass(MOMENT).await;
+    let vm = bench.vm(uuid);
+    assert_eq!(&*old.identity.name, "vm-1");
+    assert_eq!(&*vm.identity.name, "renamed");
+    assert_eq!(bench.snapshot().vms.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incoming_migration_has_a_state_and_nothing_else_until_it_is_resumed_here() {
+    let bench = Bench::with(|_| {}).await;
+    let uuid = Uuid::from_u128(1);
+    let mut domain = running(1);
+    domain.status = starting_up();
+    bench.fake().put(uuid, domain);
+    bench.fake().happens(uuid, DomainEvent::Started { incoming_migration: true });
+    for _ in 0..8 {
+        bench.pass(5 * SECOND).await;
+        assert!(has_state_only(&bench.vm(uuid)));
+    }
+    bench.fake().edit(uuid, |domain| domain.status = migrating());
+    bench.pass(20 * SECOND).await;
+    assert!(has_state_only(&bench.vm(uuid)));
+    assert_eq!(bench.vm(uuid).status, Some(migrating()));
+    assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(..) | Asked::Describe(_))), 0);
+
+    bench.fake().edit(uuid, |domain| domain.status = booted());
+    let before = bench.snapshot().published;
+    bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
+    bench.pass(MOMENT).await;
+    let vm = bench.vm(uuid);
+    let cpu = vm.cpu.as_ref().unwrap();
+    assert!(cpu.start >= before && cpu.start < cpu.at, "the incarnation begins here");
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_migrations_destination_that_is_found_in_the_list_is_silent_too() {
+    let bench = Bench::with(|fake| {
+        let uuid = fake.runs(1);
+        fake.edit(uuid, |domain| domain.status = migrating());
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    assert!(has_state_only(&bench.vm(uuid)));
+    assert!(bench.snapshot().complete, "it keeps nobody waiting");
+    // We missed its RESUMED: its state says that it is its own.
+    bench.fake().edit(uuid, |domain| domain.status = booted());
+    bench.pass(INTERVAL + MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_migrations_source_keeps_its_figures_to_the_end() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let start = start_of(&bench, uuid);
+    bench.fake().edit(uuid, |domain| domain.status = migrating());
+    bench.fake().happens(uuid, DomainEvent::Suspended);
+    bench.pass(MOMENT).await;
+    assert!(bench.vm(uuid).cpu.is_some());
+    assert_eq!(bench.vm(uuid).status, Some(migrating()));
+    // It is called off: libvirt resumes the source with the detail that the destination has as well.
+    bench.fake().edit(uuid, |domain| domain.status = booted());
+    bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
+    bench.pass(MOMENT).await;
+    assert_eq!(start_of(&bench, uuid), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guests_reboot_is_no_new_incarnation_and_many_are_read_once_a_second() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let start = start_of(&bench, uuid);
+    bench.fake().forget_calls();
+    for _ in 0..100 {
+        bench.fake().happens(uuid, DomainEvent::Rebooted);
+        bench.pass(Duration::from_millis(50)).await;
+    }
+    bench.pass(2 * SECOND).await;
+    let reads = bench.fake().reads_of(uuid).len();
+    assert!((5..=8).contains(&reads), "{reads} readings in seven seconds");
+    assert_eq!(bench.fake().descriptions_of(uuid), 0);
+    assert_eq!(start_of(&bench, uuid), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_daemon_is_away_figures_stay_until_they_are_too_old_and_the_type_is_unknown() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+        fake.shut_off(2);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().disconnect();
+    bench.pass(MOMENT).await;
+    let snapshot = bench.snapshot();
+    assert!(!snapshot.daemons[0].up);
+    assert_eq!(snapshot.daemons[0].domains, None);
+    assert_eq!(snapshot.vms.len(), 1, "of a domain that does not run nothing is known any more");
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Unknown));
+    assert_eq!(vm.status, None);
+    assert_eq!(vm.collection.complete, Some(false));
+    assert!(vm.cpu.is_some());
+    bench.fake().forget_calls();
+    bench.pass(3 * INTERVAL - 2 * SECOND).await;
+    assert!(bench.vm(uuid).cpu.is_some());
+    bench.pass(4 * SECOND).await;
+    assert!(bench.try_vm(uuid).is_none(), "with its last figures it goes");
+    assert!(bench.fake().calls().is_empty(), "a daemon that is away is not asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_everything_is_detected_afresh_and_goes_on() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let start = start_of(&bench, uuid);
+    let identity = bench.vm(uuid).identity.clone();
+    bench.fake().disconnect();
+    bench.pass(5 * SECOND).await;
+    bench.fake().edit(uuid, |domain| domain.stats = full(2_000));
+    bench.fake().forget_calls();
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(vm.status, Some(booted()));
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+    assert_eq!(start_of(&bench, uuid), start, "the incarnation goes on");
+    assert!(std::sync::Arc::ptr_eq(&vm.identity, &identity));
+    assert!(bench.snapshot().daemons[0].up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_a_counter_that_went_back_is_another_incarnation() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().disconnect();
+    bench.pass(5 * SECOND).await;
+    // libvirtd's ids began again with it. Only the interface's counter tells: the disk's has passed the old one.
+    let mut stats = full(5_000);
+    stats.nics = full(10).nics;
+    bench.fake().edit(uuid, |domain| domain.stats = stats);
+    bench.fake().forget_calls();
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    let vm = bench.vm(uuid);
+    let cpu = vm.cpu.as_ref().unwrap();
+    assert_eq!(cpu.start, cpu.at, "every series begins with this reading");
+    assert_eq!(vm.disks.as_ref().unwrap().value[0].start, cpu.at);
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_another_id_is_another_incarnation() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().disconnect();
+    bench.pass(5 * SECOND).await;
+    let mut domain = running(7);
+    domain.stats = full(5_000);
+    bench.fake().put(uuid, domain);
+    bench.fake().forget_calls();
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    let vm = bench.vm(uuid);
+    let cpu = vm.cpu.as_ref().unwrap();
+    assert_eq!(cpu.start, cpu.at);
+    assert_eq!(&*vm.identity.name, "vm-7");
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_whose_events_were_lost_is_noticed_by_the_id() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let mut domain = running(7);
+    domain.stats = full(5_000);
+    bench.fake().put(uuid, domain);
+    let old = bench.vm(uuid).cpu.clone().unwrap();
+    bench.fake().send(SourceEvent::EventsLost);
+    bench.pass(4 * MOMENT).await;
+    let cpu = bench.vm(uuid).cpu.clone().unwrap();
+    assert!(cpu.start > old.at, "its counters are above the old ones, and begin anew all the same");
+    assert_eq!(bench.fake().descriptions_of(uuid), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_event_told_a_list_finds() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+        fake.shut_off(2);
+    })
+    .await;
+    let (gone, new) = (Uuid::from_u128(2), bench.fake().runs(3));
+    bench.fake().vanish(gone);
+    bench.pass(6 * 60 * SECOND).await;
+    assert!(bench.try_vm(gone).is_none());
+    assert!(bench.vm(new).cpu.is_some());
+    assert_eq!(bench.fake().count(|asked| *asked == Asked::List), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_cannot_be_reached_at_first_completes_the_round_as_down() {
+    let bench = Bench::of(super::Settings::default(), &["fake:///one"], |_| {}).await;
+    assert!(!bench.snapshot().complete, "nothing is known yet");
+    bench.fake().send(SourceEvent::Disconnected { reason: "no such socket".to_owned() });
+    bench.pass(SECOND).await;
+    let snapshot = bench.snapshot();
+    assert!(snapshot.complete && !snapshot.daemons[0].up && snapshot.vms.is_empty());
+    bench.fake().runs(1);
+    bench.fake().connect();
+    bench.pass(SECOND).await;
+    assert_eq!(bench.snapshot().vms.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_is_asked_for_again() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+        fake.list_fails(true);
+    })
+    .await;
+    assert!(bench.snapshot().vms.is_empty() && bench.snapshot().complete);
+    bench.fake().list_fails(false);
+    bench.pass(2 * SECOND).await;
+    assert_eq!(bench.snapshot().vms.len(), 1);
+}

@@ -1,0 +1,432 @@
+//! What is known of one domain, and what is going on with it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::detection::Detection;
+use super::figures::{Figures, has_figures, strip};
+use super::schedule::Schedule;
+use super::settings::{HEARTBEAT, Intervals, STAMP_STEP};
+use crate::model::{
+    Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Place, Timestamp, Vm, VmKey,
+};
+
+/// What a domain is to us. The picture is in the module's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its state has not been said yet (on this connection).
+    Unknown,
+    /// It does not run: a state and nothing else.
+    Inactive,
+    /// It is coming in from another host, or still being set up: its figures are not its own yet.
+    Arriving,
+    /// It runs here.
+    Active,
+}
+
+/// A call about a domain. There is at most one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum CallState {
+    /// None.
+    #[default]
+    Idle,
+    /// It waits for its turn.
+    Queued,
+    /// It is running.
+    InFlight,
+    /// It is running, and what it says may be outdated already: once more.
+    InFlightAgain,
+}
+
+impl CallState {
+    /// Asks for the call. `true` if it must be put into the queue.
+    pub(super) fn request(&mut self) -> bool {
+        match self {
+            Self::Idle => {
+                *self = Self::Queued;
+                return true;
+            }
+            Self::InFlight => *self = Self::InFlightAgain,
+            Self::Queued | Self::InFlightAgain => {}
+        }
+        false
+    }
+
+    /// The call has returned. `true` if it must be put into the queue once more.
+    pub(super) fn returned(&mut self) -> bool {
+        let again = *self == Self::InFlightAgain;
+        *self = if again { Self::Queued } else { Self::Idle };
+        again
+    }
+
+    /// Forgets what waits.
+    pub(super) fn cancel(&mut self) {
+        *self = match self {
+            Self::Idle | Self::Queued => Self::Idle,
+            Self::InFlight | Self::InFlightAgain => Self::InFlight,
+        };
+    }
+}
+
+/// The calls about one domain. They outlive what is known of it: a domain that goes and comes back while a call about it
+/// is running waits for that call, so that there never are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Pending {
+    pub(super) status: CallState,
+    pub(super) describe: CallState,
+    pub(super) read: CallState,
+    /// Counts incarnations and their ends: an answer to a question of an earlier one is not used.
+    pub(super) epoch: u32,
+}
+
+impl Pending {
+    /// Forgets what waits.
+    pub(super) fn cancel(&mut self) {
+        self.status.cancel();
+        self.describe.cancel();
+        self.read.cancel();
+    }
+
+    /// Whether a call is running.
+    pub(super) fn any(&self) -> bool {
+        [self.status, self.describe, self.read].into_iter().any(|call| call != CallState::Idle)
+    }
+}
+
+/// What is to be done about a domain after something happened to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wants {
+    /// Ask for its state.
+    pub(super) status: bool,
+    /// Ask for its XML.
+    pub(super) describe: bool,
+    /// Read it at once, all groups.
+    pub(super) read: bool,
+    /// It is gone.
+    pub(super) remove: bool,
+    /// Something happened that is shown at once.
+    pub(super) lifecycle: bool,
+}
+
+/// The same moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// On the clock that never steps: for waiting and for ages.
+    pub(super) instant: Instant,
+    /// On the wall clock: for stamps.
+    pub(super) stamp: Timestamp,
+}
+
+/// What a domain has in common with the others of its daemon.
+#[derive(Debug, Clone)]
+pub(super) struct Surroundings {
+    pub(super) daemon: DaemonId,
+    pub(super) host_name: Arc<str>,
+    pub(super) intervals: Intervals,
+    pub(super) groups: Groups,
+    pub(super) epoch: Instant,
+    pub(super) health: Arc<super::Health>,
+}
+
+/// One domain.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// What is shown of it, or will be. Shared with the snapshots: it is copied when it changes after it was published.
+    pub(super) vm: Arc<Vm>,
+    /// Whether `vm` may be shown. Until the first detection of an incarnation is over, its identity is not known.
+    pub(super) visible: bool,
+    /// What is shown meanwhile: the domain as it was before, without figures.
+    pub(super) held: Option<Arc<Vm>>,
+    pub(super) name: Arc<str>,
+    pub(super) phase: Phase,
+    /// Whether an incarnation goes on; it does while the daemon is away.
+    pub(super) incarnated: bool,
+    /// The domain's id in this incarnation, once a reading said it.
+    pub(super) id: Option<u32>,
+    /// When the incarnation began, if that was seen.
+    pub(super) seen: Option<Timestamp>,
+    /// Whether a counter that went back means that the incarnation is another: after the daemon was away.
+    pub(super) verify: bool,
+    pub(super) figures: Figures,
+    pub(super) detection: Detection,
+    last_stamp: Timestamp,
+
+    pub(super) schedule: Schedule,
+    pub(super) wake: Option<Instant>,
+    pub(super) calls: Pending,
+    /// The next reading is of all groups, due or not.
+    pub(super) read_all: bool,
+    /// Whether a reading of this incarnation (or, at first, of its state) was answered or failed.
+    pub(super) attempted: bool,
+    /// Whether the last reading failed: it is logged once.
+    pub(super) failing: bool,
+    /// When events last asked for a reading, and when they do next.
+    pub(super) event_read: Option<Instant>,
+    pub(super) event_due: Option<Instant>,
+    pub(super) event_describe: bool,
+
+    /// A call into its QEMU hangs.
+    pub(super) hung: bool,
+    /// Somebody else's job has kept us out for too long.
+    pub(super) busy_long: bool,
+    pub(super) complete: Option<bool>,
+    pub(super) busy_since: Option<Instant>,
+    pub(super) job_active: bool,
+    /// When the call was launched that was left behind.
+    pub(super) left_behind: Option<Instant>,
+
+    refreshed: Option<Instant>,
+}
+
+impl Track {
+    pub(super) fn new(uuid: Uuid, name: Arc<str>, around: &Surroundings, now: Instant) -> Self {
+        let vm = Vm {
+            key: VmKey { daemon: around.daemon.clone(), uuid },
+            identity: Arc::new(identity(uuid, &name, None, around)),
+            hypervisor: None,
+            description: None,
+            status: None,
+            cpu: None,
+            vcpus: None,
+            memory: None,
+            disks: None,
+            nics: None,
+            io_threads: None,
+            dirty_rate: None,
+            job: None,
+            collection: Collection::default(),
+        };
+        Self {
+            vm: Arc::new(vm),
+            visible: false,
+            held: None,
+            name,
+            phase: Phase::Unknown,
+            incarnated: false,
+            id: None,
+            seen: None,
+            verify: false,
+            figures: Figures::default(),
+            detection: Detection::default(),
+            last_stamp: Timestamp::default(),
+            schedule: Schedule::new(uuid, around.epoch, now, &around.intervals),
+            wake: None,
+            calls: Pending::default(),
+            read_all: false,
+            attempted: false,
+            failing: false,
+            event_read: None,
+            event_due: None,
+            event_describe: false,
+            hung: false,
+            busy_long: false,
+            complete: None,
+            busy_since: None,
+            job_active: false,
+            left_behind: None,
+            refreshed: None,
+        }
+    }
+
+    /// The VM, to be changed.
+    pub(super) fn vm_mut(&mut self) -> &mut Vm {
+        self.refreshed = None;
+        Arc::make_mut(&mut self.vm)
+    }
+
+    /// What is shown of it.
+    pub(super) fn shown(&self) -> Option<&Arc<Vm>> {
+        if self.visible { Some(&self.vm) } else { self.held.as_ref() }
+    }
+
+    /// Whether it cannot be read for a reason that is its own.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.hung || self.busy_long
+    }
+
+    /// A stamp for what arrives now: after every earlier one of this VM, whatever the wall clock does.
+    pub(super) fn stamp(&mut self, moment: Moment) -> Timestamp {
+        self.last_stamp = moment.stamp.max(self.last_stamp.after(STAMP_STEP));
+        self.last_stamp
+    }
+
+    /// The newest stamp it was given.
+    pub(super) const fn last_stamp(&self) -> Timestamp {
+        self.last_stamp
+    }
+
+    /// A new incarnation begins; `seen` if we saw it begin. What the old one left is dropped; it is shown, by its old
+    /// identity and with its state only, until the new one's identity is known.
+    pub(super) fn begin(&mut self, seen: Option<Timestamp>) {
+        self.end();
+        if self.visible {
+            self.held = Some(Arc::clone(&self.vm));
+        }
+        self.visible = false;
+        self.phase = Phase::Active;
+        self.incarnated = true;
+        self.seen = seen;
+    }
+
+    /// The incarnation ends, if there is one: everything goes that belonged to it, but the state and the identity.
+    pub(super) fn end(&mut self) {
+        strip(self.vm_mut());
+        self.calls.epoch = self.calls.epoch.wrapping_add(1);
+        self.phase = Phase::Inactive;
+        self.incarnated = false;
+        self.id = None;
+        self.seen = None;
+        self.verify = false;
+        self.figures = Figures::default();
+        self.detection.restart();
+        self.attempted = false;
+        self.event_due = None;
+        self.event_describe = false;
+        self.hung = false;
+        self.busy_long = false;
+        self.complete = None;
+        self.busy_since = None;
+        self.job_active = false;
+        self.left_behind = None;
+    }
+
+    /// Shows the VM by the identity that is known now. It stays the same until the incarnation ends.
+    pub(super) fn show(&mut self, around: &Surroundings) {
+        let description = self.vm.description.clone();
+        let identity = identity(self.vm.key.uuid, &self.name, description.as_deref(), around);
+        self.vm_mut().identity = Arc::new(identity);
+        self.visible = true;
+        self.held = None;
+    }
+
+    /// A domain that does not run, or is not ours yet, is shown as soon as its state is known; again when its name has
+    /// changed.
+    pub(super) fn show_idle(&mut self, around: &Surroundings) {
+        if !self.visible || self.vm.identity.name != self.name {
+            self.show(around);
+        }
+    }
+
+    /// Events were lost: whether the incarnation goes on, and whether what was detected is still true, the next reading
+    /// must say.
+    pub(super) fn doubt(&mut self) {
+        self.verify = self.incarnated;
+        self.detection.doubt();
+    }
+
+    /// Its state could not be read.
+    pub(super) fn status_failed(&mut self) {
+        self.attempted |= self.phase == Phase::Unknown;
+    }
+
+    /// How well it can be read has changed.
+    pub(super) fn touch(&mut self) {
+        self.refreshed = None;
+    }
+
+    /// The daemon cannot be reached. What was read stays until it is too old. `false`: nothing of it is worth keeping.
+    pub(super) fn daemon_lost(&mut self) -> bool {
+        self.calls.cancel();
+        self.wake = None;
+        self.event_due = None;
+        if !(self.incarnated && self.visible && has_figures(&self.vm)) {
+            return false;
+        }
+        self.phase = Phase::Unknown;
+        self.verify = true;
+        self.hung = false;
+        self.busy_long = false;
+        self.busy_since = None;
+        self.left_behind = None;
+        self.complete = Some(false);
+        self.detection.restart();
+        self.detection.forget_trigger();
+        let vm = self.vm_mut();
+        vm.status = None;
+        vm.hypervisor = Some(HypervisorType::Unknown);
+        true
+    }
+
+    /// Drops what is too old and writes the ages anew. Called for every snapshot. `true` if something was dropped.
+    pub(super) fn refresh(&mut self, now: Instant, intervals: &Intervals) -> bool {
+        let dropped = self.figures.expire(&mut self.vm, now, intervals);
+        let aged = self.refreshed.is_none_or(|before| now.saturating_duration_since(before) >= HEARTBEAT);
+        if (dropped || aged) && self.incarnated {
+            let ages = self.figures.ages(now);
+            let collection = Collection { stuck: self.is_stuck(), complete: self.complete, ages };
+            Arc::make_mut(&mut self.vm).collection = collection;
+            self.refreshed = Some(now);
+        }
+        dropped
+    }
+
+    /// Whether the first round over it is done.
+    pub(super) fn settled(&self) -> bool {
+        match self.phase {
+            Phase::Unknown => self.attempted,
+            Phase::Inactive | Phase::Arriving => true,
+            Phase::Active => self.attempted && self.visible,
+        }
+    }
+
+    /// Which groups its next reading asks for, if one is to be made now.
+    pub(super) fn take_groups(&mut self, now: Instant, around: &Surroundings) -> Option<Groups> {
+        let all = std::mem::take(&mut self.read_all);
+        if self.phase != Phase::Active {
+            return None;
+        }
+        let groups = if all { around.groups } else { self.schedule.due(around.groups, now) };
+        self.schedule.take(groups, now, &around.intervals);
+        (!groups.is_empty()).then_some(groups)
+    }
+
+    /// When it must next be looked at.
+    pub(super) fn next_wake(&self, around: &Surroundings) -> Option<Instant> {
+        match self.phase {
+            Phase::Active => {
+                let due = self.schedule.next(around.groups).filter(|_| self.calls.read == CallState::Idle);
+                let retry = self.detection.retry_at().filter(|_| self.calls.describe == CallState::Idle);
+                [due, retry, self.event_due].into_iter().flatten().min()
+            }
+            Phase::Inactive | Phase::Arriving | Phase::Unknown => {
+                let state: Groups = [Group::State].into_iter().collect();
+                self.schedule.next(state).filter(|_| self.calls.status == CallState::Idle)
+            }
+        }
+    }
+
+    /// The time has come that `next_wake` said.
+    pub(super) fn on_wake(&mut self, now: Instant, around: &Surroundings) -> Wants {
+        let mut wants = Wants::default();
+        if self.phase != Phase::Active {
+            self.schedule.take(Groups::all(), now, &around.intervals);
+            wants.status = true;
+            return wants;
+        }
+        if self.event_due.is_some_and(|due| due <= now) {
+            self.event_due = None;
+            self.event_read = Some(now);
+            wants.read = true;
+            wants.describe = std::mem::take(&mut self.event_describe);
+        }
+        wants.describe |= self.detection.take_retry(now);
+        wants
+    }
+
+    /// Whether a reading is due by the schedule.
+    pub(super) fn is_due(&self, now: Instant, around: &Surroundings) -> bool {
+        self.phase == Phase::Active && !self.schedule.due(around.groups, now).is_empty()
+    }
+}
+
+fn identity(uuid: Uuid, name: &Arc<str>, description: Option<&Description>, around: &Surroundings) -> Identity {
+    Identity {
+        name: Arc::clone(name),
+        uuid,
+        domain_type: description.map(|description| Arc::clone(&description.domain_type)),
+        arch: description.and_then(|description| description.arch.clone()),
+        place: Place::Host { host_name: Arc::clone(&around.host_name), uri: Arc::clone(&around.daemon.0) },
+    }
+}
