@@ -1,0 +1,12 @@
+//! The libvirt edge: one daemon behind the port [`Source`](crate::source::Source).
+//!
+//! ```text
+//!  endpoint    one daemon: connect, call under a deadline, quarantine, events
+//!  ffi         the C library, as owned plain data; the only unsafe code
+//!  event       libvirt's event numbers into words
+//!  decode      typed parameters into readings
+//!  domain_xml  a domain's XML into its description
+//! ```
+
+pub mod decode;
+pub mod domain_xml;
