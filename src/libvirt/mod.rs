@@ -10,3 +10,7 @@
 
 pub mod decode;
 pub mod domain_xml;
+pub mod endpoint;
+mod event;
+mod ffi;
+mod raw;
