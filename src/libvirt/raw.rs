@@ -11,7 +11,7 @@ use crate::model::{Group, Groups};
 
 /// Longest text that leaves, in bytes. libvirt's longest are paths (4,096 on Linux); a guest or a remote daemon may
 /// not make them longer.
-const TEXT_MAX: usize = 4096;
+pub(super) const TEXT_MAX: usize = 4096;
 
 /// What libvirt says when something fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

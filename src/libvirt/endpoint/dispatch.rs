@@ -77,10 +77,14 @@ impl<H: Hypervisor> Actor<H> {
         ReadError::Overloaded { daemon: self.id.clone() }
     }
 
+    /// Whether a call is expected to return, and its connection with it.
+    fn expects_a_connection(&self) -> bool {
+        self.records.values().any(|record| !record.stage.is_behind())
+    }
+
     /// Answers those that wait when no connection can be expected to become free for them.
     fn refuse_waiting(&mut self) {
-        let usable = self.records.values().any(|record| !record.stage.is_behind());
-        if !usable {
+        if !self.expects_a_connection() {
             while let Some(request) = self.waiting.pop_front() {
                 let error = self.overloaded();
                 request.answer(Err(error));
@@ -170,7 +174,7 @@ impl<H: Hypervisor> Actor<H> {
             Err(error) => {
                 self.open_after = Some(Instant::now() + self.pool_backoff.fail());
                 tracing::debug!(daemon = %self.id, %error, "no further connection to libvirt");
-                if matches!(error, OpenError::Mute(_)) && self.records.is_empty() {
+                if matches!(error, OpenError::Mute(_)) && !self.expects_a_connection() {
                     self.lose(&error.to_string());
                 } else {
                     self.refuse_waiting();
