@@ -13,7 +13,7 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::settings::{Compression, OtlpSettings};
 
@@ -133,7 +133,7 @@ impl Transport for Client {
         for (name, value) in &self.target.headers {
             request.metadata_mut().insert(name.clone(), value.clone());
         }
-        grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner)
+        grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner).map_err(of_the_connection)
     }
 
     fn reset(&mut self) {
@@ -142,6 +142,16 @@ impl Transport for Client {
 
     fn name(&self) -> &str {
         &self.target.name
+    }
+}
+
+/// A failure as gRPC means it. tonic reports a connection that breaks in the middle of a request as UNKNOWN, and one
+/// that the Collector closes in order to restart (GOAWAY) as INTERNAL. Neither was said by the Collector, neither would
+/// be tried again, and both are what UNAVAILABLE is for. What the Collector said itself has no cause attached.
+fn of_the_connection(status: Status) -> Status {
+    match status.code() {
+        Code::Unknown | Code::Internal if status.source().is_some() => Status::unavailable(describe(&status)),
+        _ => status,
     }
 }
 
