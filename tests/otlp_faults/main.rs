@@ -276,8 +276,9 @@ async fn five_hundred_vms_of_sixty_series_pass_a_receiver_that_takes_four_mebiby
             endpoint(collector.address)(settings);
             settings.compression = compression;
             settings.timeout = PATIENCE;
+            settings.interval = Duration::from_secs(2);
             settings.resource.attributes =
-                vec![("a.long.attribute".to_owned(), "that makes the requests large ".repeat(200))];
+                vec![("a.long.attribute".to_owned(), "that makes the requests large ".repeat(50))];
         });
         let vms = |received: &[Received]| {
             received.iter().map(|request| request.message.resource_metrics.len()).sum::<usize>()
