@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
@@ -21,6 +22,9 @@ const EXPORT: PathAndQuery =
 /// The largest answer that is read. The specification demands a limit and calls this one sufficient; an answer is a
 /// count and a sentence.
 const RESPONSE_LIMIT: usize = 4 * 1_024 * 1_024;
+
+/// The longest deadline that is told to the Collector: the field for it has eight digits, and a day is as good as none.
+const LARGEST_DEADLINE: Duration = Duration::from_secs(86_400);
 
 /// Takes a request to the Collector and brings the answer back. Tests have their own.
 pub(super) trait Transport: Send + 'static {
@@ -59,7 +63,7 @@ impl Transport for Client {
         }
         grpc.ready().await.map_err(|error| Status::unavailable(describe(&error)))?;
         let mut request = Request::new(bytes);
-        request.set_timeout(self.target.timeout);
+        request.set_timeout(self.target.timeout.min(LARGEST_DEADLINE));
         for (name, value) in &self.target.headers {
             request.metadata_mut().insert(name.clone(), value.clone());
         }
@@ -81,6 +85,8 @@ impl Transport for Client {
 fn of_the_connection(status: Status) -> Status {
     match status.code() {
         Code::Unknown | Code::Internal if status.source().is_some() => Status::unavailable(describe(&status)),
+        // tonic's word for a deadline that has passed on our side.
+        Code::Cancelled if status.source().is_some() => Status::deadline_exceeded(describe(&status)),
         _ => status,
     }
 }

@@ -255,6 +255,16 @@ fn a_renamed_vm_ends_under_its_old_name_before_it_begins_under_the_new_one() {
 }
 
 #[test]
+fn a_reading_of_a_renamed_vm_that_lies_before_the_end_of_its_old_name_is_left_out() {
+    let mut push = Push::new();
+    push.everything(2_000, vec![vm(1)]);
+    let renamed = Vm { identity: identity(1, "other"), cpu: Some(cpu(2_001)), ..vm(1) };
+    let second = push.everything(17_000, vec![renamed]);
+    assert!(named(&second[1], "cpu.usage").is_empty());
+    assert_eq!(push.left_out.late, 1);
+}
+
+#[test]
 fn a_renamed_vm_does_not_send_the_readings_of_its_old_name_again() {
     let mut push = Push::new();
     push.everything(2_000, vec![Vm { memory: Some(memory(1_500)), ..vm(1) }]);
