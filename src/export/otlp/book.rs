@@ -9,8 +9,11 @@
 //!   request whose fate is not known may have arrived, so it is ended too; an end that may not have arrived is
 //!   repeated.
 
+mod ends;
+mod known;
+
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +24,12 @@ use super::encode::{self, Encoder};
 use super::resource::resource;
 use super::settings::ResourceSettings;
 use super::subject::{Key, Subject};
-use crate::catalog::{Labels, Selection};
+use crate::catalog::Selection;
 use crate::model::Timestamp;
 use crate::snapshot::Snapshot;
+
+use self::ends::{Page, end_missing, ends, series};
+use self::known::Known;
 
 /// The least distance between two stamps of a Resource: receivers keep milliseconds.
 const STEP: Duration = Duration::from_millis(1);
@@ -111,14 +117,6 @@ struct Sent {
     too_large: bool,
     /// Whether it was said that it is there twice.
     duplicate: bool,
-}
-
-/// What ends are written with: the Resource's key, and what the book has for all of them.
-struct Page<'b> {
-    key: &'b Key,
-    selection: &'b Selection,
-    settings: &'b ResourceSettings,
-    hasher: &'b RandomState,
 }
 
 /// A state of a Resource that was sent, with the series that were alive in it.
@@ -355,112 +353,6 @@ fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = Subject> {
     daemons.chain(snapshot.vms.iter().map(|vm| Subject::Vm(Arc::clone(vm))))
 }
 
-/// A series within its Resource. The hash has a random key: no name can be chosen so that two series collide.
-fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u64 {
-    let mut hash = hasher.build_hasher();
-    hash.write_usize(row);
-    for label in labels {
-        label.value.hash(&mut hash);
-    }
-    hash.finish()
-}
-
-/// Messages that end every series of those versions that have another Resource than `current`, one message a
-/// Resource, how many series they end, and the stamp of the last. They are stamped from `at` on, each after the one
-/// before: receivers that keep only a part of the Resource take them for one.
-fn ends(
-    versions: &[Version],
-    current: Option<&Subject>,
-    at: Timestamp,
-    page: &Page<'_>,
-) -> (Vec<ResourceMetrics>, usize, Timestamp) {
-    let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
-    let is_current = |version: &Version| current.is_some_and(|current| current.same_resource(&version.subject));
-    for (index, version) in versions.iter().enumerate() {
-        let done = versions[..index].iter().any(|earlier| earlier.subject.same_resource(&version.subject));
-        if done || is_current(version) {
-            continue;
-        }
-        let mut encoder = Encoder::new(&[]);
-        encoder.begin(resource(&version.subject, page.key, page.settings));
-        let at = if messages.is_empty() { at } else { last.after(STEP) };
-        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder);
-        if let Some((message, count)) = encoder.finished() {
-            messages.push(message.clone());
-            points += count;
-            last = at;
-        }
-    }
-    (messages, points, last)
-}
-
-/// Ends, once each, the series of those versions that have the Resource of `subject` and that are not in `present`.
-fn end_missing(
-    versions: &[Version],
-    subject: &Subject,
-    present: &HashSet<u64>,
-    at: Timestamp,
-    page: &Page<'_>,
-    encoder: &mut Encoder,
-) {
-    let mut done = HashSet::new();
-    for version in versions {
-        if !subject.same_resource(&version.subject) {
-            continue;
-        }
-        let alive: HashSet<u64> = version.series.iter().copied().collect();
-        for (index, row) in version.subject.rows(page.selection).iter().enumerate() {
-            version.subject.points(row, &mut |point| {
-                let id = series(page.hasher, index, point.labels);
-                if alive.contains(&id) && !present.contains(&id) && done.insert(id) {
-                    encoder.end(row, point.labels, at);
-                }
-            });
-        }
-    }
-}
-
-/// The series that may be alive under a Resource, asked for in about the order in which they are kept.
-struct Known<'b> {
-    lists: Vec<&'b [u64]>,
-    /// Where in the first list the next is expected.
-    expected: usize,
-    found: usize,
-    count: usize,
-}
-
-impl<'b> Known<'b> {
-    fn new(versions: &'b [Version], subject: &Subject) -> Self {
-        let lists: Vec<&[u64]> = versions
-            .iter()
-            .filter(|version| version.subject.same_resource(subject))
-            .map(|version| version.series.as_slice())
-            .collect();
-        let count = lists.iter().map(|list| list.len()).sum();
-        Self { lists, expected: 0, found: 0, count }
-    }
-
-    fn contains(&mut self, id: u64) -> bool {
-        let Some((first, others)) = self.lists.split_first() else { return false };
-        let at = if first.get(self.expected) == Some(&id) {
-            Some(self.expected)
-        } else {
-            first.iter().position(|known| *known == id)
-        };
-        if let Some(at) = at {
-            self.expected = at + 1;
-            self.found += 1;
-            return true;
-        }
-        others.iter().any(|list| list.contains(&id))
-    }
-
-    /// Whether each of them was asked for. Certain only while there is one list; else the answer is no.
-    fn all_found(&self) -> bool {
-        self.found == self.count
-    }
-}
-
 #[cfg(test)]
 impl Commit {
     /// A commit of no consequence.
@@ -469,5 +361,7 @@ impl Commit {
     }
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

@@ -106,3 +106,85 @@ const fn next_step(code: Code) -> &'static str {
         _ => "its own log says why; the metrics are dropped",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::super::counters::DropReason;
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged meanwhile, line by line.
+    fn logged(during: impl FnOnce()) -> Vec<String> {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, during);
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_said_once_and_its_end_with_what_was_lost() {
+        let counters = Arc::new(OtlpCounters::default());
+        let mut health = Health::new("http://collector:4317", Arc::clone(&counters));
+        counters.count_dropped(DropReason::Refused, 5);
+        let lines = logged(|| {
+            health.accepted(0, "");
+            for _ in 0..100 {
+                health.failed(&Status::unavailable("connection refused"));
+            }
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("accepts metrics"), "{lines:?}");
+        assert!(lines[1].contains("connection refused") && lines[1].contains("check that it runs"), "{lines:?}");
+        tokio::time::advance(Duration::from_secs(90)).await;
+        counters.count_dropped(DropReason::QueueFull, 37);
+        let lines = logged(|| {
+            for _ in 0..100 {
+                health.accepted(0, "");
+            }
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("again") && lines[0].contains("points_lost=37"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_failure_than_before_is_said() {
+        let mut health = Health::new("http://collector:4317", Arc::default());
+        let lines = logged(|| {
+            health.failed(&Status::unavailable(""));
+            health.failed(&Status::unauthenticated("who are you"));
+            health.failed(&Status::unauthenticated("who are you"));
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].contains("OTEL_EXPORTER_OTLP_HEADERS"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rejected_points_are_said_once_until_they_stop() {
+        let mut health = Health::new("http://collector:4317", Arc::default());
+        let lines = logged(|| {
+            for rejected in [3, 3, 3, 0, 0, 1] {
+                health.accepted(rejected, if rejected > 0 { "out of order" } else { "" });
+            }
+        });
+        let warnings = lines.iter().filter(|line| line.contains("out of order")).count();
+        assert_eq!((lines.len(), warnings), (4, 2), "{lines:?}");
+    }
+}

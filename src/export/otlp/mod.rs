@@ -1,7 +1,8 @@
 //! Snapshots as OTLP, pushed over gRPC.
 //!
 //! ```text
-//!  settings ─► client      the connection: TLS, headers, compression
+//!  settings ─► target      where the Collector is: endpoint, TLS, headers
+//!              client      the connection
 //!  snapshot ─► queue       what waits: snapshots, a few
 //!              book        what the receiving side has, and so what is new, what has ended, and when
 //!              encode      points as messages          resource  who a VM is
@@ -18,7 +19,7 @@ mod client;
 mod counters;
 mod encode;
 mod health;
-mod json;
+mod offline;
 mod push;
 mod queue;
 mod resource;
@@ -26,6 +27,7 @@ mod retry;
 mod sender;
 mod settings;
 mod subject;
+mod target;
 
 #[cfg(test)]
 mod fixture;
@@ -38,16 +40,16 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use client::OtlpError;
 pub use counters::{DropReason, OtlpCounters};
 pub use encode::{SCHEMA_URL, SCOPE_NAME};
-pub use json::otlp_json;
+pub use offline::{Requests, otlp_json};
 pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME};
 pub use retry::{FIRST_DELAY, GIVE_UP_AFTER, LARGEST_DELAY, LARGEST_THROTTLE, RetryPolicy};
 pub use settings::{
     Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, OtlpSettings, REQUEST_LIMIT,
     ResourceSettings, Tuning, WAITING_PUSHES,
 };
+pub use target::OtlpError;
 
 use crate::catalog::Selection;
 use crate::clock::Clock;
@@ -56,7 +58,7 @@ use crate::snapshot::Snapshots;
 /// Pushes snapshots to a Collector.
 pub struct Exporter {
     settings: OtlpSettings,
-    target: client::Target,
+    target: target::Target,
     selection: Selection,
     clock: Arc<dyn Clock>,
     counters: Arc<OtlpCounters>,
@@ -75,7 +77,7 @@ impl Exporter {
         clock: Arc<dyn Clock>,
         counters: Arc<OtlpCounters>,
     ) -> Result<Self, OtlpError> {
-        let target = client::Target::new(&settings)?;
+        let target = target::Target::new(&settings)?;
         Ok(Self { settings, target, selection, clock, counters, tuning: Tuning::default() })
     }
 

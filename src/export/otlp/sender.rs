@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::chunk::Chunk;
 use super::client::Transport;
@@ -99,14 +99,14 @@ impl<T: Transport> Sender<T> {
     async fn attempt(&mut self, chunk: &Chunk) -> Result<(), Status> {
         self.counters.count_request(chunk.bytes.len());
         let answer = tokio::time::timeout(self.timeout, self.transport.export(chunk.bytes.clone())).await;
-        let response = match answer {
-            Ok(answer) => answer?,
-            Err(_) => {
-                // The connection may be dead without knowing it (a peer that vanished): a new one is tried next.
+        let answer =
+            answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout))));
+        let response = answer.inspect_err(|status| {
+            // The connection may be dead without knowing it (a peer that vanished): a new one is tried next.
+            if status.code() == Code::DeadlineExceeded {
                 self.transport.reset();
-                return Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)));
             }
-        };
+        })?;
         self.backoff.reset();
         self.pause = None;
         let partial = response.partial_success.unwrap_or_default();

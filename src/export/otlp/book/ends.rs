@@ -1,0 +1,87 @@
+//! The ends of series: what was sent and is no more.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+
+use super::super::encode::Encoder;
+use super::super::resource::resource;
+use super::super::settings::ResourceSettings;
+use super::super::subject::{Key, Subject};
+use super::{STEP, Version};
+use crate::catalog::{Labels, Selection};
+use crate::model::Timestamp;
+
+/// What ends are written with: the Resource's key, and what the book has for all of them.
+pub(super) struct Page<'b> {
+    pub(super) key: &'b Key,
+    pub(super) selection: &'b Selection,
+    pub(super) settings: &'b ResourceSettings,
+    pub(super) hasher: &'b RandomState,
+}
+
+/// A series within its Resource. The hash has a random key: no name can be chosen so that two series collide.
+pub(super) fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u64 {
+    let mut hash = hasher.build_hasher();
+    hash.write_usize(row);
+    for label in labels {
+        label.value.hash(&mut hash);
+    }
+    hash.finish()
+}
+
+/// Messages that end every series of those versions that have another Resource than `current`, one message a
+/// Resource, how many series they end, and the stamp of the last. They are stamped from `at` on, each after the one
+/// before: receivers that keep only a part of the Resource take them for one.
+pub(super) fn ends(
+    versions: &[Version],
+    current: Option<&Subject>,
+    at: Timestamp,
+    page: &Page<'_>,
+) -> (Vec<ResourceMetrics>, usize, Timestamp) {
+    let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
+    let is_current = |version: &Version| current.is_some_and(|current| current.same_resource(&version.subject));
+    for (index, version) in versions.iter().enumerate() {
+        let done = versions[..index].iter().any(|earlier| earlier.subject.same_resource(&version.subject));
+        if done || is_current(version) {
+            continue;
+        }
+        let mut encoder = Encoder::new(&[]);
+        encoder.begin(resource(&version.subject, page.key, page.settings));
+        let at = if messages.is_empty() { at } else { last.after(STEP) };
+        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder);
+        if let Some((message, count)) = encoder.finished() {
+            messages.push(message.clone());
+            points += count;
+            last = at;
+        }
+    }
+    (messages, points, last)
+}
+
+/// Ends, once each, the series of those versions that have the Resource of `subject` and that are not in `present`.
+pub(super) fn end_missing(
+    versions: &[Version],
+    subject: &Subject,
+    present: &HashSet<u64>,
+    at: Timestamp,
+    page: &Page<'_>,
+    encoder: &mut Encoder,
+) {
+    let mut done = HashSet::new();
+    for version in versions {
+        if !subject.same_resource(&version.subject) {
+            continue;
+        }
+        let alive: HashSet<u64> = version.series.iter().copied().collect();
+        for (index, row) in version.subject.rows(page.selection).iter().enumerate() {
+            version.subject.points(row, &mut |point| {
+                let id = series(page.hasher, index, point.labels);
+                if alive.contains(&id) && !present.contains(&id) && done.insert(id) {
+                    encoder.end(row, point.labels, at);
+                }
+            });
+        }
+    }
+}
