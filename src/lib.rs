@@ -22,6 +22,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod snapshot;
 pub mod source;
