@@ -14,7 +14,6 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("deadline", "3s"),
     ("vm-service-name", "libvirt-domain"),
     ("interval", "15s"),
-    ("group-interval", "block=60s"),
     ("exporters", "otlp,prometheus"),
     ("logs-exporter", "none"),
     ("listen", "localhost:9464"),
@@ -154,8 +153,7 @@ pub(super) struct ReadingFlags {
     /// How often one group of statistics is read; may be given several times
     ///
     /// GROUP is one of state, cpu, balloon, vcpu, interface, block, iothread, dirtyrate, job: libvirt's names, as in
-    /// `virsh domstats`. Disks (block) cost libvirt the most: they are read every 60s, or at --interval if that is longer,
-    /// unless named here; the other groups are read at --interval.
+    /// `virsh domstats`. Groups that are not named are read at --interval. Disks (block) cost libvirt the most.
     #[arg(long, value_name = "GROUP=DURATION", action = clap::ArgAction::Append)]
     pub(super) group_interval: Vec<String>,
 }

@@ -45,11 +45,6 @@ fn default(name: &str) -> Option<Given> {
     flags::default(name).map(|value| Given { value: value.to_owned(), origin: Origin::Default })
 }
 
-/// The parts of a default that is a list.
-pub(super) fn defaults(name: &str) -> Vec<Given> {
-    default(name).map(|list| split(&list)).unwrap_or_default()
-}
-
 /// The parts of a list: split at commas, but not inside the braces of a glob; blanks around a part do not count.
 pub(super) fn split(list: &Given) -> Vec<Given> {
     let mut depth = 0_u32;

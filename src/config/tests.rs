@@ -35,7 +35,6 @@ fn needs_nothing() {
     assert_eq!(run.source.deadline, Duration::from_secs(3));
     assert_eq!(run.reading.interval, Duration::from_secs(15));
     assert_eq!(run.reading.groups[&Group::Cpu], Duration::from_secs(15));
-    assert_eq!(run.reading.groups[&Group::Block], Duration::from_secs(60));
     assert_eq!(run.listen.to_string(), "localhost:9464");
     assert!(run.prometheus);
     let otlp = run.otlp_metrics.expect("OTLP is on");
@@ -81,14 +80,7 @@ fn repeated_flags_and_lists_in_variables_say_the_same() {
     let variable = run(&[], [("VIRT_OTEL_GROUP_INTERVAL", "block=90s,job=5s")]);
     assert_eq!(flags.reading, variable.reading);
     assert_eq!(flags.reading.groups[&Group::Job], Duration::from_secs(5));
-    let job = run(&["--group-interval", "job=5s"], []);
-    assert_eq!(job.reading.groups[&Group::Block], Duration::from_secs(60), "naming one leaves the others alone");
-}
-
-#[test]
-fn a_default_is_never_shorter_than_the_interval() {
-    let run = run(&["--interval", "90s"], []);
-    assert_eq!(run.reading.groups[&Group::Block], Duration::from_secs(90), "disks are not read more often than asked");
+    assert_eq!(flags.reading.groups[&Group::Cpu], Duration::from_secs(15), "naming one leaves the others alone");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::error::{ConfigError, Given, Origin};
 use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
-use super::layers::{self, Layers, split};
+use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
 use super::values::{duration, listen, milliseconds, pairs, switch, word};
 use super::{
@@ -153,16 +153,8 @@ fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<Reading, ConfigEr
     };
     let interval = duration(&given, &INTERVALS)?;
     let mut groups: BTreeMap<Group, Duration> = Group::ALL.into_iter().map(|group| (group, interval)).collect();
-    // What the user does not name keeps its default, unless that is shorter than what was asked for in general.
-    for given in layers::defaults("group-interval") {
-        let (group, length) = group_interval(&given)?;
-        groups.insert(group, length.max(interval));
-    }
     let mut seen = Vec::new();
     for given in layers.many("group-interval", &flags.group_interval) {
-        if given.origin == Origin::Default {
-            break;
-        }
         let (group, length) = group_interval(&given)?;
         if seen.contains(&group) {
             return Err(given.wrong("names a group for the second time", "give each group once"));
