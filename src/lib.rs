@@ -20,6 +20,7 @@
 //!  commands  what each subcommand does
 //! ```
 
+pub mod admin;
 pub mod catalog;
 pub mod clock;
 pub mod config;
