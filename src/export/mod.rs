@@ -1,0 +1,3 @@
+//! Snapshots as OTLP and as Prometheus text.
+pub mod otlp;
+pub mod prometheus;
