@@ -74,8 +74,10 @@ const TAIL: &str = "
 | 0 | Told to stop by SIGTERM or SIGINT and stopped in order; or `snapshot` read every VM. |
 | 1 | `snapshot`: a VM or a daemon did not answer; standard error names it. |
 | 64 | The configuration is wrong. |
-| 69 | The address to listen on cannot be had, or the Collector's certificates cannot be used. |
+| 69 | The address to listen on cannot be had. |
 | 70 | A part of the agent ended that should not; the log says which. |
+| 71 | The system gives no threads or no signals. |
+| 74 | Standard output cannot be written. |
 | 130, 143 | A second SIGINT or SIGTERM came while stopping. |
 ";
 

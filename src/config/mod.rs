@@ -15,6 +15,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::FromArgMatches as _;
@@ -102,6 +103,8 @@ pub struct Source {
     pub deadline: Duration,
     /// The `service.name` of the VMs' resources.
     pub service_name: String,
+    /// `XDG_RUNTIME_DIR`: where the user's own daemons (`qemu:///session`) have their sockets.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 /// How often VMs are read.

@@ -134,7 +134,8 @@ fn source(flags: &SourceFlags, layers: Layers<'_>) -> Result<Source, ConfigError
     if name.value.trim().is_empty() {
         return Err(name.wrong("is empty", "give a service name, or leave it out"));
     }
-    Ok(Source { uris, deadline: duration(&deadline, &DEADLINES)?, service_name: name.value })
+    let runtime_dir = layers.variable("XDG_RUNTIME_DIR").map(|given| given.value.into());
+    Ok(Source { uris, deadline: duration(&deadline, &DEADLINES)?, service_name: name.value, runtime_dir })
 }
 
 /// A libvirt URI begins with a driver's name, perhaps with a transport (`qemu+ssh`).

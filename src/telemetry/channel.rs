@@ -11,6 +11,9 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 /// connect" tells more than "too late".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What every block of a PEM file begins with.
+const PEM_BEGIN: &[u8] = b"-----BEGIN ";
+
 /// How to reach a Collector.
 #[derive(Debug, Clone)]
 pub struct Collector {
@@ -38,6 +41,12 @@ pub enum ChannelError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("the certificate file {path} holds no PEM block; give a PEM file")]
+    NoPem {
+        /// The file.
+        path: PathBuf,
     },
     /// TLS cannot be set up with what was given.
     #[error("TLS to {endpoint} could not be set up; check that the certificate files are PEM and belong together")]
@@ -97,5 +106,11 @@ impl Collector {
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, ChannelError> {
-    std::fs::read(path).map_err(|source| ChannelError::File { path: path.clone(), source })
+    let bytes = std::fs::read(path).map_err(|source| ChannelError::File { path: path.clone(), source })?;
+    // The library takes a file without any certificate for one with none to trust.
+    if bytes.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) {
+        Ok(bytes)
+    } else {
+        Err(ChannelError::NoPem { path: path.clone() })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::readings::{Daemon, Group, Otlp, Readings};
+use super::readings::{Calls, Daemon, Group, Otlp, Readings};
 use crate::catalog::{Kind, Unit, Value};
 
 /// Takes the attributes and the value of each series of a row.
@@ -27,7 +27,8 @@ pub struct OwnMetric {
 
 const VERSION: &str = "version";
 const URI: &str = "libvirt.uri";
-const GROUP: &str = "group";
+const CALL: &str = "libvirt.call";
+const GROUP: &str = "libvirt.stats.group";
 const REASON: &str = "reason";
 
 /// A row that only grows.
@@ -56,6 +57,15 @@ const fn gauge(
 fn each_daemon(readings: &Readings, emit: Emit<'_>, value: fn(&Daemon) -> u64) {
     for daemon in &readings.daemons {
         emit(&[(URI, &daemon.uri)], value(daemon).into());
+    }
+}
+
+/// One series a daemon and kind of call.
+fn each_call(readings: &Readings, emit: Emit<'_>, value: fn(&Calls) -> Value) {
+    for daemon in &readings.daemons {
+        for call in &daemon.calls {
+            emit(&[(URI, &daemon.uri), (CALL, call.kind)], value(call));
+        }
     }
 }
 
@@ -108,6 +118,9 @@ pub const METRICS: &[OwnMetric] = &[
         "VMs that are stuck: a call into their QEMU hangs past its deadline.",
         |now, emit| emit(&[], now.observe.stuck.into()),
     ),
+    gauge("virt_otel.busy", Unit::Count("vm"), &[], "VMs that somebody else's job keeps busy.", |now, emit| {
+        emit(&[], now.observe.busy.into())
+    }),
     counter(
         "virt_otel.descriptions",
         Unit::Count("query"),
@@ -137,36 +150,75 @@ pub const METRICS: &[OwnMetric] = &[
             emit(&[], age.into());
         }
     }),
-    counter("virt_otel.libvirt.calls", Unit::Count("call"), &[URI], "Calls into libvirt.", |now, emit| {
-        each_daemon(now, emit, |daemon| daemon.calls);
-    }),
+    counter(
+        "virt_otel.libvirt.calls",
+        Unit::Count("call"),
+        &[URI, CALL],
+        "Calls into libvirt that have returned.",
+        |now, emit| each_call(now, emit, |call| call.returned.into()),
+    ),
+    counter(
+        "virt_otel.libvirt.call_failures",
+        Unit::Count("call"),
+        &[URI, CALL],
+        "Calls that libvirt failed.",
+        |now, emit| each_call(now, emit, |call| call.failed.into()),
+    ),
     counter(
         "virt_otel.libvirt.calls_late",
         Unit::Count("call"),
-        &[URI],
+        &[URI, CALL],
         "Calls into libvirt that went past their deadline.",
-        |now, emit| each_daemon(now, emit, |daemon| daemon.calls_late),
+        |now, emit| each_call(now, emit, |call| call.late.into()),
+    ),
+    counter(
+        "virt_otel.libvirt.call_duration",
+        Unit::Seconds,
+        &[URI, CALL],
+        "Time that the calls into libvirt took which have returned.",
+        |now, emit| each_call(now, emit, |call| call.duration.into()),
+    ),
+    gauge(
+        "virt_otel.libvirt.calls_in_flight",
+        Unit::Count("call"),
+        &[URI],
+        "Statistics calls within their deadline now.",
+        |now, emit| each_daemon(now, emit, |daemon| daemon.in_flight),
     ),
     gauge(
         "virt_otel.libvirt.calls_abandoned",
         Unit::Count("call"),
         &[URI],
-        "Calls into libvirt that hang at present and were left behind.",
-        |now, emit| each_daemon(now, emit, |daemon| daemon.calls_abandoned),
+        "Calls into libvirt that hang now and were left behind.",
+        |now, emit| each_daemon(now, emit, |daemon| daemon.abandoned),
     ),
     counter(
+        "virt_otel.libvirt.requests_refused",
+        Unit::Count("request"),
+        &[URI],
+        "Requests that were not made because too many calls waited or hung.",
+        |now, emit| each_daemon(now, emit, |daemon| daemon.refused),
+    ),
+    gauge(
         "virt_otel.libvirt.connections",
         Unit::Count("connection"),
         &[URI],
-        "Times a daemon was connected; all but the first are reconnects.",
+        "Connections to the daemon now.",
         |now, emit| each_daemon(now, emit, |daemon| daemon.connections),
     ),
     counter(
-        "virt_otel.libvirt.connection_failures",
-        Unit::Count("attempt"),
+        "virt_otel.libvirt.connects",
+        Unit::Count("connection"),
         &[URI],
-        "Attempts to connect a daemon that failed.",
-        |now, emit| each_daemon(now, emit, |daemon| daemon.connection_failures),
+        "Times the daemon was connected; all but the first are reconnects.",
+        |now, emit| each_daemon(now, emit, |daemon| daemon.connects),
+    ),
+    counter(
+        "virt_otel.libvirt.disconnects",
+        Unit::Count("connection"),
+        &[URI],
+        "Times the connection to the daemon was lost.",
+        |now, emit| each_daemon(now, emit, |daemon| daemon.disconnects),
     ),
     counter("virt_otel.libvirt.events", Unit::Count("event"), &[URI], "Events that libvirt sent.", |now, emit| {
         each_daemon(now, emit, |daemon| daemon.events);

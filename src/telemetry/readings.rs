@@ -24,20 +24,39 @@ pub struct Readings {
 pub struct Daemon {
     /// Its URI, as configured.
     pub uri: String,
-    /// Calls made.
-    pub calls: u64,
-    /// Calls that went past their deadline.
-    pub calls_late: u64,
+    /// The calls of each kind.
+    pub calls: Vec<Calls>,
+    /// Statistics calls within their deadline at present.
+    pub in_flight: u64,
     /// Calls that hang at present, left behind on their threads.
-    pub calls_abandoned: u64,
-    /// Connections made.
+    pub abandoned: u64,
+    /// Connections at present.
     pub connections: u64,
-    /// Attempts to connect that failed.
-    pub connection_failures: u64,
+    /// Times the daemon was connected, the first one included.
+    pub connects: u64,
+    /// Times a connection was lost.
+    pub disconnects: u64,
+    /// Requests refused because too many calls waited or hung.
+    pub refused: u64,
     /// Events received.
     pub events: u64,
     /// Events dropped because the queue was full.
     pub events_dropped: u64,
+}
+
+/// The calls of one kind into one daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// The kind.
+    pub kind: &'static str,
+    /// Those that have returned.
+    pub returned: u64,
+    /// Those of them that libvirt failed.
+    pub failed: u64,
+    /// Those that went past their deadline.
+    pub late: u64,
+    /// How long those that have returned took together.
+    pub duration: Duration,
 }
 
 /// One group of statistics.
@@ -62,6 +81,8 @@ pub struct Observe {
     pub failures: u64,
     /// VMs that are stuck at present.
     pub stuck: u64,
+    /// VMs that somebody else's job keeps busy at present.
+    pub busy: u64,
     /// XML queries made.
     pub descriptions: u64,
     /// XML queries that failed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::*;
-use crate::telemetry::readings::{Daemon, Group, Observe, Otlp, Scrapes};
+use crate::telemetry::readings::{Calls, Daemon, Group, Observe, Otlp, Scrapes};
 
 fn identity() -> Identity {
     Identity {
@@ -22,11 +22,13 @@ fn full() -> Readings {
     Readings {
         daemons: vec![Daemon {
             uri: "qemu:///system".into(),
-            calls: 1,
-            calls_late: 2,
-            calls_abandoned: 3,
-            connections: 4,
-            connection_failures: 5,
+            calls: vec![Calls { kind: "stats", returned: 1, failed: 2, late: 3, duration: Duration::from_millis(250) }],
+            in_flight: 30,
+            abandoned: 31,
+            connections: 32,
+            connects: 33,
+            disconnects: 34,
+            refused: 35,
             events: 6,
             events_dropped: 7,
         }],
@@ -36,6 +38,7 @@ fn full() -> Readings {
             readings: 10,
             failures: 11,
             stuck: 12,
+            busy: 36,
             descriptions: 13,
             description_failures: 14,
             unknown_parameters: 15,
@@ -75,9 +78,9 @@ fn every_row_is_on_the_page_with_its_value() {
     let page = page(full());
     for (series, expected) in [
         ("virt_otel_build_info{version=\"0.1.0\"}", 1.0),
-        ("virt_otel_libvirt_calls_total{libvirt_uri=\"qemu:///system\"}", 1.0),
-        ("virt_otel_libvirt_calls_abandoned{libvirt_uri=\"qemu:///system\"}", 3.0),
-        ("virt_otel_group_duration_seconds_total{group=\"block\"}", 1.5),
+        ("virt_otel_libvirt_calls_total{libvirt_call=\"stats\",libvirt_uri=\"qemu:///system\"}", 1.0),
+        ("virt_otel_libvirt_calls_abandoned{libvirt_uri=\"qemu:///system\"}", 31.0),
+        ("virt_otel_group_duration_seconds_total{libvirt_stats_group=\"block\"}", 1.5),
         ("virt_otel_stuck", 12.0),
         ("virt_otel_otlp_points_dropped_total{reason=\"refused\"}", 20.0),
         ("virt_otel_otlp_size_bytes_total", 23.0),
