@@ -50,7 +50,9 @@ impl DropReason {
     }
 }
 #[derive(Debug, Default)]
-pub struct OtlpCounters;
+pub struct OtlpCounters {
+    _stub: u8,
+}
 impl OtlpCounters {
     #[must_use]
     pub fn points_sent(&self) -> u64 {
@@ -88,12 +90,7 @@ impl OtlpCounters {
 #[derive(Debug)]
 pub struct Exporter;
 impl Exporter {
-    pub fn new(
-        _: OtlpSettings,
-        _: Selection,
-        _: Arc<dyn Clock>,
-        _: Arc<OtlpCounters>,
-    ) -> Result<Self, OtlpError> {
+    pub fn new(_: OtlpSettings, _: Selection, _: Arc<dyn Clock>, _: Arc<OtlpCounters>) -> Result<Self, OtlpError> {
         Ok(Self)
     }
     pub async fn run(self, _: Snapshots, shutdown: CancellationToken) {
