@@ -1,10 +1,9 @@
 //! Stub, to be replaced.
-#![allow(missing_docs)]
-#[must_use]
-pub fn markdown() -> String {
-    "# Metrics\n".into()
+#![allow(missing_docs, clippy::missing_errors_doc)]
+use std::io::{self, Write};
+pub fn markdown(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "# Metrics")
 }
-#[must_use]
-pub fn json() -> String {
-    "[]\n".into()
+pub fn json(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "[]")
 }
