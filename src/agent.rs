@@ -17,7 +17,6 @@ mod signals;
 mod sources;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +33,7 @@ use crate::observe::{self, Health};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
 use content::Shown;
-use ending::Stages;
+use ending::{Phase, Stages};
 use readings::Counted;
 use signals::Signals;
 
@@ -48,15 +47,6 @@ const BLOCKING_PER_DAEMON: usize = 20;
 
 /// Threads for everything else that blocks: resolving names, the end of the log, the library's event loop.
 const BLOCKING_BESIDES: usize = 8;
-
-/// How long `observe` may take to end: it gives up its calls, so that it is a matter of milliseconds.
-const OBSERVE_END: Duration = Duration::from_secs(1);
-
-/// How long the last push may take: less than the ten seconds that container runtimes wait at least before they kill.
-const LAST_PUSH: Duration = Duration::from_secs(5);
-
-/// How long the admin server may take to end, with a margin to its own bound.
-const ADMIN_END: Duration = Duration::from_secs(3);
 
 /// How `run` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,14 +90,14 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let mut stages = start(config, listeners, &identity)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         daemons = config.source.uris.join(" "),
         collector = config.otlp_metrics.as_ref().map(|otlp| otlp.endpoint.to_string()),
         listen = address.map(|address| address.to_string()),
-        "virt-otel has started"
+        "virt-otel starts"
     );
+    let mut stages = start(config, listeners, &identity)?;
     let outcome = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal = signal.name(), "told to stop");
@@ -176,15 +166,15 @@ fn start(
     });
 
     let mut stages = Stages::new();
-    stages.spawn("observe", OBSERVE_END, |stop| {
+    stages.spawn("observe", Phase::Read, |stop| {
         observe::run(settings::observe(&config.reading), sources.into_feeds(), clock, publish, health, stop)
     });
     if let Some(exporter) = exporter {
-        stages.spawn("export::otlp", LAST_PUSH, |stop| exporter.run(snapshots, stop));
+        stages.spawn("export::otlp", Phase::Push, |stop| exporter.run(snapshots, stop));
     }
     if let Some(push) = own_push {
-        stages.spawn("telemetry", LAST_PUSH, |stop| push.run(stop));
+        stages.spawn("telemetry", Phase::Push, |stop| push.run(stop));
     }
-    stages.spawn("admin", ADMIN_END, |stop: CancellationToken| admin::serve(listeners, shown, scrapes, stop));
+    stages.spawn("admin", Phase::Serve, |stop: CancellationToken| admin::serve(listeners, shown, scrapes, stop));
     Ok(stages)
 }

@@ -14,12 +14,12 @@ use std::process::ExitCode;
 use crate::config::{EXIT_USAGE, Invocation, MetricsFormat, Refusal};
 
 /// Does what was asked for. Results go to `out`, everything else to `err`.
-pub fn execute(invocation: Invocation, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     match invocation {
         Invocation::Run(config) => run::run(&config, err),
         Invocation::Snapshot(config) => snapshot::snapshot(&config, out, err),
-        Invocation::Metrics(MetricsFormat::Markdown) => printed(out.write_all(metrics::markdown().as_bytes()), err),
-        Invocation::Metrics(MetricsFormat::Json) => printed(out.write_all(metrics::json().as_bytes()), err),
+        Invocation::Metrics(MetricsFormat::Markdown) => printed(metrics::markdown(&mut out), err),
+        Invocation::Metrics(MetricsFormat::Json) => printed(metrics::json(&mut out), err),
         Invocation::Completions(shell) => printed(completions::print(shell, out), err),
         Invocation::Man => printed(man::print(out), err),
     }

@@ -18,7 +18,6 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("logs-exporter", "none"),
     ("listen", "localhost:9464"),
     ("log-format", "text"),
-    ("log-level", "info"),
     ("format", "table"),
 ];
 
@@ -200,7 +199,8 @@ pub(super) struct LogFlags {
     pub(super) log_format: Option<String>,
     /// What is logged: error, warn, info, debug, trace or off; or a list such as `warn,virt_otel::libvirt=debug`
     ///
-    /// A single word is about virt-otel itself; libraries then log warnings only. Also OTEL_LOG_LEVEL.
+    /// A single word is about virt-otel itself; libraries then log warnings only. Without it, info, and warn for
+    /// `snapshot`. Also OTEL_LOG_LEVEL.
     #[arg(long, value_name = "FILTER")]
     pub(super) log_level: Option<String>,
 }

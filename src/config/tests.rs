@@ -303,6 +303,9 @@ fn a_mistyped_variable_is_warned_of_but_kubernetes_ones_are_not() {
 #[test]
 fn a_single_word_is_about_the_agent_itself() {
     assert_eq!(run(&["--log-level", "DEBUG"], []).logs.filter, "warn,virt_otel=debug");
+    assert_eq!(run(&[], []).logs.filter, "warn,virt_otel=info");
+    let Ok(Invocation::Snapshot(snapshot)) = parsed(&["snapshot"], []) else { panic!("no snapshot") };
+    assert_eq!(snapshot.logs.filter, "warn,virt_otel=warn");
     assert_eq!(run(&["--log-level", "off"], []).logs.filter, "off");
     assert_eq!(run(&["--log-level", "info,h2=trace"], []).logs.filter, "info,h2=trace");
 }

@@ -39,7 +39,7 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
     let source = source(&flags.source, layers)?;
     let reading = reading(&flags.reading, layers)?;
     let selection = selection(&flags.select, layers, &mut warnings)?;
-    let logs = logs(&flags.log, layers)?;
+    let logs = logs(&flags.log, layers, "info")?;
     let identity = identity(layers)?;
     let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
     let (with_otlp, with_prometheus) = exporters(&flags.export, layers)?;
@@ -105,7 +105,8 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
         source: source(&flags.source, layers)?,
         selection: selection(&flags.select, layers, &mut warnings)?,
         identity: identity(layers)?,
-        logs: logs(&flags.log, layers)?,
+        // A person waits for the table: that a daemon was connected is no news.
+        logs: logs(&flags.log, layers, "warn")?,
         warnings,
     })
 }
@@ -263,14 +264,14 @@ fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, Con
     Ok(address)
 }
 
-fn logs(flags: &LogFlags, layers: Layers<'_>) -> Result<Logs, ConfigError> {
+fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, ConfigError> {
     let format = match layers.one("log-format", flags.log_format.as_ref(), &[]) {
         Some(given) => word(&given, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
         None => LogFormat::Text,
     };
-    let Some(given) = layers.one("log-level", flags.log_level.as_ref(), &["OTEL_LOG_LEVEL"]) else {
-        return Err(no_default("log-level"));
-    };
+    let given = layers
+        .one("log-level", flags.log_level.as_ref(), &["OTEL_LOG_LEVEL"])
+        .unwrap_or_else(|| Given { value: default.to_owned(), origin: Origin::Default });
     let filter = match given.value.to_ascii_lowercase().as_str() {
         "off" | "none" => "off".to_owned(),
         level @ ("error" | "warn" | "info" | "debug" | "trace") => {
