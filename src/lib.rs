@@ -20,15 +20,19 @@
 //!  commands  what each subcommand does
 //! ```
 
+pub mod admin;
+pub mod agent;
 pub mod catalog;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod export;
 pub mod libvirt;
 pub mod model;
 pub mod observe;
 pub mod snapshot;
 pub mod source;
+pub mod telemetry;
 
 #[cfg(test)]
 extern crate self as virt_otel;

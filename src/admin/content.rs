@@ -1,0 +1,47 @@
+//! What the server shows: the port through which it sees the rest of the agent.
+
+use std::time::Duration;
+
+/// What the server shows. Every answer comes from memory, at once.
+pub trait Content: Send + Sync + 'static {
+    /// `/metrics` in the format that suits this Accept header best; `None` if metrics are not served.
+    fn metrics(&self, accept: Option<&str>) -> Option<Page>;
+
+    /// How the agent fares.
+    fn state(&self) -> State;
+}
+
+/// A page of `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its Content-Type.
+    pub content_type: &'static str,
+    /// Its text.
+    pub body: Vec<u8>,
+}
+
+/// How the agent fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether `/metrics` is served.
+    pub serves_metrics: bool,
+    /// How long ago the reading loop last turned.
+    pub since_turn: Duration,
+    /// Whether the first round over every daemon is done.
+    pub complete: bool,
+    /// How old the latest snapshot is; `None` before the first.
+    pub snapshot_age: Option<Duration>,
+    /// How many VMs are in it.
+    pub vms: usize,
+    /// Each daemon.
+    pub daemons: Vec<DaemonState>,
+}
+
+/// How a daemon fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonState {
+    /// Its URI.
+    pub uri: String,
+    /// Whether it is connected.
+    pub up: bool,
+}

@@ -1,0 +1,34 @@
+//! The landing page: for a person who opens the address in a browser.
+
+use std::fmt::Write as _;
+
+use super::content::State;
+
+/// A page with the version, the links, and how the agent fares.
+pub(super) fn page(state: &State) -> String {
+    let mut html = String::from(concat!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>virt-otel</title></head>\n<body>\n",
+        "<h1>virt-otel ",
+        env!("CARGO_PKG_VERSION"),
+        "</h1>\n<p>Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus.</p>\n<ul>\n"
+    ));
+    html.push_str(if state.serves_metrics {
+        "<li><a href=\"/metrics\">/metrics</a>: the metrics, for Prometheus</li>\n"
+    } else {
+        "<li>/metrics is off: `prometheus` is not among --exporters</li>\n"
+    });
+    html.push_str("<li><a href=\"/livez\">/livez</a>: whether the reading loop turns</li>\n");
+    html.push_str("<li><a href=\"/readyz\">/readyz</a>: whether the first round is done</li>\n</ul>\n");
+    let age = state.snapshot_age.map_or_else(|| "never".to_owned(), |age| format!("{:.1} s ago", age.as_secs_f64()));
+    let _ = writeln!(html, "<p>VMs: {}. Last snapshot: {age}.</p>\n<ul>", state.vms);
+    for daemon in &state.daemons {
+        let up = if daemon.up { "connected" } else { "not connected" };
+        let _ = writeln!(html, "<li>{}: {up}</li>", escaped(&daemon.uri));
+    }
+    html.push_str("</ul>\n</body>\n</html>\n");
+    html
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,40 @@
+//! What a client may take, with the reason.
+
+use std::time::Duration;
+
+/// Connections at once. A host has one Prometheus or two, a kubelet's probes, and a person; more is a mistake or an
+/// attack, and is answered with 503.
+pub const CONNECTIONS: usize = 32;
+
+/// Scrapes rendered at once: with more, memory for pages would grow with the number of clients. They are refused with
+/// 503 and a time to come back.
+pub const SCRAPES: usize = 4;
+
+/// When a refused client may come back, in seconds: a page of 30,000 series is rendered in milliseconds.
+pub const RETRY_AFTER: &str = "1";
+
+/// The request line and the headers together, in bytes. Prometheus sends less than one kilobyte.
+pub const HEAD_BYTES: usize = 16 * 1_024;
+
+/// How many headers.
+pub const HEADERS: usize = 64;
+
+/// How long the head of a request may take, counted from the connection's beginning or the last response: a client
+/// that sends a byte a second is let go, and so is one that keeps its connection without using it. Longer than the
+/// usual scrape intervals, so that a connection serves more than one scrape.
+pub const HEAD_TIME: Duration = Duration::from_secs(75);
+
+/// How long a request may take from its head to its response.
+pub const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may leave what was written to it unread before it is let go, with the memory of its page.
+pub const STALL_TIME: Duration = Duration::from_secs(10);
+
+/// How long responses may take that are under way when the agent stops.
+pub const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How many bytes of a page are compressed before other tasks get their turn: about a millisecond.
+pub const GZIP_SLICE: usize = 128 * 1_024;
+
+/// The loop that reads turns every second at least. A dozen turns missed is no hiccup.
+pub const LIVE_WITHIN: Duration = Duration::from_secs(15);

@@ -1,0 +1,130 @@
+//! What is answered to whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::content::Content;
+use super::counters::ScrapeCounters;
+use super::{gzip, landing, limits};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Desk {
+    content: Arc<dyn Content>,
+    counters: Arc<ScrapeCounters>,
+    scrapes: Arc<Semaphore>,
+}
+
+/// Every path that there is. HEAD is answered like GET, without the body; another method with 405, another path with
+/// 404.
+pub(super) fn router(content: Arc<dyn Content>, counters: Arc<ScrapeCounters>) -> Router {
+    let desk = Desk { content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
+    Router::new()
+        .route("/", get(home))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(async || sentence(StatusCode::NOT_FOUND, "There is nothing here; / lists what there is.\n"))
+        .method_not_allowed_fallback(async || {
+            sentence(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered.\n")
+        })
+        .layer(middleware::from_fn(bounded))
+        .with_state(desk)
+}
+
+/// A request without a body, answered in time.
+async fn bounded(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if has_length || headers.contains_key(header::TRANSFER_ENCODING) {
+        let mut response = sentence(StatusCode::PAYLOAD_TOO_LARGE, "A request must not have a body.\n");
+        // The body is still on its way: this connection is of no further use.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    match tokio::time::timeout(limits::REQUEST_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => busy("The answer took too long.\n"),
+    }
+}
+
+async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
+    let Ok(_permit) = desk.scrapes.try_acquire() else {
+        desk.counters.refuse();
+        return busy("Too many scrapes run at once.\n");
+    };
+    let began = Instant::now();
+    // Prometheus sends one Accept header; a client that sends several means their list.
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let accept = (!accept.is_empty()).then(|| accept.join(","));
+    let Some(page) = desk.content.metrics(accept.as_deref()) else {
+        return sentence(
+            StatusCode::NOT_FOUND,
+            "Metrics are not served here: `prometheus` is not among --exporters.\n",
+        );
+    };
+    desk.counters.answer(began.elapsed(), page.body.len());
+    let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let (body, encoding) = if gzip::accepted(encodings) {
+        match gzip::compress(&page.body).await {
+            Ok(compressed) => (compressed, Some(HeaderValue::from_static("gzip"))),
+            Err(_) => (page.body, None),
+        }
+    } else {
+        (page.body, None)
+    };
+    let mut response = Response::new(Body::from(body));
+    let head = response.headers_mut();
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    head.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Some(encoding) = encoding {
+        head.insert(header::CONTENT_ENCODING, encoding);
+    }
+    response
+}
+
+async fn livez(Shared(desk): Shared<Desk>) -> Response {
+    let still = desk.content.state().since_turn;
+    if still < limits::LIVE_WITHIN {
+        return sentence(StatusCode::OK, "The reading loop turns.\n");
+    }
+    let still = humantime::format_duration(Duration::from_secs(still.as_secs()));
+    sentence(StatusCode::SERVICE_UNAVAILABLE, format!("The reading loop has not turned for {still}.\n"))
+}
+
+async fn readyz(Shared(desk): Shared<Desk>) -> Response {
+    let state = desk.content.state();
+    if state.complete {
+        sentence(StatusCode::OK, "The first round over every daemon is done.\n")
+    } else {
+        sentence(StatusCode::SERVICE_UNAVAILABLE, "The first round over every daemon is not done yet.\n")
+    }
+}
+
+async fn home(Shared(desk): Shared<Desk>) -> Response {
+    let state = desk.content.state();
+    ([(header::CONTENT_TYPE, HTML)], landing::page(&state)).into_response()
+}
+
+fn busy(text: &'static str) -> Response {
+    let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
+    response
+}
+
+fn sentence(status: StatusCode, text: impl Into<Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, TEXT)], text.into()).into_response()
+}

@@ -1,0 +1,264 @@
+//! The server over real sockets, spoken to byte by byte.
+
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::super::bind;
+use super::super::content::{DaemonState, Page, State};
+use super::*;
+
+/// What a test shows.
+#[derive(Default)]
+struct Shown {
+    off: bool,
+    complete: AtomicBool,
+    still: AtomicU64,
+}
+
+impl Content for Shown {
+    fn metrics(&self, accept: Option<&str>) -> Option<Page> {
+        if self.off {
+            return None;
+        }
+        let content_type = if accept.is_some_and(|accept| accept.contains("openmetrics")) {
+            "application/openmetrics"
+        } else {
+            "text/plain"
+        };
+        Some(Page { content_type, body: "metric 1\n".repeat(50_000).into_bytes() })
+    }
+
+    fn state(&self) -> State {
+        State {
+            serves_metrics: !self.off,
+            since_turn: Duration::from_secs(self.still.load(Ordering::Relaxed)),
+            complete: self.complete.load(Ordering::Relaxed),
+            snapshot_age: Some(Duration::from_millis(1_500)),
+            vms: 3,
+            daemons: vec![DaemonState { uri: "qemu+unix:///system?socket=<x>".into(), up: false }],
+        }
+    }
+}
+
+struct Server {
+    port: u16,
+    counters: Arc<ScrapeCounters>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn serve_this(content: Arc<dyn Content>) -> Server {
+    let listeners = bind("127.0.0.1", 0).await.expect("a free port");
+    let port = listeners[0].local_addr().expect("it is bound").port();
+    let (counters, stop) = (Arc::new(ScrapeCounters::default()), CancellationToken::new());
+    let task = tokio::spawn(serve(listeners, content, Arc::clone(&counters), stop.clone()));
+    Server { port, counters, stop, task }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens")
+    }
+
+    /// Sends these bytes and reads until the server closes.
+    async fn raw(&self, request: &str) -> Vec<u8> {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut response = Vec::new();
+        // A server that closes before it has read everything resets the connection: what came until then counts.
+        let _ =
+            tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut response)).await.expect("it closes");
+        response
+    }
+
+    /// Head and body of the answer to one request.
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> (String, Vec<u8>) {
+        let response =
+            self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")).await;
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        (String::from_utf8_lossy(&response[..end]).to_ascii_lowercase(), response[end + 4..].to_vec())
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_served_in_the_format_that_is_asked_for() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let (head, body) = server.ask("GET", "/metrics", "").await;
+    assert!(head.starts_with("http/1.1 200 ok") && head.contains("content-type: text/plain"), "{head}");
+    assert!(head.contains("content-length: 450000") && !head.contains("content-encoding"), "{head}");
+    assert_eq!(body.len(), 450_000);
+    let (head, _) =
+        server.ask("GET", "/metrics", "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n").await;
+    assert!(head.contains("content-type: application/openmetrics"), "{head}");
+    assert_eq!((server.counters.answered(), server.counters.bytes()), (2, 900_000));
+}
+
+#[tokio::test]
+async fn metrics_are_compressed_where_that_is_accepted() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let (head, body) = server.ask("GET", "/metrics", "Accept-Encoding: gzip\r\n").await;
+    assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept"), "{head}");
+    assert!(body.len() < 45_000, "{}", body.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut text).expect("gzip");
+    assert_eq!(text, "metric 1\n".repeat(50_000));
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let (head, body) = server.ask("HEAD", "/metrics", "").await;
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-length: 450000"), "{head}");
+    assert!(body.is_empty());
+}
+
+#[tokio::test]
+async fn says_whether_it_lives_and_whether_it_is_ready() {
+    let shown = Arc::new(Shown::default());
+    let server = serve_this(Arc::clone(&shown) as Arc<dyn Content>).await;
+    assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"));
+    assert!(server.ask("GET", "/readyz", "").await.0.starts_with("http/1.1 503"));
+    shown.complete.store(true, Ordering::Relaxed);
+    shown.still.store(90, Ordering::Relaxed);
+    assert!(server.ask("GET", "/readyz", "").await.0.starts_with("http/1.1 200"));
+    let (head, body) = server.ask("GET", "/livez", "").await;
+    assert!(head.starts_with("http/1.1 503"), "{head}");
+    assert_eq!(String::from_utf8_lossy(&body), "The reading loop has not turned for 1m 30s.\n");
+}
+
+#[tokio::test]
+async fn the_landing_page_shows_the_state_and_escapes_it() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let (head, body) = server.ask("GET", "/", "").await;
+    let body = String::from_utf8_lossy(&body);
+    assert!(head.contains("content-type: text/html"), "{head}");
+    assert!(body.contains(env!("CARGO_PKG_VERSION")) && body.contains("href=\"/metrics\""), "{body}");
+    assert!(body.contains("socket=&lt;x&gt;: not connected") && body.contains("VMs: 3."), "{body}");
+}
+
+#[tokio::test]
+async fn refuses_what_is_not_there_and_what_is_not_asked_with_get() {
+    let server = serve_this(Arc::new(Shown { off: true, ..Shown::default() })).await;
+    for (method, path, status) in
+        [("GET", "/nothing", "404"), ("POST", "/metrics", "405"), ("DELETE", "/", "405"), ("GET", "/metrics", "404")]
+    {
+        let (head, body) = server.ask(method, path, "").await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{method} {path}: {head}");
+        assert!(!body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_no_body() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    for headers in ["Content-Length: 1000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let (head, _) = server.ask("GET", "/metrics", headers).await;
+        assert!(head.starts_with("http/1.1 413") && head.contains("connection: close"), "{head}");
+    }
+    assert!(server.ask("GET", "/livez", "Content-Length: 0\r\n").await.0.starts_with("http/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(limits::HEAD_BYTES * 2));
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(limits::HEADERS + 1));
+    for request in [large.as_str(), many.as_str(), "nonsense\r\n\r\n"] {
+        let response = server.raw(request).await;
+        assert!(!response.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&response));
+    }
+    assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"), "it serves others");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_told_to_come_back() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let mut held = Vec::new();
+    for _ in 0..limits::CONNECTIONS {
+        held.push(server.connect().await);
+    }
+    // The last one accepted has been counted once it answers.
+    let last = held.last_mut().expect("there are some");
+    last.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
+    let mut byte = [0];
+    last.read_exact(&mut byte).await.expect("it answers");
+    let response = server.raw("").await;
+    assert!(response.starts_with(b"HTTP/1.1 503") && response.windows(11).any(|part| part == b"Retry-After"));
+    drop(held);
+    let healed = async {
+        while !server
+            .raw("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .starts_with(b"HTTP/1.1 200")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), healed).await.expect("connections that end make room");
+}
+
+#[tokio::test]
+async fn scrapes_beyond_the_limit_are_told_to_come_back() {
+    let counters = Arc::new(ScrapeCounters::default());
+    let router = routes::router(Arc::new(Shown::default()), Arc::clone(&counters));
+    let scrape = || {
+        let service = TowerToHyperService::new(router.clone());
+        let request =
+            axum::http::Request::get("/metrics").header("accept-encoding", "gzip").body(axum::body::Body::empty());
+        async move { hyper::service::Service::call(&service, request.expect("a request")).await.expect("infallible") }
+    };
+    // All are polled before the first has finished compressing.
+    let mut running = JoinSet::new();
+    for _ in 0..=limits::SCRAPES {
+        running.spawn(scrape());
+    }
+    let mut statuses = Vec::new();
+    while let Some(response) = running.join_next().await {
+        statuses.push(response.expect("no panic").status().as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 503]);
+    assert_eq!(counters.refused(), 1);
+    assert_eq!(scrape().await.status().as_u16(), 200, "the permits came back");
+}
+
+#[tokio::test]
+async fn stops_without_waiting_for_idle_connections() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
+    let mut byte = [0];
+    idle.read_exact(&mut byte).await.expect("it answers");
+    let half = server.connect().await;
+    half.try_write(b"GET /li").expect("it reads");
+    server.stop.cancel();
+    tokio::time::timeout(limits::DRAIN_TIME + Duration::from_secs(1), server.task)
+        .await
+        .expect("in time")
+        .expect("no panic");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_names_it() {
+    let held = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = held.local_addr().expect("it is bound").port();
+    let error = bind("127.0.0.1", port).await.expect_err("it is in use");
+    assert!(
+        error.to_string().contains(&format!("127.0.0.1:{port}")) && error.to_string().contains("--listen"),
+        "{error}"
+    );
+    assert!(bind("localhost", port).await.is_err(), "one address of the name is in use");
+    assert!(bind("no-such-host.invalid", 0).await.is_err());
+}
+
+#[tokio::test]
+async fn a_name_is_every_address_that_it_stands_for_at_one_port() {
+    let listeners = bind("localhost", 0).await.expect("a free port");
+    let ports: Vec<u16> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port()).collect();
+    assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    bind("", 0).await.expect("every address");
+}

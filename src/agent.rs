@@ -1,0 +1,180 @@
+//! The composition root: builds the stages, joins them by channels, and ends them in order.
+//!
+//! ```text
+//!  config ─► settings ─► sources ─events─► observe ─watch─┬─► export::otlp ─► Collector
+//!                                                         └─► content ─► admin ─► GET /metrics
+//!            counters of all ─► readings ─► telemetry ─► both
+//! ```
+//!
+//! This is the only place that knows every stage; they do not know each other.
+
+mod content;
+mod ending;
+mod error;
+mod readings;
+mod settings;
+mod signals;
+mod sources;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::AgentError;
+pub use settings::{identity, logs, resource};
+pub use sources::Sources;
+
+use crate::admin::{self, ScrapeCounters};
+use crate::clock::{Clock, SystemClock};
+use crate::config;
+use crate::export::otlp::{Exporter, OtlpCounters};
+use crate::export::prometheus::Renderer;
+use crate::observe::{self, Health};
+use crate::snapshot;
+use crate::telemetry::{self, Logs};
+use content::Shown;
+use ending::{Phase, Stages};
+use readings::Counted;
+use signals::Signals;
+
+/// Threads that run tasks. None of these ever blocks for longer than it takes to render a page, and libvirt does the
+/// work of a reading: two are enough, and keep one page from holding up an event.
+const WORKERS: usize = 2;
+
+/// Threads for blocking calls that one daemon may hold: eight calls left behind, four in flight, and one each for
+/// opening, listing, asking for a state or for XML, with as many again while one of these hangs.
+const BLOCKING_PER_DAEMON: usize = 20;
+
+/// Threads for everything else that blocks: resolving names, the end of the log, the library's event loop.
+const BLOCKING_BESIDES: usize = 8;
+
+/// How `run` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Told to stop, and stopped in order.
+    InOrder,
+    /// Told to stop twice: at once. The signal's number.
+    AtOnce(u8),
+}
+
+/// The runtime for an agent that reads so many daemons.
+///
+/// End it with `shutdown_background`: a call into libvirt that hangs cannot be ended, only left behind.
+///
+/// # Errors
+///
+/// When the system gives no threads.
+pub fn runtime(daemons: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(daemons.saturating_mul(BLOCKING_PER_DAEMON).saturating_add(BLOCKING_BESIDES))
+        .enable_all()
+        .build()
+}
+
+/// Reads and publishes until told to stop by SIGTERM or SIGINT.
+///
+/// A daemon or a Collector that is not there is no reason to end: both are waited for.
+///
+/// # Errors
+///
+/// When it cannot begin, or a stage ended that should not. See [`AgentError`].
+pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
+    let mut signals = Signals::new().map_err(AgentError::Signals)?;
+    // What can be refused comes before what is seen from outside.
+    let listeners = admin::bind(&config.listen.host, config.listen.port).await?;
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let port = address.map_or(config.listen.port, |address| address.port());
+    let identity = identity(&config.identity, port);
+    let log = Logs::start(&logs(&config.logs, config.otlp_logs.as_ref()), &identity)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        daemons = config.source.uris.join(" "),
+        collector = config.otlp_metrics.as_ref().map(|otlp| otlp.endpoint.to_string()),
+        listen = address.map(|address| address.to_string()),
+        "virt-otel starts"
+    );
+    let mut stages = start(config, listeners, &identity)?;
+    let outcome = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal = signal.name(), "told to stop");
+            Ok(())
+        }
+        stage = stages.any_ended() => {
+            tracing::error!(stage, "a stage ended that should not; please report this with the log before it");
+            Err(AgentError::StageEnded { stage })
+        }
+    };
+    let in_order = async {
+        stages.end().await;
+        log.finish().await;
+    };
+    tokio::select! {
+        () = in_order => outcome.map(|()| Ended::InOrder),
+        signal = signals.next() => outcome.map(|()| Ended::AtOnce(signal.number())),
+    }
+}
+
+/// Builds the stages and starts them.
+fn start(
+    config: &config::Run,
+    listeners: Vec<tokio::net::TcpListener>,
+    identity: &telemetry::Identity,
+) -> Result<Stages, AgentError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (publish, snapshots) = snapshot::channel();
+    let health = Arc::new(Health::new());
+    let otlp_counters = config.otlp_metrics.is_some().then(|| Arc::new(OtlpCounters::default()));
+    let scrapes = Arc::new(ScrapeCounters::default());
+
+    // Everything that may fail is built before anything is spawned.
+    let exporter = match (&config.otlp_metrics, &otlp_counters) {
+        (Some(otlp), Some(counters)) => {
+            let settings = settings::otlp(config, otlp);
+            Some(Exporter::new(settings, config.selection.clone(), Arc::clone(&clock), Arc::clone(counters))?)
+        }
+        _ => None,
+    };
+    let sources = Sources::start(&config.source);
+    let counted = Arc::new(Counted {
+        endpoints: sources.endpoints(),
+        health: Arc::clone(&health),
+        otlp: otlp_counters,
+        scrapes: config.prometheus.then(|| Arc::clone(&scrapes)),
+        snapshots: snapshots.clone(),
+        clock: Arc::clone(&clock),
+    });
+    let source: telemetry::Source = Arc::new(move || counted.readings());
+    let (own_page, own_push) = match config.own {
+        config::Own::Off => (None, None),
+        config::Own::On => {
+            let page = config.prometheus.then(|| telemetry::Page::new(identity, &source)).transpose()?;
+            let push =
+                |otlp| telemetry::Push::new(identity, &source, &settings::collector(otlp), config.export_interval);
+            (page, config.otlp_metrics.as_ref().map(push).transpose()?)
+        }
+    };
+    let shown = Arc::new(Shown {
+        renderer: config.prometheus.then(|| Renderer::new(&config.selection)),
+        own: own_page,
+        snapshots: snapshots.clone(),
+        health: Arc::clone(&health),
+        clock: Arc::clone(&clock),
+    });
+
+    let mut stages = Stages::new();
+    stages.spawn("observe", Phase::Read, |stop| {
+        observe::run(settings::observe(&config.reading), sources.into_feeds(), clock, publish, health, stop)
+    });
+    if let Some(exporter) = exporter {
+        stages.spawn("export::otlp", Phase::Push, |stop| exporter.run(snapshots, stop));
+    }
+    if let Some(push) = own_push {
+        stages.spawn("telemetry", Phase::Push, |stop| push.run(stop));
+    }
+    stages.spawn("admin", Phase::Serve, |stop: CancellationToken| admin::serve(listeners, shown, scrapes, stop));
+    Ok(stages)
+}

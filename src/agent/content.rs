@@ -1,0 +1,51 @@
+//! What the admin server shows: the latest snapshot and the agent's own metrics.
+
+use std::sync::Arc;
+
+use crate::admin::{Content, DaemonState, Page, State};
+use crate::clock::Clock;
+use crate::export::prometheus::{Format, Renderer};
+use crate::observe::Health;
+use crate::snapshot::Snapshots;
+use crate::telemetry;
+
+/// Bytes that a page takes for each VM, about: its first buffer need not grow.
+const BYTES_PER_VM: usize = 8 * 1_024;
+
+pub(super) struct Shown {
+    /// `None` if metrics are not served.
+    pub(super) renderer: Option<Renderer>,
+    pub(super) own: Option<telemetry::Page>,
+    pub(super) snapshots: Snapshots,
+    pub(super) health: Arc<Health>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Content for Shown {
+    fn metrics(&self, accept: Option<&str>) -> Option<Page> {
+        let renderer = self.renderer.as_ref()?;
+        let format = Format::negotiate(accept);
+        // The lock of the channel is held for the clone of a pointer, not while rendering.
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let own = self.own.as_ref().map(telemetry::Page::families).unwrap_or_default();
+        let mut text = String::with_capacity(BYTES_PER_VM.saturating_mul(snapshot.vms.len() + 1));
+        renderer.render(&snapshot, &own, format, &mut text);
+        Some(Page { content_type: format.content_type(), body: text.into_bytes() })
+    }
+
+    fn state(&self) -> State {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        State {
+            serves_metrics: self.renderer.is_some(),
+            since_turn: self.health.since_turn(),
+            complete: snapshot.complete,
+            snapshot_age: (snapshot.sequence > 0).then(|| self.clock.now().since(snapshot.published)),
+            vms: snapshot.vms.len(),
+            daemons: snapshot
+                .daemons
+                .iter()
+                .map(|daemon| DaemonState { uri: daemon.id.to_string(), up: daemon.up })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Why the agent cannot begin, or ended.
+
+use crate::admin::ListenError;
+use crate::config::EXIT_USAGE;
+use crate::export::otlp::OtlpError;
+use crate::telemetry::{ChannelError, LogsError};
+
+/// `EX_UNAVAILABLE` of sysexits.h: something outside is not to be had.
+const EXIT_UNAVAILABLE: u8 = 69;
+/// `EX_SOFTWARE`: something went wrong inside.
+const EXIT_SOFTWARE: u8 = 70;
+/// `EX_OSERR`: the system refused something that it never should.
+const EXIT_OSERR: u8 = 71;
+
+/// Why the agent cannot begin, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The address is in use, or is none of this machine's.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The settings of the exporter cannot be used.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
+    /// The certificates for the agent's own telemetry cannot be used.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// There is no log.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    /// The SDK refused its own instruments.
+    #[error("the agent's own metrics could not be set up")]
+    Own(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// The system gives no runtime.
+    #[error("threads could not be started; raise the limit on tasks of this service")]
+    Runtime(#[source] std::io::Error),
+    /// The system does not tell of signals.
+    #[error("signals cannot be received")]
+    Signals(#[source] std::io::Error),
+    /// A stage ended that should not.
+    #[error("the stage {stage} ended unexpectedly; please report this with the log before it")]
+    StageEnded {
+        /// The stage's module.
+        stage: &'static str,
+    },
+}
+
+impl AgentError {
+    /// The exit code: what a service manager can tell apart.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Otlp(_) | Self::Channel(_) | Self::Logs(_) => EXIT_USAGE,
+            Self::Listen(_) => EXIT_UNAVAILABLE,
+            Self::Own(_) | Self::StageEnded { .. } => EXIT_SOFTWARE,
+            Self::Runtime(_) | Self::Signals(_) => EXIT_OSERR,
+        }
+    }
+}

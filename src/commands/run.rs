@@ -1,0 +1,29 @@
+//! `virt-otel run`: reads and publishes until told to stop.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::output;
+use crate::agent::{self, AgentError, Ended};
+use crate::config::Run;
+
+/// What shells add to a signal's number for the exit code of a program that it ended.
+const BY_SIGNAL: u8 = 128;
+
+/// Runs the agent.
+pub(super) fn run(config: &Run, err: &mut dyn Write) -> ExitCode {
+    let ended = agent::runtime(config.source.uris.len()).map_err(AgentError::Runtime).and_then(|runtime| {
+        let ended = runtime.block_on(agent::run(config));
+        // A call into libvirt that hangs must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(Ended::InOrder) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce(signal)) => ExitCode::from(BY_SIGNAL + signal),
+        Err(error) => {
+            output::complain(err, &output::chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line as clap sees it: everything is text still.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
+
+/// What stands before a flag's name in its variable.
+pub(super) const VARIABLE_PREFIX: &str = "VIRT_OTEL_";
+
+/// The defaults, in the spelling of the command line: they go through the same validation as what a user says.
+/// `None`: the default is another setting, as the flag's help says.
+pub(super) const DEFAULTS: &[(&str, &str)] = &[
+    ("mode", "libvirt"),
+    ("libvirt-uri", "qemu:///system"),
+    ("deadline", "3s"),
+    ("vm-service-name", "libvirt-domain"),
+    ("interval", "15s"),
+    ("exporters", "otlp,prometheus"),
+    ("logs-exporter", "none"),
+    ("listen", "localhost:9464"),
+    ("log-format", "text"),
+    ("format", "table"),
+];
+
+const LONG_ABOUT: &str = "\
+Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus.
+
+virt-otel reads every VM of a libvirt daemon over a read-only connection and publishes what it read twice: pushed as \
+OTLP to an OpenTelemetry Collector, and served for Prometheus at http://localhost:9464/metrics. Without a command it \
+does `run`.";
+
+const EXAMPLES: &str = "\
+Examples:
+  virt-otel snapshot
+      Read every VM of this host once and print a table.
+  virt-otel
+      Read every 15 s, push to a Collector at localhost:4317, serve http://localhost:9464/metrics.
+  virt-otel run --exporters prometheus --listen :9464
+      For Prometheus alone, reachable from other machines.
+  OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example.com:4317 virt-otel run --exporters otlp
+      For a Collector elsewhere, over TLS.
+  virt-otel run --libvirt-uri qemu:///system --group-interval block=120s --metrics-exclude 'libvirt.domain.network.*'
+      Read disks less often, and leave out the network.
+
+Every option can be given as a variable too (VIRT_OTEL_<OPTION>); an option beats its variable. The standard OTEL_* \
+variables mean what the OpenTelemetry specification says; docs/configuration.md lists them.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "virt-otel",
+    version,
+    about = "Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus",
+    long_about = LONG_ABOUT,
+    after_long_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    max_term_width = 120
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Cmd>,
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Cmd {
+    /// Read and publish until told to stop (the default)
+    #[command(after_long_help = EXAMPLES)]
+    Run(Box<RunFlags>),
+    /// Read every VM once, print, and exit with 0 if every one answered
+    Snapshot(SnapshotFlags),
+    /// Print the catalogue: every metric with its unit, kind and attributes
+    Metrics(MetricsFlags),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_parser = clap::value_parser!(clap_complete::Shell))]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunFlags {
+    #[command(flatten)]
+    pub(super) source: SourceFlags,
+    #[command(flatten)]
+    pub(super) reading: ReadingFlags,
+    #[command(flatten)]
+    pub(super) select: SelectFlags,
+    #[command(flatten)]
+    pub(super) export: ExportFlags,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SnapshotFlags {
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(["table", "prometheus", "otlp-json"]))]
+    pub(super) format: Option<String>,
+    #[command(flatten)]
+    pub(super) source: SourceFlags,
+    #[command(flatten)]
+    pub(super) select: SelectFlags,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsFlags {
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(["markdown", "json"]))]
+    pub(super) format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which VMs")]
+pub(super) struct SourceFlags {
+    /// Who says which VMs exist
+    ///
+    /// `libvirt`: every domain of the daemons named by --libvirt-uri.
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["libvirt"]))]
+    pub(super) mode: Option<String>,
+    /// A libvirt daemon to read; may be given several times
+    ///
+    /// Any libvirt connection URI. The connection is always read-only.
+    #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
+    pub(super) libvirt_uri: Vec<String>,
+    /// How long one call into libvirt may take before the VM counts as stuck
+    ///
+    /// From 100ms to 60s. A VM that does not answer in time never holds up the others.
+    #[arg(long, value_name = "DURATION")]
+    pub(super) deadline: Option<String>,
+    /// The service.name of the VMs' OpenTelemetry resources
+    ///
+    /// The agent's own is set by OTEL_SERVICE_NAME.
+    #[arg(long, value_name = "NAME")]
+    pub(super) vm_service_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How often")]
+pub(super) struct ReadingFlags {
+    /// How often each VM is read
+    ///
+    /// From 1s to just under 5m: Prometheus forgets a series after five minutes.
+    #[arg(long, value_name = "DURATION")]
+    pub(super) interval: Option<String>,
+    /// How often one group of statistics is read; may be given several times
+    ///
+    /// GROUP is one of state, cpu, balloon, vcpu, interface, block, iothread, dirtyrate, job: libvirt's names, as in
+    /// `virsh domstats`. Groups that are not named are read at --interval. Disks (block) cost libvirt the most.
+    #[arg(long, value_name = "GROUP=DURATION", action = clap::ArgAction::Append)]
+    pub(super) group_interval: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which metrics")]
+pub(super) struct SelectFlags {
+    /// Publish only metrics whose name matches; may be given several times
+    ///
+    /// A glob over OpenTelemetry names, such as `libvirt.domain.cpu.*`. Dots may be written as underscores.
+    #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
+    pub(super) metrics_include: Vec<String>,
+    /// Do not publish metrics whose name matches; may be given several times, and beats --metrics-include
+    #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
+    pub(super) metrics_exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where to")]
+pub(super) struct ExportFlags {
+    /// Where metrics go: otlp, prometheus, both with a comma between, or none
+    ///
+    /// Also OTEL_METRICS_EXPORTER. `otlp` pushes to OTEL_EXPORTER_OTLP_ENDPOINT (http://localhost:4317 by default).
+    #[arg(long, value_name = "LIST")]
+    pub(super) exporters: Option<String>,
+    /// Where the agent's own logs go, besides standard error: otlp or none
+    ///
+    /// Also OTEL_LOGS_EXPORTER.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(["otlp", "none"]))]
+    pub(super) logs_exporter: Option<String>,
+    /// Where /metrics, /livez and /readyz are served
+    ///
+    /// `:9464` is every address of this machine; port 0 is a free port, which the log names. Also
+    /// OTEL_EXPORTER_PROMETHEUS_HOST and OTEL_EXPORTER_PROMETHEUS_PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs")]
+pub(super) struct LogFlags {
+    /// How log lines look on standard error
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub(super) log_format: Option<String>,
+    /// What is logged: error, warn, info, debug, trace or off; or a list such as `warn,virt_otel::libvirt=debug`
+    ///
+    /// A single word is about virt-otel itself; libraries then log warnings only. Without it, info, and warn for
+    /// `snapshot`. Also OTEL_LOG_LEVEL.
+    #[arg(long, value_name = "FILTER")]
+    pub(super) log_level: Option<String>,
+}
+
+/// The variable of a flag: `--libvirt-uri` is `VIRT_OTEL_LIBVIRT_URI`.
+#[must_use]
+pub(super) fn variable(flag: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// A flag's default, in the spelling of the command line.
+#[must_use]
+pub(super) fn default(flag: &str) -> Option<&'static str> {
+    DEFAULTS.iter().find(|(name, _)| *name == flag).map(|(_, value)| *value)
+}
+
+/// The command line for clap, with each option's variable and default in its help.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = described(Cli::command());
+    for name in ["run", "snapshot", "metrics"] {
+        command = command.mut_subcommand(name, described);
+    }
+    command
+}
+
+fn described(command: Command) -> Command {
+    let is_metrics = command.get_name() == "metrics";
+    command.mut_args(|arg| {
+        let Some(flag) = arg.get_long().map(str::to_owned).filter(|flag| flag != "help" && flag != "version") else {
+            return arg;
+        };
+        let default = if is_metrics { Some("markdown") } else { default(&flag) };
+        let default = default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
+        // `--format` means different things to different commands and so has no variable.
+        let variable = if flag == "format" { String::new() } else { format!(" [env: {}]", variable(&flag)) };
+        let notes = format!("{default}{variable}");
+        let help = arg.get_help().map(|help| format!("{help}{notes}"));
+        let long = arg.get_long_help().map(|help| format!("{help}\n\n{}", notes.trim_start()));
+        let arg = match help {
+            Some(help) => arg.help(help),
+            None => arg,
+        };
+        match long {
+            Some(long) => arg.long_help(long),
+            None => arg,
+        }
+    })
+}

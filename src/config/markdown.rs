@@ -1,0 +1,94 @@
+//! `docs/configuration.md`, rendered from the command line and the table of standard variables.
+
+use std::fmt::Write as _;
+
+use super::flags;
+use super::standard::STANDARD;
+
+const HEAD: &str = "\
+<!-- Rendered by a test from src/config; change it there. -->
+# Configuration
+
+`virt-otel` needs none: it reads `qemu:///system` every 15 s, pushes to a Collector at `localhost:4317`, and serves
+`http://localhost:9464/metrics`.
+
+An option beats its variable, that beats the standard OpenTelemetry variable, that beats the default. An empty variable
+is an unset one. Lists in a variable have commas between. A value that cannot be used ends the start with one sentence
+that names the option or variable, and exit code 64.
+
+## Options
+";
+
+/// The page.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = String::from(HEAD);
+    let command = flags::command();
+    let mut heading = None;
+    for arg in command.get_arguments() {
+        let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version") else { continue };
+        if heading != arg.get_help_heading() {
+            heading = arg.get_help_heading();
+            let _ = write!(
+                page,
+                "\n### {}\n\n| option | variable | default | meaning |\n|---|---|---|---|\n",
+                heading.unwrap_or("Others")
+            );
+        }
+        let placeholder =
+            arg.get_value_names().and_then(|names| names.first()).map(|name| format!(" {name}")).unwrap_or_default();
+        let default = flags::default(flag).map(|value| format!("`{value}`")).unwrap_or_default();
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        // The default and the variable stand at the end of the help and have columns of their own here.
+        let help = help.split(" [default: ").next().unwrap_or_default();
+        let help = help.split("[default: ").next().unwrap_or_default().split("[env: ").next().unwrap_or_default();
+        let help = sentences(help);
+        let _ = writeln!(page, "| `--{flag}{placeholder}` | `{}` | {default} | {help} |", flags::variable(flag));
+    }
+    page.push_str(
+        "\n## Standard variables\n\n`*` stands for nothing, `METRICS_` or `LOGS_`; the longer name beats the shorter.\n\n\
+         | variable | default | meaning |\n|---|---|---|\n",
+    );
+    for row in STANDARD {
+        let _ = writeln!(page, "| `{}` | {} | {} |", row.name, row.default, row.brief);
+    }
+    page.push_str(TAIL);
+    page
+}
+
+const TAIL: &str = "
+## Commands
+
+| command | what it does |
+|---|---|
+| `virt-otel run` | Reads and publishes until told to stop; what `virt-otel` alone does. |
+| `virt-otel snapshot --format table\\|prometheus\\|otlp-json` | Reads every VM once and prints. |
+| `virt-otel metrics --format markdown\\|json` | Prints the catalogue. |
+| `virt-otel completions SHELL` | Prints the completions for bash, elvish, fish, powershell or zsh. |
+| `virt-otel man` | Prints the manual page. |
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | Told to stop by SIGTERM or SIGINT and stopped in order; or `snapshot` read every VM. |
+| 1 | `snapshot`: a VM or a daemon did not answer; standard error names it. |
+| 64 | The configuration is wrong. |
+| 69 | The address to listen on cannot be had. |
+| 70 | A part of the agent ended that should not; the log says which. |
+| 71 | The system gives no threads or no signals. |
+| 74 | Standard output cannot be written. |
+| 130, 143 | A second SIGINT or SIGTERM came while stopping. |
+";
+
+/// Paragraphs as sentences on one line.
+fn sentences(help: &str) -> String {
+    let paragraphs = help.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let sentences = paragraphs.filter(|paragraph| !paragraph.is_empty()).map(|mut sentence| {
+        if !sentence.ends_with('.') {
+            sentence.push('.');
+        }
+        sentence.replace('|', "\\|")
+    });
+    sentences.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,145 @@
+//! The standard variables of OTLP exporters.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tonic::transport::Uri;
+
+use super::error::{ConfigError, Given};
+use super::layers::Layers;
+use super::values::{milliseconds, pairs, switch, word};
+
+/// How a signal is pushed over OTLP/gRPC.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Otlp {
+    /// The Collector, with `http` or `https`.
+    pub endpoint: Uri,
+    /// Sent with every request. The values may be secrets: they are not printed.
+    pub headers: Vec<(String, String)>,
+    /// How long one request may take, retries included.
+    pub timeout: Duration,
+    /// Whether requests are compressed with gzip.
+    pub gzip: bool,
+    /// The certificate authorities (PEM) that the Collector's certificate is checked against, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate (PEM) and its key.
+    pub client_files: Option<(PathBuf, PathBuf)>,
+}
+
+impl std::fmt::Debug for Otlp {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Otlp")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &self.headers.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .field("gzip", &self.gzip)
+            .field("ca_file", &self.ca_file)
+            .field("client_files", &self.client_files)
+            .finish()
+    }
+}
+
+/// What is pushed; each may have variables of its own (`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Metrics,
+    Logs,
+}
+
+/// The specification's default for gRPC.
+const DEFAULT_ENDPOINT: &str = "http://localhost:4317";
+/// The specification's default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below this no request over a network succeeds; above it a push would outlast the five minutes after which
+/// Prometheus forgets a series.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
+
+/// The settings of one signal.
+pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Otlp, ConfigError> {
+    let find = |name: &str| {
+        let signal = match signal {
+            Signal::Metrics => "METRICS",
+            Signal::Logs => "LOGS",
+        };
+        layers.first(&[&format!("OTEL_EXPORTER_OTLP_{signal}_{name}"), &format!("OTEL_EXPORTER_OTLP_{name}")])
+    };
+    if let Some(given) = find("PROTOCOL") {
+        word(&given, &[("grpc", ())]).map_err(|error| ConfigError {
+            accepted: "virt-otel speaks grpc only: unset it or give grpc, and the Collector's gRPC port (4317)".into(),
+            ..error
+        })?;
+    }
+    let insecure = find("INSECURE").map(|given| switch(&given)).transpose()?.unwrap_or(false);
+    let endpoint = match find("ENDPOINT") {
+        Some(given) => endpoint(&given, insecure)?,
+        None => Uri::from_static(DEFAULT_ENDPOINT),
+    };
+    let headers = find("HEADERS").map(|given| headers(&given)).transpose()?.unwrap_or_default();
+    let timeout = find("TIMEOUT").map(|given| milliseconds(&given, &TIMEOUTS)).transpose()?.unwrap_or(DEFAULT_TIMEOUT);
+    let gzip =
+        find("COMPRESSION").map(|given| word(&given, &[("gzip", true), ("none", false)])).transpose()?.unwrap_or(true);
+    let ca_file = find("CERTIFICATE").map(|given| file(&given)).transpose()?;
+    let client_files = match (find("CLIENT_CERTIFICATE"), find("CLIENT_KEY")) {
+        (Some(certificate), Some(key)) => Some((file(&certificate)?, file(&key)?)),
+        (Some(alone), None) => return Err(alone.problem("there is no key with it", "set …_CLIENT_KEY too")),
+        (None, Some(alone)) => {
+            return Err(alone.problem("there is no certificate with it", "set …_CLIENT_CERTIFICATE too"));
+        }
+        (None, None) => None,
+    };
+    Ok(Otlp { endpoint, headers, timeout, gzip, ca_file, client_files })
+}
+
+/// A URL; without a scheme, `OTEL_EXPORTER_OTLP_INSECURE` decides between http and https.
+fn endpoint(given: &Given, insecure: bool) -> Result<Uri, ConfigError> {
+    let wrong = |what| given.wrong(what, format!("give a URL such as {DEFAULT_ENDPOINT}"));
+    let url = match given.value.split_once("://") {
+        Some(("http" | "https", _)) => given.value.clone(),
+        Some(_) => return Err(wrong("begins with neither http:// nor https://")),
+        None if insecure => format!("http://{}", given.value),
+        None => format!("https://{}", given.value),
+    };
+    let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
+    // `http` alone is a path to the parser.
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    let port_is_whole = uri.authority().is_some_and(|authority| {
+        authority.as_str().ends_with(uri.host().unwrap_or_default()) || uri.port_u16().is_some()
+    });
+    if has_host && port_is_whole { Ok(uri) } else { Err(wrong("is not a URL with a host")) }
+}
+
+/// Headers of gRPC requests: names in lower case, printable values.
+fn headers(given: &Given) -> Result<Vec<(String, String)>, ConfigError> {
+    let pairs = pairs(given)?;
+    pairs
+        .into_iter()
+        .map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let wrong = |problem: &str| {
+                given.problem(
+                    format!("the header `{}` {problem}", name.escape_debug()),
+                    "give name=value pairs with commas between",
+                )
+            };
+            if name.ends_with("-bin") || name.starts_with("grpc-") || name.starts_with(':') {
+                return Err(wrong("is reserved by gRPC"));
+            }
+            tonic::metadata::AsciiMetadataKey::from_bytes(name.as_bytes())
+                .map_err(|_| wrong("has a name that HTTP does not allow"))?;
+            tonic::metadata::AsciiMetadataValue::try_from(value.as_str())
+                .map_err(|_| wrong("has a value that HTTP does not allow"))?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+/// A file that can be opened. What is in it is checked where it is used.
+fn file(given: &Given) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(&given.value);
+    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(_) => Err(given.wrong("is not a file", "give the path of a PEM file")),
+        Err(error) => Err(given.wrong(format!("cannot be opened ({error})"), "give the path of a PEM file")),
+    }
+}

@@ -1,0 +1,340 @@
+//! From flags and variables to settings that can be used as they are.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::error::{ConfigError, Given, Origin};
+use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
+use super::layers::{Layers, split};
+use super::otlp::{Signal, otlp};
+use super::values::{duration, listen, milliseconds, pairs, switch, word};
+use super::{
+    Identity, Listen, LogFormat, Logs, Own, Reading, Run, Snapshot, SnapshotFormat, Source, standard::STANDARD,
+};
+use crate::catalog::{Selection, Vocabulary};
+use crate::model::Group;
+
+/// A VM is read once a second at most, whatever happens to it; and just under five minutes is as long as Prometheus
+/// shows a series without a new value.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
+/// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
+const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// How often one may push: as often as VMs are read at most; at least every five minutes.
+const EXPORT_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
+/// How long one push may take.
+const EXPORT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
+/// The specification's default.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many daemons one agent reads: each may hold a dozen threads.
+const MOST_DAEMONS: usize = 32;
+/// The service.name of the agent itself.
+const OWN_SERVICE_NAME: &str = "virt-otel";
+
+/// The settings of `run`.
+pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigError> {
+    let mut warnings = unknown_variables(layers);
+    let source = source(&flags.source, layers)?;
+    let reading = reading(&flags.reading, layers)?;
+    let selection = selection(&flags.select, layers, &mut warnings)?;
+    let logs = logs(&flags.log, layers, "info")?;
+    let identity = identity(layers)?;
+    let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
+    let (with_otlp, with_prometheus) = exporters(&flags.export, layers)?;
+    let otlp_metrics = if with_otlp && !disabled { Some(otlp(layers, Signal::Metrics)?) } else { None };
+    let logs_exporter = layers.one("logs-exporter", flags.export.logs_exporter.as_ref(), &["OTEL_LOGS_EXPORTER"]);
+    let with_logs = match logs_exporter {
+        Some(given) => word(&given, &[("otlp", true), ("none", false)])?,
+        None => false,
+    };
+    let otlp_logs = if with_logs && !disabled { Some(otlp(layers, Signal::Logs)?) } else { None };
+    if let Some(given) = layers.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+        && !word(&given, &[("cumulative", true), ("delta", false), ("lowmemory", false)])?
+    {
+        warnings.push(format!(
+            "{} is {}, but sums are always cumulative; let the Collector's cumulativetodelta processor make deltas",
+            given.origin, given.value
+        ));
+    }
+    let export_interval = layers
+        .variable("OTEL_METRIC_EXPORT_INTERVAL")
+        .map(|given| milliseconds(&given, &EXPORT_INTERVALS))
+        .transpose()?
+        .unwrap_or(reading.interval);
+    let export_timeout = layers
+        .variable("OTEL_METRIC_EXPORT_TIMEOUT")
+        .map(|given| milliseconds(&given, &EXPORT_TIMEOUTS))
+        .transpose()?
+        .unwrap_or(EXPORT_TIMEOUT);
+    let listen = listen_address(&flags.export, layers)?;
+    Ok(Run {
+        source,
+        reading,
+        selection,
+        identity,
+        otlp_metrics,
+        export_interval,
+        export_timeout,
+        otlp_logs,
+        prometheus: with_prometheus,
+        listen,
+        own: if disabled { Own::Off } else { Own::On },
+        logs,
+        warnings,
+    })
+}
+
+/// The settings of `snapshot`.
+pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snapshot, ConfigError> {
+    let format = match layers.one("format", flags.format.as_ref(), &[]) {
+        Some(given) => word(
+            &given,
+            &[
+                ("table", SnapshotFormat::Table),
+                ("prometheus", SnapshotFormat::Prometheus),
+                ("otlp-json", SnapshotFormat::OtlpJson),
+            ],
+        )?,
+        None => SnapshotFormat::Table,
+    };
+    let mut warnings = unknown_variables(layers);
+    Ok(Snapshot {
+        format,
+        source: source(&flags.source, layers)?,
+        selection: selection(&flags.select, layers, &mut warnings)?,
+        identity: identity(layers)?,
+        // A person waits for the table: that a daemon was connected is no news.
+        logs: logs(&flags.log, layers, "warn")?,
+        warnings,
+    })
+}
+
+fn source(flags: &SourceFlags, layers: Layers<'_>) -> Result<Source, ConfigError> {
+    if let Some(given) = layers.one("mode", flags.mode.as_ref(), &[]) {
+        word(&given, &[("libvirt", ())])?;
+    }
+    let given = layers.many("libvirt-uri", &flags.libvirt_uri);
+    let mut uris: Vec<String> = Vec::with_capacity(given.len());
+    for given in &given {
+        if uris.contains(&given.value) {
+            return Err(given.wrong("is there twice", "give each daemon once"));
+        }
+        if uris.len() == MOST_DAEMONS {
+            return Err(given.wrong("is one daemon too many", format!("give {MOST_DAEMONS} at most")));
+        }
+        uris.push(libvirt_uri(given)?);
+    }
+    let Some(deadline) = layers.one("deadline", flags.deadline.as_ref(), &[]) else {
+        return Err(no_default("deadline"));
+    };
+    let Some(name) = layers.one("vm-service-name", flags.vm_service_name.as_ref(), &[]) else {
+        return Err(no_default("vm-service-name"));
+    };
+    if name.value.trim().is_empty() {
+        return Err(name.wrong("is empty", "give a service name, or leave it out"));
+    }
+    let runtime_dir = layers.variable("XDG_RUNTIME_DIR").map(|given| given.value.into());
+    Ok(Source { uris, deadline: duration(&deadline, &DEADLINES)?, service_name: name.value, runtime_dir })
+}
+
+/// A libvirt URI begins with a driver's name, perhaps with a transport (`qemu+ssh`).
+fn libvirt_uri(given: &Given) -> Result<String, ConfigError> {
+    const ACCEPTED: &str = "give one such as qemu:///system or qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro";
+    let scheme = given.value.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.'));
+    let printable = !given.value.chars().any(|char| char.is_control() || char.is_whitespace());
+    if is_scheme && printable { Ok(given.value.clone()) } else { Err(given.wrong("is not a libvirt URI", ACCEPTED)) }
+}
+
+fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<Reading, ConfigError> {
+    let Some(given) = layers.one("interval", flags.interval.as_ref(), &[]) else {
+        return Err(no_default("interval"));
+    };
+    let interval = duration(&given, &INTERVALS)?;
+    let mut groups: BTreeMap<Group, Duration> = Group::ALL.into_iter().map(|group| (group, interval)).collect();
+    let mut seen = Vec::new();
+    for given in layers.many("group-interval", &flags.group_interval) {
+        let (group, length) = group_interval(&given)?;
+        if seen.contains(&group) {
+            return Err(given.wrong("names a group for the second time", "give each group once"));
+        }
+        seen.push(group);
+        groups.insert(group, length);
+    }
+    Ok(Reading { interval, groups })
+}
+
+fn group_interval(given: &Given) -> Result<(Group, Duration), ConfigError> {
+    let Some((name, value)) = given.value.split_once('=') else {
+        return Err(given.wrong("is not GROUP=DURATION", "give one such as block=60s"));
+    };
+    let Some(group) = Group::ALL.into_iter().find(|group| group.as_str() == name.trim()) else {
+        let names = Group::ALL.map(Group::as_str).join(", ");
+        return Err(given.wrong("names no group of statistics", format!("the groups are {names}")));
+    };
+    Ok((group, duration(&given.part(value.trim()), &INTERVALS)?))
+}
+
+fn selection(flags: &SelectFlags, layers: Layers<'_>, warnings: &mut Vec<String>) -> Result<Selection, ConfigError> {
+    let include = layers.many("metrics-include", &flags.metrics_include);
+    let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
+    let everything = Selection::everything(Vocabulary::Libvirt);
+    let names: Vec<&str> =
+        everything.vm.iter().chain(&everything.daemon).map(|selected| selected.name.as_str()).collect();
+    for given in include.iter().chain(&exclude) {
+        let one = globs(std::slice::from_ref(given))?;
+        if !names.iter().any(|name| matches(&one, name)) {
+            warnings
+                .push(format!("{}: `{}` matches no metric; `virt-otel metrics` lists them", given.origin, given.value));
+        }
+    }
+    let included = globs(&include)?;
+    let excluded = globs(&exclude)?;
+    let selection = Selection::new(Vocabulary::Libvirt, |name| {
+        (include.is_empty() || matches(&included, name)) && !matches(&excluded, name)
+    });
+    match include.first().or(exclude.first()) {
+        Some(given) if selection.vm.is_empty() && selection.daemon.is_empty() => {
+            Err(given.wrong("leaves no metric", "`virt-otel metrics` lists what there is"))
+        }
+        _ => Ok(selection),
+    }
+}
+
+fn globs(patterns: &[Given]) -> Result<GlobSet, ConfigError> {
+    let mut set = GlobSetBuilder::new();
+    for given in patterns {
+        set.add(Glob::new(&given.value).map_err(|error| {
+            given.wrong(format!("is not a glob ({})", error.kind()), "give one such as libvirt.domain.cpu.*")
+        })?);
+    }
+    set.build().map_err(|error| ConfigError {
+        origin: patterns.first().map(|given| given.origin.to_string()).unwrap_or_default(),
+        problem: format!("the globs cannot be used together ({error})"),
+        accepted: "give fewer or simpler ones".to_owned(),
+    })
+}
+
+/// Whether a name matches as OpenTelemetry spells it, or with underscores for its dots.
+fn matches(globs: &GlobSet, name: &str) -> bool {
+    globs.is_match(name) || globs.is_match(name.replace('.', "_"))
+}
+
+/// Whether metrics go to OTLP and to Prometheus.
+fn exporters(flags: &ExportFlags, layers: Layers<'_>) -> Result<(bool, bool), ConfigError> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum To {
+        Otlp,
+        Prometheus,
+        Nowhere,
+    }
+    let Some(list) = layers.one("exporters", flags.exporters.as_ref(), &["OTEL_METRICS_EXPORTER"]) else {
+        return Err(no_default("exporters"));
+    };
+    let words = [("otlp", To::Otlp), ("prometheus", To::Prometheus), ("none", To::Nowhere)];
+    let parts = split(&list);
+    let to = parts.iter().map(|given| word(given, &words)).collect::<Result<Vec<_>, _>>()?;
+    if to.is_empty() || (to.contains(&To::Nowhere) && to.len() > 1) {
+        return Err(list.wrong("is not a list of exporters", "give otlp, prometheus, otlp,prometheus or none"));
+    }
+    Ok((to.contains(&To::Otlp), to.contains(&To::Prometheus)))
+}
+
+fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, ConfigError> {
+    let Some(given) = layers.one("listen", flags.listen.as_ref(), &[]) else {
+        return Err(no_default("listen"));
+    };
+    let mut address = listen(&given)?;
+    if given.origin == Origin::Default {
+        if let Some(host) = layers.variable("OTEL_EXPORTER_PROMETHEUS_HOST") {
+            // An IPv6 address stands here without brackets.
+            let text =
+                if host.value.contains(':') { format!("[{}]:0", host.value) } else { format!("{}:0", host.value) };
+            let parsed = listen(&host.part(&text));
+            address.host = parsed.map_err(|_| host.wrong("is not a host", "give a host name or an IP address"))?.host;
+        }
+        if let Some(port) = layers.variable("OTEL_EXPORTER_PROMETHEUS_PORT") {
+            address.port =
+                port.value.parse().map_err(|_| port.wrong("is not a port", "give a number from 0 to 65535"))?;
+        }
+    }
+    Ok(address)
+}
+
+fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, ConfigError> {
+    let format = match layers.one("log-format", flags.log_format.as_ref(), &[]) {
+        Some(given) => word(&given, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+        None => LogFormat::Text,
+    };
+    let given = layers
+        .one("log-level", flags.log_level.as_ref(), &["OTEL_LOG_LEVEL"])
+        .unwrap_or_else(|| Given { value: default.to_owned(), origin: Origin::Default });
+    let filter = match given.value.to_ascii_lowercase().as_str() {
+        "off" | "none" => "off".to_owned(),
+        level @ ("error" | "warn" | "info" | "debug" | "trace") => {
+            // Libraries are not worth reading below a warning, and worth no more than what was asked for.
+            let others = if level == "error" { "error" } else { "warn" };
+            format!("{others},virt_otel={level}")
+        }
+        _ => given.value.clone(),
+    };
+    let parsed = tracing_subscriber::EnvFilter::builder().parse(&filter);
+    parsed.map_err(|_| {
+        given.wrong(
+            "is not a log filter",
+            "give error, warn, info, debug, trace, off or a list such as warn,virt_otel=debug",
+        )
+    })?;
+    Ok(Logs { format, filter })
+}
+
+fn identity(layers: Layers<'_>) -> Result<Identity, ConfigError> {
+    let attributes =
+        layers.variable("OTEL_RESOURCE_ATTRIBUTES").map(|given| pairs(&given)).transpose()?.unwrap_or_default();
+    let name = layers.variable("OTEL_SERVICE_NAME").map(|given| given.value);
+    let of_attributes =
+        || attributes.iter().rev().find(|(key, _)| key == "service.name").map(|(_, value)| value.clone());
+    let own_service_name = name.or_else(of_attributes).unwrap_or_else(|| OWN_SERVICE_NAME.to_owned());
+    let (service, common): (Vec<_>, Vec<_>) = attributes.into_iter().partition(|(key, _)| key.starts_with("service."));
+    let own_attributes = service.into_iter().filter(|(key, _)| key != "service.name").collect();
+    Ok(Identity { own_service_name, own_attributes, common_attributes: common })
+}
+
+/// A variable that looks like ours but is none is a typing mistake, and would be silently useless.
+///
+/// Kubernetes gives every pod variables about the services around it: one called `virt-otel` must not look like a
+/// mistake.
+fn unknown_variables(layers: Layers<'_>) -> Vec<String> {
+    let known: Vec<String> =
+        flags::command().get_arguments().filter_map(|arg| arg.get_long()).map(flags::variable).collect();
+    let from_kubernetes = |name: &str| {
+        let rest = name.trim_start_matches(flags::VARIABLE_PREFIX);
+        rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_")
+    };
+    let ours = layers.environment.names().filter(|name| name.starts_with(flags::VARIABLE_PREFIX));
+    let mistaken = ours.filter(|name| !known.iter().any(|known| known == name) && !from_kubernetes(name));
+    let mut warnings: Vec<String> =
+        mistaken.map(|name| format!("{name}: there is no such variable; docs/configuration.md lists them")).collect();
+    let heads = ["OTEL_EXPORTER_OTLP_", "OTEL_METRIC_"];
+    let standard = |name: &str| {
+        STANDARD.iter().any(|row| {
+            let general = row.name.replace('*', "");
+            name == general || ["METRICS_", "LOGS_"].iter().any(|signal| name == row.name.replace('*', signal))
+        })
+    };
+    let traces = |name: &str| name.starts_with("OTEL_EXPORTER_OTLP_TRACES_");
+    let ignored = layers
+        .environment
+        .names()
+        .filter(|name| heads.iter().any(|head| name.starts_with(head)) && !standard(name) && !traces(name));
+    warnings.extend(ignored.map(|name| format!("{name}: is not used; docs/configuration.md lists what is")));
+    warnings
+}
+
+/// Cannot happen: a test looks every default up.
+fn no_default(name: &'static str) -> ConfigError {
+    ConfigError { origin: format!("--{name}"), problem: "has no value".into(), accepted: "give one".into() }
+}

@@ -1,0 +1,127 @@
+//! Values that several settings share: durations, switches, lists of pairs, addresses.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::error::{ConfigError, Given};
+
+/// A duration in words (`15s`, `1m30s`, `500ms`) within bounds.
+pub(super) fn duration(given: &Given, bounds: &RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+    let duration = humantime::parse_duration(&given.value)
+        .map_err(|_| given.wrong("is not a duration", "give a number with a unit, such as 15s, 1m30s or 500ms"))?;
+    within(given, duration, bounds)
+}
+
+/// A duration in milliseconds, as the `OTEL_*` variables have it, within bounds.
+pub(super) fn milliseconds(given: &Given, bounds: &RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+    let millis = given
+        .value
+        .parse()
+        .map_err(|_| given.wrong("is not a number of milliseconds", "give a whole number, such as 10000"))?;
+    within(given, Duration::from_millis(millis), bounds)
+}
+
+fn within(given: &Given, duration: Duration, bounds: &RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+    if bounds.contains(&duration) {
+        return Ok(duration);
+    }
+    let [least, most] = [bounds.start(), bounds.end()].map(|bound| humantime::format_duration(*bound));
+    Err(given.wrong("is out of range", format!("give at least {least} and at most {most}")))
+}
+
+/// `true` or `false`, in any case.
+pub(super) fn switch(given: &Given) -> Result<bool, ConfigError> {
+    match given.value.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(given.wrong("is neither true nor false", "give one of the two")),
+    }
+}
+
+/// One of a few words, in any case.
+pub(super) fn word<T: Copy>(given: &Given, words: &[(&str, T)]) -> Result<T, ConfigError> {
+    let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&given.value));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        given.wrong("is not accepted", format!("give one of {}", words.join(", ")))
+    })
+}
+
+/// `key=value` pairs with commas between, the values percent-encoded: how the `OTEL_*` variables write headers and
+/// resource attributes. The sentence about a wrong one does not show the value, which may be a secret.
+pub(super) fn pairs(given: &Given) -> Result<Vec<(String, String)>, ConfigError> {
+    let parts = given.value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let wrong = |problem: &str| given.problem(problem, "give key=value pairs with commas between");
+            let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part of the list has no `=`"))?;
+            let key = key.trim();
+            if key.is_empty() {
+                return Err(wrong("a part of the list has no key"));
+            }
+            let value = percent_decoded(value.trim()).ok_or_else(|| {
+                given.problem(
+                    format!("the value of `{key}` is not percent-encoded UTF-8"),
+                    "write a percent sign as %25 and a comma as %2C",
+                )
+            })?;
+            Ok((key.to_owned(), value))
+        })
+        .collect()
+}
+
+/// `%41` is `A`; `None` for a lone `%` and for what is not UTF-8 afterwards.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let (high, low) = (digit()?, digit()?);
+            decoded.push(high << 4 | low);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// A host name or an address; empty for every address of the machine.
+    pub host: String,
+    /// The port; 0 for a free one.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `host:port`, `[::1]:port` or `:port`.
+pub(super) fn listen(given: &Given) -> Result<Listen, ConfigError> {
+    const ACCEPTED: &str = "give HOST:PORT, such as localhost:9464, [::1]:9464 or :9464";
+    let wrong = || given.wrong("is not an address to listen on", ACCEPTED);
+    let (host, port) = given.value.rsplit_once(':').ok_or_else(wrong)?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match bracketed {
+        Some(address) => {
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+            address
+        }
+        None => host,
+    };
+    let is_name = |name: &str| name.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_'));
+    if bracketed.is_none() && !is_name(host) {
+        return Err(wrong());
+    }
+    let port = port.parse().map_err(|_| given.wrong("has no port from 0 to 65535", ACCEPTED))?;
+    Ok(Listen { host: host.to_owned(), port })
+}

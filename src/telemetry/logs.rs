@@ -1,0 +1,140 @@
+//! Logs: to standard error, as text or JSON, and to the Collector when asked.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::LogExporter;
+use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use super::channel::{ChannelError, Collector};
+use super::resource::Identity;
+
+/// Libraries that work while a log record is pushed. Were their records pushed too, one push would make the next one
+/// necessary, for ever.
+const NEVER_PUSHED: [&str; 7] = ["opentelemetry", "tonic", "h2", "hyper", "tower", "rustls", "prost"];
+
+/// How many records wait to be pushed: a few minutes of a busy agent. More are dropped; standard error has them.
+const QUEUE: usize = 1_024;
+
+/// How long the last push of logs may take when the agent stops: standard error has them already.
+const LAST_PUSH: Duration = Duration::from_secs(1);
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How is logged.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// How a line looks on standard error.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `EnvFilter`.
+    pub filter: String,
+    /// Where logs are pushed; `None` if they are not.
+    pub collector: Option<Collector>,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// The filter is none.
+    #[error("the log filter {filter} could not be understood")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// Why.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// There can be no connection to the Collector.
+    #[error("logs cannot be pushed")]
+    Channel(#[from] ChannelError),
+    /// Somebody else logs already in this process.
+    #[error("a log has been set up in this process before")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// The log of this process, until it is finished.
+#[derive(Debug)]
+pub struct Logs {
+    provider: Option<SdkLoggerProvider>,
+}
+
+impl Logs {
+    /// Starts the log of this process. Must be called within the runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogsError`]; nothing is then logged.
+    pub fn start(settings: &LogSettings, identity: &Identity) -> Result<Self, LogsError> {
+        let filter = || {
+            EnvFilter::builder()
+                .parse(&settings.filter)
+                .map_err(|source| LogsError::Filter { filter: settings.filter.clone(), source })
+        };
+        let provider = settings.collector.as_ref().map(|collector| provider(collector, identity)).transpose()?;
+        let pushed = match &provider {
+            Some(provider) => {
+                let layer = OpenTelemetryTracingBridge::new(provider);
+                Some(layer.with_filter(filter()?.and(FilterFn::new(|record| may_be_pushed(record.target())))))
+            }
+            None => None,
+        };
+        tracing_subscriber::registry().with(lines(settings.format).with_filter(filter()?)).with(pushed).try_init()?;
+        Ok(Self { provider })
+    }
+
+    /// Pushes what still waits, within a second, and ends the push. Standard error goes on.
+    pub async fn finish(self) {
+        let Some(provider) = self.provider else { return };
+        // The SDK waits with a thread of ours; that one is left behind should it not keep its own deadline.
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PUSH));
+        let _ = tokio::time::timeout(LAST_PUSH * 2, ended).await;
+    }
+}
+
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
+        // On a terminal the library decides on colours, and obeys NO_COLOR.
+        LogFormat::Text if std::io::stderr().is_terminal() => layer.boxed(),
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+    }
+}
+
+fn provider(collector: &Collector, identity: &Identity) -> Result<SdkLoggerProvider, ChannelError> {
+    let exporter = collector
+        .apply(LogExporter::builder().with_tonic())?
+        .build()
+        .map_err(|error| collector.exporter_error(error))?;
+    let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+    let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
+    Ok(SdkLoggerProvider::builder().with_resource(identity.resource()).with_log_processor(processor).build())
+}
+
+fn may_be_pushed(target: &str) -> bool {
+    !NEVER_PUSHED.iter().any(|library| target.starts_with(library))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_works_on_a_push_is_not_pushed() {
+        for target in ["h2::proto::connection", "tonic::transport", "opentelemetry_sdk", "hyper_util::client"] {
+            assert!(!may_be_pushed(target), "{target}");
+        }
+        assert!(may_be_pushed("virt_otel::observe"));
+    }
+}

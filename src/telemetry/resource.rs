@@ -1,0 +1,33 @@
+//! Who says so: the agent's own OpenTelemetry Resource.
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+
+/// Who the agent is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `service.name`
+    pub service_name: String,
+    /// `service.instance.id`: keeps two agents apart that share a name.
+    pub instance_id: String,
+    /// `host.name`
+    pub host_name: String,
+    /// What the user adds; beats the others.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Identity {
+    /// The Resource of the agent's own metrics and logs. The environment is not asked again: the configuration has.
+    #[must_use]
+    pub(super) fn resource(&self) -> Resource {
+        let attribute = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
+        Resource::builder_empty()
+            .with_detector(Box::new(opentelemetry_sdk::resource::TelemetryResourceDetector))
+            .with_attribute(attribute("service.name", &self.service_name))
+            .with_attribute(attribute("service.instance.id", &self.instance_id))
+            .with_attribute(attribute("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(attribute("host.name", &self.host_name))
+            .with_attributes(self.attributes.iter().map(|(key, value)| attribute(key, value)))
+            .build()
+    }
+}

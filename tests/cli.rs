@@ -1,0 +1,365 @@
+//! The program from outside: what it prints, how it ends, and what it does when nothing that it needs is there.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+/// Far above what anything here takes, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing listens there.
+const ABSENT: &str = "qemu+unix:///system?socket=/nonexistent/libvirt-sock-ro";
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virt-otel"));
+    // Nothing of this process' environment may matter.
+    command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn output(command: &mut Command) -> Output {
+    timeout(PATIENCE, command.output()).await.expect("it ends").expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A running agent that listens on a free port.
+struct Agent {
+    child: Child,
+    port: u16,
+    log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Agent {
+    async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = program();
+        command.args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"]).args(arguments);
+        let mut child = command.envs(variables.iter().copied()).spawn().expect("it starts");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let port = timeout(PATIENCE, async {
+            loop {
+                let line = log.next_line().await.expect("UTF-8").expect("it logs where it listens before it ends");
+                let record: serde_json::Value =
+                    serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+                if let Some(listen) = record["listen"].as_str() {
+                    break listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address");
+                }
+            }
+        });
+        let port = port.await.expect("it starts in time");
+        Self { child, port, log }
+    }
+
+    /// Head and body of what is served at a path.
+    async fn get(&self, path: &str, headers: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut response = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut response)).await.expect("it answers").expect("UTF-8");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
+        (head.to_owned(), body.to_owned())
+    }
+
+    /// Waits until a page says so.
+    async fn until(&self, path: &str, what: &str, is_so: impl Fn(&str, &str) -> bool) -> String {
+        let looked = timeout(PATIENCE, async {
+            loop {
+                let (head, body) = self.get(path, "").await;
+                if is_so(&head, &body) {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        looked.await.unwrap_or_else(|_| panic!("{path} never says {what}"))
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), id]).status().await.expect("kill is there");
+        assert!(sent.success());
+    }
+
+    /// The exit code, and how long it took to end.
+    async fn ended(&mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("it was started");
+        (status.code(), began.elapsed())
+    }
+
+    /// What it still logged, after its end.
+    async fn rest_of_log(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Ok(Some(line)) = self.log.next_line().await {
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+/// A Collector that takes connections and never says a word.
+async fn mute_collector() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+    (listener, endpoint)
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_one_sentence_and_exit_code_64() {
+    let flags: &[(&[&str], &str)] = &[
+        (&["--interval", "fast"], "--interval: "),
+        (&["run", "--interval", "1h"], "--interval: "),
+        (&["--group-interval", "disk=1s"], "--group-interval: "),
+        (&["--deadline", "1ms"], "--deadline: "),
+        (&["--libvirt-uri", "nonsense"], "--libvirt-uri: "),
+        (&["--listen", "nowhere"], "--listen: "),
+        (&["--exporters", "console"], "--exporters: "),
+        (&["--metrics-include", "a{b"], "--metrics-include: "),
+        (&["--log-level", "a=b=c"], "--log-level: "),
+        (&["--mode", "vmware"], "--mode: "),
+        (&["--colour"], "--colour: "),
+        (&["snapshot", "--format", "pdf"], "--format: "),
+        (&["watch"], "watch: "),
+    ];
+    for (arguments, names) in flags {
+        assert_refused(&output(program().args(*arguments)).await, names);
+    }
+    for (name, value) in [
+        ("VIRT_OTEL_INTERVAL", "0s"),
+        ("VIRT_OTEL_LISTEN", "x:y:z"),
+        ("OTEL_METRICS_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "15s"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+        ("OTEL_SDK_DISABLED", "1"),
+    ] {
+        assert_refused(&output(program().env(name, value)).await, &format!("{name}: "));
+    }
+}
+
+fn assert_refused(output: &Output, names: &str) {
+    let sentence = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{sentence}");
+    assert!(sentence.starts_with(&format!("virt-otel: {names}")), "{sentence}");
+    assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
+    assert!(output.stdout.is_empty());
+}
+
+/// Files that can be opened but are no certificates: only the exporter can tell.
+#[tokio::test]
+async fn a_file_that_is_no_certificate_is_a_wrong_configuration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, "this is no certificate").expect("it is writable");
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--libvirt-uri", ABSENT]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1").env("OTEL_EXPORTER_OTLP_CERTIFICATE", &file);
+    let output = output(&mut command).await;
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn help_and_version_are_for_people() {
+    for (arguments, says) in [
+        (&["--help"] as &[&str], "Examples:"),
+        (&["-h"], "Usage: virt-otel"),
+        (&["snapshot", "--help"], "otlp-json"),
+        (&["run", "--help"], "[env: VIRT_OTEL_INTERVAL]"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ] {
+        let output = output(program().args(arguments)).await;
+        assert_eq!(output.status.code(), Some(0));
+        let page = text(&output.stdout);
+        assert!(page.contains(says), "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn completions_and_the_manual_page_are_printed() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = output(program().args(["completions", shell])).await;
+        assert_eq!(output.status.code(), Some(0));
+        let script = text(&output.stdout);
+        assert!(script.contains("group-interval") && script.contains("snapshot"), "{shell}");
+    }
+    let page = output(program().arg("man")).await;
+    assert!(text(&page.stdout).contains(".TH virt"), "{}", text(&page.stdout));
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_is_no_failure() {
+    let mut child = program().arg("man").spawn().expect("it starts");
+    drop(child.stdout.take());
+    let status = timeout(PATIENCE, child.wait()).await.expect("it ends").expect("it was started");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn without_libvirt_and_without_a_collector_it_stays_and_says_so() {
+    let mut agent =
+        Agent::start(&["--libvirt-uri", ABSENT], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]).await;
+    let page = agent.until("/metrics", "that the daemon is down", |_, page| page.contains("libvirt_up")).await;
+    let up = page.lines().find(|line| line.starts_with("libvirt_up{")).expect("a series");
+    assert!(up.ends_with(" 0"), "{up}");
+    agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
+    assert!(agent.get("/livez", "").await.0.starts_with("HTTP/1.1 200"));
+    assert!(agent.get("/", "").await.1.contains(": not connected"));
+    agent.signal("TERM").await;
+    let (code, took) = agent.ended().await;
+    assert_eq!(code, Some(0), "{:?}", agent.rest_of_log().await);
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+#[tokio::test]
+async fn it_reads_the_test_driver() {
+    let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]).await;
+    agent
+        .until("/metrics", "that the daemon is up", |_, page| {
+            page.lines().any(|line| line.starts_with("libvirt_up{") && line.ends_with(" 1"))
+        })
+        .await;
+    let page = agent.until("/metrics", "the domain `test`", |_, page| page.contains("\"test\"")).await;
+    assert!(page.contains("hypervisor_type=\"unknown\""), "{page}");
+}
+
+#[tokio::test]
+async fn its_own_metrics_are_on_the_page() {
+    let agent =
+        Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "prometheus"], &[("OTEL_SERVICE_NAME", "mine")]).await;
+    let (head, page) = agent.get("/metrics", "").await;
+    assert!(head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(page.contains(&format!("virt_otel_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))), "{page}");
+    assert!(page.contains("service_name=\"mine\""), "{page}");
+    assert!(!page.contains("virt_otel_otlp_"), "nothing is pushed: {page}");
+    let (head, _) = agent.get("/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n").await;
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+}
+
+/// `promtool` reads what Prometheus would; machines without it skip this.
+#[tokio::test]
+async fn promtool_has_nothing_to_say_about_the_page() {
+    if Command::new("promtool").arg("--version").output().await.is_err() {
+        return;
+    }
+    let agent = Agent::start(&["--libvirt-uri", ABSENT], &[]).await;
+    let page = agent.until("/metrics", "the daemon", |_, page| page.contains("libvirt_up")).await;
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("it was there a moment ago");
+    let mut stdin = promtool.stdin.take().expect("it is piped");
+    stdin.write_all(page.as_bytes()).await.expect("it reads");
+    drop(stdin);
+    let output = timeout(PATIENCE, promtool.wait_with_output()).await.expect("it ends").expect("it was started");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}\n{page}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_mute_collector_does_not_hold_up_the_end() {
+    let (_collector, endpoint) = mute_collector().await;
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRIC_EXPORT_INTERVAL", "1000")];
+    let mut agent = Agent::start(&["--libvirt-uri", ABSENT, "--logs-exporter", "otlp"], &variables).await;
+    agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
+    agent.signal("TERM").await;
+    let (code, took) = agent.ended().await;
+    assert_eq!(code, Some(0), "{:?}", agent.rest_of_log().await);
+    // Three seconds for metrics, one for logs, and what the machine is busy with.
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (_collector, endpoint) = mute_collector().await;
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let mut agent = Agent::start(&["--libvirt-uri", ABSENT], &variables).await;
+    agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
+    agent.signal("TERM").await;
+    let told = timeout(PATIENCE, async {
+        while let Ok(Some(line)) = agent.log.next_line().await {
+            if line.contains("told to stop") {
+                return;
+            }
+        }
+        panic!("it never said that it was told to stop");
+    });
+    told.await.expect("in time");
+    agent.signal("TERM").await;
+    let (code, took) = agent.ended().await;
+    assert_eq!(code, Some(128 + 15));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_interrupt_is_a_reason_to_stop_too() {
+    let mut agent = Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "none"], &[]).await;
+    assert!(agent.get("/metrics", "").await.0.starts_with("HTTP/1.1 404"));
+    agent.signal("INT").await;
+    assert_eq!(agent.ended().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let held = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = held.local_addr().expect("it is bound").to_string();
+    let output = output(program().args(["--libvirt-uri", ABSENT, "--listen", &address])).await;
+    let sentence = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{sentence}");
+    assert!(sentence.contains(&address) && sentence.contains("--listen"), "{sentence}");
+    assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
+}
+
+#[tokio::test]
+async fn a_mistake_that_stops_nothing_is_warned_of() {
+    let mut agent = Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "prometheus"], &[]).await;
+    agent.signal("TERM").await;
+    agent.ended().await;
+    assert_eq!(
+        agent.rest_of_log().await.iter().filter(|line| line.contains("WARN") && line.contains("VIRT_OTEL")).count(),
+        0
+    );
+    let mut command = program();
+    command.args(["--libvirt-uri", ABSENT, "--listen", "127.0.0.1:0", "--metrics-exclude", "libvirt.nothing.*"]);
+    let mut child = command.env("VIRT_OTEL_INTERVALL", "1s").spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut seen = [false; 2];
+    let warned = timeout(PATIENCE, async {
+        while !seen.iter().all(|seen| *seen) {
+            let line = log.next_line().await.expect("UTF-8").expect("it warns before it ends");
+            seen[0] |= line.contains("WARN") && line.contains("VIRT_OTEL_INTERVALL");
+            seen[1] |= line.contains("WARN") && line.contains("libvirt.nothing.*");
+        }
+    });
+    warned.await.expect("both warnings come");
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_daemon_that_is_not_there_fails_and_names_it() {
+    let output = output(program().args(["snapshot", "--libvirt-uri", ABSENT])).await;
+    let sentence = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{sentence}");
+    assert!(
+        sentence.lines().any(|line| line.starts_with("virt-otel: no answer from") && line.contains("/nonexistent/")),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_of_the_test_driver_is_printed_in_each_format() {
+    for (format, says) in [("table", "test"), ("prometheus", "libvirt_up"), ("otlp-json", "resourceMetrics")] {
+        let output = output(program().args(["snapshot", "--libvirt-uri", "test:///default", "--format", format])).await;
+        assert_eq!(output.status.code(), Some(0), "{format}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(says), "{format}: {}", text(&output.stdout));
+    }
+}
