@@ -18,4 +18,8 @@
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
+mod faults;
+mod lifecycle;
+mod numbers;
+mod receiving;
 mod selftest;

@@ -14,6 +14,7 @@ pub(crate) mod libvirtd;
 pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod proxy;
 
 use std::fs::File;
 use std::io::Write as _;

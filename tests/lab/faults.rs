@@ -1,0 +1,323 @@
+//! What goes wrong on a host, and what the agent makes of it.
+
+use std::time::{Duration, Instant};
+
+use super::support::proxy::{GET_STATS, GET_XML, Proxy};
+use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, wait_until};
+
+const STUCK: &str = "libvirt_domain_collection_stuck";
+const AGE: &str = "libvirt_domain_collection_age_seconds";
+const STATE: &str = "libvirt_domain_state";
+const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
+const WRITES: &str = "libvirt_domain_storage_iops_write_total";
+
+/// The interval of these tests, in seconds.
+const INTERVAL: f64 = 2.0;
+/// At most four calls are in flight, and eight are abandoned; with eight abandoned one more is in flight.
+const MOST_WAITING: usize = 9;
+
+fn guest(name: &str) -> Domain {
+    let domain = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
+    domain.disks(1)
+}
+
+fn paused_guests(libvirtd: &Libvirtd, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|number| {
+            let name = format!("vm{number:02}");
+            libvirtd.create_paused(&guest(&name));
+            name
+        })
+        .collect()
+}
+
+fn agent(uri: &str) -> Agent {
+    Agent::start(&["--libvirt-uri", uri, "--interval", "2s", "--exporters", "prometheus"], &[])
+}
+
+fn stuck(page: &Metrics, domain: &str) -> bool {
+    page.get(STUCK, &[("domain", domain)]) == Some(1.0)
+}
+
+/// How old the oldest group of a domain is.
+fn age(page: &Metrics, domain: &str) -> f64 {
+    page.all(AGE, &[("domain", domain)]).iter().map(|sample| sample.value).fold(0.0, f64::max)
+}
+
+fn wait_all_read(agent: &Agent, names: &[String]) {
+    agent.wait_for(Duration::from_secs(30), "every guest to be read", |page| {
+        names.iter().all(|name| page.has(WRITES, &[("domain", name)]))
+    });
+}
+
+/// Watches for a while that these domains are read in time: never later than one interval after they were due.
+#[track_caller]
+fn watch_in_time(agent: &Agent, names: &[&str], for_how_long: Duration) -> f64 {
+    let started = Instant::now();
+    let mut oldest: f64 = 0.0;
+    while started.elapsed() < for_how_long {
+        let page = agent.metrics();
+        for name in names {
+            assert!(page.has(CPU, &[("domain", name)]), "{name} has no CPU time");
+            assert!(!stuck(&page, name), "{name} is called stuck; the log:\n{}", agent.log());
+            oldest = oldest.max(age(&page, name));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(oldest < 2.0 * INTERVAL, "a healthy guest's reading was {oldest} s old; the log:\n{}", agent.log());
+    oldest
+}
+
+#[test]
+fn a_frozen_vm_is_stuck_and_harms_nobody() {
+    let libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 20);
+    let proxy = Proxy::start(&libvirtd.socket());
+    let agent = agent(&proxy.uri(&libvirtd.uri()));
+    wait_all_read(&agent, &names);
+    let frozen = "vm07";
+    let writes = agent.metrics().get(WRITES, &[("domain", frozen)]).unwrap();
+    libvirtd.freeze(frozen);
+    let healthy: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != frozen).collect();
+    // Its next reading hangs, and is given up after three seconds.
+    wait_until(Duration::from_secs(15), "the frozen guest to be stuck", || {
+        stuck(&agent.metrics(), frozen).then_some(())
+    });
+    let oldest = watch_in_time(&agent, &healthy, Duration::from_secs(12));
+    println!(
+        "with one of 20 frozen, the oldest reading of the 19 was {oldest:.2} s old at an interval of {INTERVAL} s"
+    );
+    let page = agent.metrics();
+    assert!(stuck(&page, frozen));
+    assert_eq!(page.get(STATE, &[("domain", frozen), ("state", "paused")]), Some(1.0), "its state is still read");
+    assert!(page.has(CPU, &[("domain", frozen)]), "its CPU time does not need its QEMU");
+    for sample in page.all(WRITES, &[("domain", frozen)]) {
+        assert_eq!(sample.value, writes, "a false value stands for the reading that did not come");
+    }
+    assert_eq!(proxy.traffic().waiting, 1, "one call waits for the frozen guest");
+    libvirtd.thaw(frozen);
+    wait_until(Duration::from_secs(10), "the thawed guest to be healed", || {
+        let page = agent.metrics();
+        (!stuck(&page, frozen) && page.has(WRITES, &[("domain", frozen)])).then_some(())
+    });
+    let traffic = proxy.traffic();
+    assert_eq!(traffic.most_on_one_connection, 1, "a connection never carries two calls");
+    assert!(traffic.most_waiting <= 4, "{} calls waited for QEMUs", traffic.most_waiting);
+}
+
+#[test]
+fn twenty_frozen_vms_stay_within_the_budget() {
+    let libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 25);
+    let (doomed, healthy) = names.split_at(20);
+    let proxy = Proxy::start(&libvirtd.socket());
+    let agent = agent(&proxy.uri(&libvirtd.uri()));
+    wait_all_read(&agent, &names);
+    let (memory, threads) = (agent.resident(), agent.threads());
+    let another_client_answers = |when: &str| {
+        for name in healthy {
+            let stats = libvirtd.virsh_within(Duration::from_secs(5), &["domstats", "--nowait", name]);
+            assert!(stats.is_ok(), "{when}: virsh domstats {name}: {stats:?}");
+            let xml = libvirtd.virsh_within(Duration::from_secs(5), &["dumpxml", name]);
+            assert!(xml.is_ok(), "{when}: virsh dumpxml {name}: {xml:?}");
+        }
+    };
+
+    for name in &doomed[..5] {
+        libvirtd.freeze(name);
+    }
+    wait_until(Duration::from_secs(40), "five stuck guests", || {
+        let page = agent.metrics();
+        doomed[..5].iter().all(|name| stuck(&page, name)).then_some(())
+    });
+    another_client_answers("five are frozen");
+    let page = agent.metrics();
+    assert!(names[5..].iter().all(|name| !stuck(&page, name)), "a healthy guest is called stuck:\n{}", agent.log());
+
+    for name in &doomed[5..] {
+        libvirtd.freeze(name);
+    }
+    wait_until(Duration::from_secs(60), "eight abandoned calls", || (proxy.traffic().waiting >= 8).then_some(()));
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(15) {
+        let page = agent.metrics();
+        for name in healthy {
+            assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state");
+            assert!(!stuck(&page, name), "{name} is called stuck:\n{}", agent.log());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    another_client_answers("twenty are frozen");
+    let traffic = proxy.traffic();
+    assert!(traffic.most_waiting <= MOST_WAITING, "{} calls waited for QEMUs at once", traffic.most_waiting);
+    assert_eq!(traffic.most_on_one_connection, 1, "a connection never carries two calls");
+    assert!(agent.resident() < memory + 8 * 1024 * 1024, "memory grew from {memory} to {}", agent.resident());
+    assert!(agent.threads() <= threads + 16, "threads grew from {threads} to {}", agent.threads());
+    println!(
+        "20 frozen: at most {} calls waited, {} threads, {} KiB",
+        traffic.most_waiting,
+        agent.threads(),
+        agent.resident() / 1024
+    );
+
+    for name in doomed {
+        libvirtd.thaw(name);
+    }
+    wait_until(Duration::from_secs(30), "all to be healed", || {
+        let page = agent.metrics();
+        names.iter().all(|name| !stuck(&page, name) && page.has(WRITES, &[("domain", name)])).then_some(())
+    });
+    assert_eq!(proxy.traffic().waiting, 0, "nothing waits any more");
+}
+
+/// `virsh destroy` of a frozen guest holds its lock for 12 s, and with it every listing of the domains.
+#[test]
+fn the_destruction_of_a_frozen_vm_harms_nobody() {
+    let libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 6);
+    let agent = agent(&libvirtd.uri());
+    wait_all_read(&agent, &names);
+    libvirtd.freeze("vm00");
+    let healthy: Vec<&str> = names[1..].iter().map(String::as_str).collect();
+    std::thread::scope(|scope| {
+        let destroyed = scope.spawn(|| libvirtd.destroy("vm00"));
+        watch_in_time(&agent, &healthy, Duration::from_secs(15));
+        destroyed.join().unwrap();
+    });
+    wait_until(Duration::from_secs(10), "the destroyed guest to be gone", || {
+        (!agent.metrics().samples.iter().any(|sample| sample.label("domain") == Some("vm00"))).then_some(())
+    });
+}
+
+#[test]
+fn a_mute_libvirtd_is_down_and_no_vm_is_stuck() {
+    let libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 5);
+    let agent = agent(&libvirtd.uri());
+    wait_all_read(&agent, &names);
+    libvirtd.freeze_daemon();
+    let started = Instant::now();
+    let mut down_after = None;
+    while started.elapsed() < Duration::from_secs(60) {
+        let page = agent.metrics();
+        for name in &names {
+            assert!(!stuck(&page, name), "{name} is called stuck though its daemon is mute:\n{}", agent.log());
+        }
+        if down_after.is_none() && page.get("libvirt_up", &[]) == Some(0.0) {
+            down_after = Some(started.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!("up is 0 after {down_after:?} of silence");
+    assert!(down_after.is_some(), "a daemon that was mute for a minute is up:\n{}", agent.log());
+    libvirtd.thaw_daemon();
+    wait_until(Duration::from_secs(30), "everything to be back", || {
+        let page = agent.metrics();
+        let all = names.iter().all(|name| page.has(WRITES, &[("domain", name)]) && !stuck(&page, name));
+        (all && page.get("libvirt_up", &[]) == Some(1.0)).then_some(())
+    });
+}
+
+/// The first reading in a daemon's life makes it probe every QEMU binary: 3 to 4 s.
+#[test]
+fn the_first_reading_of_a_fresh_libvirtd_is_not_stuck() {
+    let options = LibvirtdOptions { cold_cache: true, ..LibvirtdOptions::new(Kind::System) };
+    let mut libvirtd = Libvirtd::start(options.clone());
+    libvirtd.create_paused(&guest("early"));
+    // A daemon that has forgotten what it learned when it started the guest.
+    libvirtd.restart();
+    let agent = agent(&libvirtd.uri());
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        assert!(!stuck(&agent.metrics(), "early"), "a slow first reading is called stuck:\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(agent.metrics().has(WRITES, &[("domain", "early")]));
+}
+
+#[test]
+fn libvirtd_may_be_killed_thirty_times() {
+    let mut libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 5);
+    let agent = agent(&libvirtd.uri());
+    wait_all_read(&agent, &names);
+    for round in 0..30 {
+        libvirtd.kill();
+        wait_until(Duration::from_secs(5), "the daemon to be down", || {
+            (agent.metrics().get("libvirt_up", &[]) == Some(0.0)).then_some(())
+        });
+        let page = agent.metrics();
+        for name in &names {
+            let types = page.all("libvirt_domain_hypervisor_info", &[("domain", name)]);
+            assert!(
+                types.iter().all(|sample| sample.label("hypervisor_type") == Some("unknown")),
+                "round {round}: {name} has a type that nobody can vouch for: {types:?}"
+            );
+        }
+        libvirtd.start_again();
+        wait_until(Duration::from_secs(15), "everything to be back", || {
+            let page = agent.metrics();
+            let back = names.iter().all(|name| {
+                page.has(CPU, &[("domain", name)])
+                    && page
+                        .all("libvirt_domain_hypervisor_info", &[("domain", name)])
+                        .iter()
+                        .any(|sample| sample.label("hypervisor_type") != Some("unknown"))
+            });
+            (back && page.get("libvirt_up", &[]) == Some(1.0)).then_some(())
+        });
+    }
+    println!("after 30 kills: {} threads, {} descriptors", agent.threads(), agent.descriptors());
+    assert!(agent.descriptors() < 100, "descriptors leak: {}", agent.descriptors());
+}
+
+#[test]
+fn a_domain_may_vanish_in_the_middle_of_a_reading() {
+    let libvirtd = Libvirtd::system();
+    let steady = paused_guests(&libvirtd, 2);
+    let mut agent =
+        Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[]);
+    wait_all_read(&agent, &steady);
+    for _ in 0..200 {
+        libvirtd.create_paused(&guest("brief"));
+        libvirtd.destroy("brief");
+    }
+    assert!(agent.running(), "the agent is gone:\n{}", agent.log());
+    wait_until(Duration::from_secs(10), "the last of them to be gone", || {
+        (!agent.metrics().samples.iter().any(|sample| sample.label("domain") == Some("brief"))).then_some(())
+    });
+    let page = agent.metrics();
+    assert!(steady.iter().all(|name| page.has(WRITES, &[("domain", name)])));
+    assert!(!agent.log().contains("panicked"), "{}", agent.log());
+}
+
+/// One XML query when a domain is first seen, one when it is resumed, one when it starts; none in between.
+#[test]
+fn each_detection_is_one_xml_query() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.define(&guest("counted"));
+    let proxy = Proxy::start(&libvirtd.socket());
+    let agent = Agent::start(
+        &["--libvirt-uri", &proxy.uri(&libvirtd.uri()), "--interval", "1s", "--exporters", "prometheus"],
+        &[],
+    );
+    agent.wait_for(Duration::from_secs(10), "the guest", |page| page.has(STATE, &[("domain", "counted")]));
+    let read_on = || {
+        let before = proxy.calls(GET_STATS);
+        wait_until(Duration::from_secs(10), "three more readings", || {
+            (proxy.calls(GET_STATS) > before + 3).then_some(())
+        });
+    };
+    assert_eq!(proxy.calls(GET_XML), 0, "a domain that does not run has no type");
+    libvirtd.virsh(&["start", "counted"]);
+    read_on();
+    assert_eq!(proxy.calls(GET_XML), 1, "RESUMED and STARTED of one boot are one detection");
+    libvirtd.virsh(&["suspend", "counted"]);
+    read_on();
+    assert_eq!(proxy.calls(GET_XML), 1, "a pause is no detection");
+    libvirtd.virsh(&["resume", "counted"]);
+    read_on();
+    assert_eq!(proxy.calls(GET_XML), 2, "a resume is one detection");
+    read_on();
+    assert_eq!(proxy.calls(GET_XML), 2, "nothing is queried in between");
+}

@@ -1,0 +1,258 @@
+//! A VM's life, as the endpoint and the Collector show it.
+
+use std::time::{Duration, Instant};
+
+use super::support::{Agent, Collector, CollectorOptions, Domain, Libvirtd, Metrics, kvm_or_skip, wait_until};
+
+const HYPERVISOR: &str = "libvirt_domain_hypervisor_info";
+const STATE: &str = "libvirt_domain_state";
+const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
+
+fn agent(libvirtd: &Libvirtd) -> Agent {
+    Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[])
+}
+
+/// The states whose series is 1. There has to be one for every state, and one of them is 1.
+fn state(page: &Metrics, domain: &str) -> Option<String> {
+    let series = page.all(STATE, &[("domain", domain)]);
+    if series.is_empty() {
+        return None;
+    }
+    assert_eq!(series.len(), 8, "one series a state: {series:?}");
+    let on: Vec<_> = series.iter().filter(|sample| sample.value == 1.0).collect();
+    assert_eq!(on.len(), 1, "one state at a time: {series:?}");
+    on[0].label("state").map(str::to_owned)
+}
+
+fn hypervisor(page: &Metrics, domain: &str) -> Option<String> {
+    let series = page.all(HYPERVISOR, &[("domain", domain)]);
+    assert!(series.len() < 2, "one type at a time: {series:?}");
+    series.first().and_then(|sample| sample.label("hypervisor_type")).map(str::to_owned)
+}
+
+fn wait_state(agent: &Agent, domain: &str, wanted: &str) -> Metrics {
+    agent.wait_for(Duration::from_secs(10), &format!("{domain} to be {wanted}"), |page| {
+        state(page, domain).as_deref() == Some(wanted)
+    })
+}
+
+#[test]
+fn a_kvm_domain_is_kvm() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let libvirtd = Libvirtd::system();
+    libvirtd.create(&Domain::kvm("fast"));
+    let agent = agent(&libvirtd);
+    agent.wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "fast").as_deref() == Some("kvm"));
+}
+
+#[test]
+fn an_emulated_domain_is_qemu_tcg() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create(&Domain::tcg("slow"));
+    let agent = agent(&libvirtd);
+    agent.wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "slow").as_deref() == Some("qemu-tcg"));
+}
+
+#[test]
+fn a_domain_of_another_driver_is_unknown() {
+    let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]);
+    let page = agent
+        .wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "test").as_deref() == Some("unknown"));
+    assert_eq!(state(&page, "test").as_deref(), Some("running"));
+}
+
+/// Defined, started, paused, resumed, destroyed, started again.
+#[test]
+fn a_domain_is_shown_as_it_is_through_its_whole_life() {
+    let libvirtd = Libvirtd::system();
+    let guest = Domain::tcg("lives").disks(1);
+    let agent = agent(&libvirtd);
+    agent.wait_for(Duration::from_secs(10), "the daemon", |page| page.get("libvirt_up", &[]) == Some(1.0));
+
+    libvirtd.define(&guest);
+    let page = wait_state(&agent, "lives", "shutoff");
+    only_a_state(&page, "lives");
+
+    libvirtd.virsh(&["start", "lives"]);
+    agent.wait_for(Duration::from_secs(10), "figures after the start", |page| {
+        page.has(CPU, &[("domain", "lives")]) && hypervisor(page, "lives").as_deref() == Some("qemu-tcg")
+    });
+
+    libvirtd.virsh(&["suspend", "lives"]);
+    let page = wait_state(&agent, "lives", "paused");
+    assert_eq!(hypervisor(&page, "lives").as_deref(), Some("qemu-tcg"), "a paused domain keeps its type");
+
+    libvirtd.virsh(&["resume", "lives"]);
+    wait_state(&agent, "lives", "running");
+
+    libvirtd.destroy("lives");
+    let page = wait_state(&agent, "lives", "shutoff");
+    only_a_state(&page, "lives");
+
+    libvirtd.virsh(&["start", "lives"]);
+    agent.wait_for(Duration::from_secs(10), "figures after the second start", |page| {
+        page.has(CPU, &[("domain", "lives")])
+    });
+
+    libvirtd.destroy("lives");
+    libvirtd.virsh(&["undefine", "lives"]);
+    agent.wait_for(Duration::from_secs(10), "the undefined domain to be gone", |page| {
+        !page.samples.iter().any(|sample| sample.label("domain") == Some("lives"))
+    });
+}
+
+/// A domain that is shut off has a state and nothing else: libvirt answers its CPU time with that of libvirtd.
+fn only_a_state(page: &Metrics, domain: &str) {
+    let others: Vec<_> = page
+        .samples
+        .iter()
+        .filter(|sample| sample.label("domain") == Some(domain))
+        .filter(|sample| !sample.name.starts_with("libvirt_domain_state"))
+        .filter(|sample| !sample.name.starts_with("libvirt_domain_collection_"))
+        .collect();
+    assert!(others.is_empty(), "a domain that does not run has more than a state: {others:?}");
+}
+
+#[test]
+fn a_renamed_domain_is_lost_to_nobody() {
+    let libvirtd = Libvirtd::system();
+    let guest = Domain::tcg("before");
+    libvirtd.define(&guest);
+    let agent = agent(&libvirtd);
+    wait_state(&agent, "before", "shutoff");
+    libvirtd.virsh(&["domrename", "before", "after"]);
+    let page = wait_state(&agent, "after", "shutoff");
+    assert!(!page.samples.iter().any(|sample| sample.label("domain") == Some("before")), "the old name is still there");
+    libvirtd.virsh(&["start", "after"]);
+    agent.wait_for(Duration::from_secs(10), "figures under the new name", |page| {
+        page.has(CPU, &[("domain", "after"), ("uuid", guest.uuid())])
+    });
+}
+
+#[test]
+fn disks_and_nics_come_and_go() {
+    let libvirtd = Libvirtd::system();
+    let guest = Domain::tcg_linux("plugged", 1, 1);
+    libvirtd.boot(&guest);
+    let agent = agent(&libvirtd);
+    let disk = |page: &Metrics, target: &str| {
+        page.has("libvirt_domain_storage_iops_read_total", &[("domain", "plugged"), ("drive", target)])
+    };
+    let nics = |page: &Metrics| page.all("libvirt_domain_network_receive_bytes_total", &[("domain", "plugged")]).len();
+    agent.wait_for(Duration::from_secs(10), "one disk and one NIC", |page| disk(page, "vda") && nics(page) == 1);
+
+    libvirtd.plug_disk(&guest, "vdb");
+    agent.wait_for(Duration::from_secs(10), "the new disk, described", |page| {
+        disk(page, "vdb")
+            && page.has("libvirt_domain_storage_info", &[("domain", "plugged"), ("drive", "vdb"), ("bus", "virtio")])
+    });
+    let mac = "52:54:00:aa:bb:01";
+    libvirtd.plug_nic("plugged", mac);
+    agent.wait_for(Duration::from_secs(10), "the new NIC, described", |page| {
+        nics(page) == 2 && page.has("libvirt_domain_network_info", &[("domain", "plugged"), ("mac", mac)])
+    });
+
+    libvirtd.unplug_disk(&guest, "vdb");
+    libvirtd.unplug_nic("plugged", mac);
+    agent.wait_for(Duration::from_secs(10), "what was unplugged to be gone", |page| {
+        !page.samples.iter().any(|sample| sample.label("drive") == Some("vdb"))
+            && nics(page) == 1
+            && !page.has("libvirt_domain_network_info", &[("mac", mac)])
+            && disk(page, "vda")
+    });
+}
+
+/// Over OTLP: a new start has a new start time, so no rate is ever negative; a guest's own reboot has not.
+#[test]
+fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
+    let libvirtd = Libvirtd::system();
+    let guest = Domain::tcg("again").disks(1);
+    libvirtd.define(&guest);
+    let collector = Collector::start(CollectorOptions::file());
+    let _agent = Agent::start(
+        &["--libvirt-uri", &libvirtd.uri(), "--interval", "1s"],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()), ("OTEL_METRIC_EXPORT_INTERVAL", "1000")],
+    );
+    let starts = |what: &str, count: usize| {
+        wait_until(Duration::from_secs(20), what, || {
+            let mut starts: Vec<u64> = collector
+                .points("libvirt.domain.cpu.usage")
+                .iter()
+                .filter(|point| !point.ended() && point.of_resource("libvirt.domain.name") == Some("again"))
+                .map(|point| point.start_time())
+                .collect();
+            starts.dedup();
+            (starts.len() == count).then_some(starts)
+        })
+    };
+    libvirtd.virsh(&["start", "again"]);
+    starts("the first start", 1);
+    libvirtd.virsh(&["reset", "again"]);
+    let before = collector.points("libvirt.domain.cpu.usage").len();
+    wait_until(Duration::from_secs(20), "points after the reset", || {
+        (collector.points("libvirt.domain.cpu.usage").len() > before + 2).then_some(())
+    });
+    starts("still the first start after a reset", 1);
+    libvirtd.destroy("again");
+    libvirtd.virsh(&["start", "again"]);
+    let both = starts("the second start", 2);
+    assert!(both[1] > both[0], "the start time went back: {both:?}");
+
+    // Under one start time a counter never goes back, and time never stands still.
+    let points = collector.points("libvirt.domain.cpu.usage");
+    let mut last: Option<(u64, u64, f64)> = None;
+    for point in points.iter().filter(|point| !point.ended()) {
+        let now = (point.start_time(), point.time(), point.value().expect("a value"));
+        if let Some((start, time, value)) = last {
+            assert!(now.1 > time, "time stood still");
+            assert!(now.0 != start || now.2 >= value, "went back from {value} to {} under one start time", now.2);
+        }
+        last = Some(now);
+    }
+    assert!(
+        points.iter().any(super::support::collector::Received::ended),
+        "the destroyed domain's series was not ended"
+    );
+}
+
+/// How long it takes from libvirt's own event to the new state on the page: half within 50 ms, 95 of 100 within 100 ms.
+#[test]
+fn an_event_is_visible_within_100_ms() {
+    const ROUNDS: usize = 30;
+    let libvirtd = Libvirtd::system();
+    libvirtd.create(&Domain::tcg("blinks"));
+    let agent = agent(&libvirtd);
+    wait_state(&agent, "blinks", "running");
+    let mut delays = Vec::new();
+    for round in 0..ROUNDS {
+        let (command, wanted) = if round % 2 == 0 { ("suspend", "paused") } else { ("resume", "running") };
+        // virsh returns a few milliseconds after libvirt has sent the event, so the clock starts before virsh does:
+        // what is measured holds virsh's own start and call as well, and is too long rather than too short.
+        let started = Instant::now();
+        let called = std::thread::scope(|scope| {
+            let call = scope.spawn(|| {
+                libvirtd.virsh(&[command, "blinks"]);
+                started.elapsed()
+            });
+            let seen = loop {
+                if state(&agent.metrics(), "blinks").as_deref() == Some(wanted) {
+                    break started.elapsed();
+                }
+                assert!(started.elapsed() < Duration::from_secs(10), "never {wanted}");
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            (call.join().unwrap(), seen)
+        });
+        let (returned, seen) = called;
+        delays.push(seen.saturating_sub(returned));
+        // Lifecycle events of one domain are read at once however close they come; this only spaces the samples.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    delays.sort_unstable();
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+    println!("from virsh's return to the page: p50 {:?} p95 {:?} max {:?}", at(50), at(95), at(100));
+    assert!(at(50) < Duration::from_millis(50), "half take {:?}", at(50));
+    assert!(at(95) < Duration::from_millis(100), "95 of 100 take {:?}", at(95));
+}

@@ -1,0 +1,186 @@
+//! What the endpoint shows is what libvirt says, field by field.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::support::{Agent, Domain, Libvirtd, Metrics, wait_until};
+
+/// How a figure of `virsh domstats` stands on the page.
+struct Field {
+    /// In `virsh domstats`.
+    libvirt: &'static str,
+    /// On the page.
+    name: &'static str,
+    /// Its labels there, besides the domain's.
+    labels: &'static [(&'static str, &'static str)],
+    /// What one of libvirt's units is on the page.
+    scale: f64,
+    /// Whether it goes on moving while the guest is paused.
+    moves: bool,
+}
+
+const fn field(
+    libvirt: &'static str,
+    name: &'static str,
+    labels: &'static [(&'static str, &'static str)],
+    scale: f64,
+) -> Field {
+    Field { libvirt, name, labels, scale, moves: false }
+}
+
+const fn moving(libvirt: &'static str, name: &'static str, labels: &'static [(&'static str, &'static str)]) -> Field {
+    Field { libvirt, name, labels, scale: NANO, moves: true }
+}
+
+const NANO: f64 = 1e-9;
+const KIB: f64 = 1024.0;
+const ONE: f64 = 1.0;
+
+const VDA: &[(&str, &str)] = &[("drive", "vda")];
+const VDB: &[(&str, &str)] = &[("drive", "vdb")];
+const VCPU0: &[(&str, &str)] = &[("id", "0")];
+const VCPU1: &[(&str, &str)] = &[("id", "1")];
+
+/// Every figure of a Linux guest with two disks, a NIC and two vCPUs. `libvirt_domain_` stands before each name.
+const FIELDS: &[Field] = &[
+    // libvirt counts the work that QEMU does for those who ask, so these move while the guest is paused.
+    moving("cpu.time", "cpu_usage_seconds_total", &[]),
+    moving("cpu.user", "cpu_user_usage_seconds_total", &[]),
+    moving("cpu.system", "cpu_system_usage_seconds_total", &[]),
+    moving("vcpu.0.time", "vcpu_seconds_total", VCPU0),
+    moving("vcpu.1.time", "vcpu_seconds_total", VCPU1),
+    moving("vcpu.0.wait", "vcpu_wait_seconds_total", VCPU0),
+    moving("vcpu.0.delay", "vcpu_delay_seconds_total", VCPU0),
+    field("vcpu.current", "vcpu_current", &[], ONE),
+    field("vcpu.maximum", "vcpu_maximum", &[], ONE),
+    field("balloon.current", "memory_domain_bytes", &[], KIB),
+    field("balloon.maximum", "memory_maximum_bytes", &[], KIB),
+    field("balloon.swap_in", "memory_swap_in_traffic_bytes", &[], KIB),
+    field("balloon.swap_out", "memory_swap_out_traffic_bytes", &[], KIB),
+    field("balloon.major_fault", "memory_pgmajfault_total", &[], ONE),
+    field("balloon.minor_fault", "memory_pgminfault_total", &[], ONE),
+    field("balloon.unused", "memory_unused_bytes", &[], KIB),
+    field("balloon.available", "memory_available_bytes", &[], KIB),
+    field("balloon.usable", "memory_usable_bytes", &[], KIB),
+    field("balloon.disk_caches", "memory_cached_bytes", &[], KIB),
+    field("balloon.hugetlb_pgalloc", "memory_hugetlb_pgalloc_total", &[], ONE),
+    field("balloon.hugetlb_pgfail", "memory_hugetlb_pgfail_total", &[], ONE),
+    Field { libvirt: "balloon.rss", name: "memory_resident_bytes", labels: &[], scale: KIB, moves: true },
+    field("block.0.rd.reqs", "storage_iops_read_total", VDA, ONE),
+    field("block.0.rd.bytes", "storage_read_traffic_bytes_total", VDA, ONE),
+    field("block.0.rd.times", "storage_read_times_seconds_total", VDA, NANO),
+    field("block.0.wr.reqs", "storage_iops_write_total", VDA, ONE),
+    field("block.0.wr.bytes", "storage_write_traffic_bytes_total", VDA, ONE),
+    field("block.0.wr.times", "storage_write_times_seconds_total", VDA, NANO),
+    field("block.0.fl.reqs", "storage_flush_requests_total", VDA, ONE),
+    field("block.0.fl.times", "storage_flush_times_seconds_total", VDA, NANO),
+    field("block.0.allocation", "storage_allocation_bytes", VDA, ONE),
+    field("block.0.capacity", "storage_capacity_bytes", VDA, ONE),
+    field("block.0.physical", "storage_physical_bytes", VDA, ONE),
+    field("block.1.rd.reqs", "storage_iops_read_total", VDB, ONE),
+    field("block.1.wr.bytes", "storage_write_traffic_bytes_total", VDB, ONE),
+    field("block.1.capacity", "storage_capacity_bytes", VDB, ONE),
+    field("net.0.rx.bytes", "network_receive_bytes_total", &[], ONE),
+    field("net.0.rx.pkts", "network_receive_packets_total", &[], ONE),
+    field("net.0.rx.errs", "network_receive_errors_total", &[], ONE),
+    field("net.0.rx.drop", "network_receive_packets_dropped_total", &[], ONE),
+    field("net.0.tx.bytes", "network_transmit_bytes_total", &[], ONE),
+    field("net.0.tx.pkts", "network_transmit_packets_total", &[], ONE),
+    field("net.0.tx.errs", "network_transmit_errors_total", &[], ONE),
+    field("net.0.tx.drop", "network_transmit_packets_dropped_total", &[], ONE),
+];
+
+impl Field {
+    fn libvirts(&self, stats: &BTreeMap<String, String>) -> Option<f64> {
+        stats.get(self.libvirt).map(|text| text.parse::<f64>().unwrap() * self.scale)
+    }
+
+    fn ours(&self, page: &Metrics, domain: &str) -> Option<f64> {
+        let mut labels = vec![("domain", domain)];
+        labels.extend_from_slice(self.labels);
+        page.get(&format!("libvirt_domain_{}", self.name), &labels)
+    }
+
+    /// What is wrong with our figure, when it was read after `before` and libvirt now says `after`.
+    fn fault(&self, before: Option<f64>, ours: Option<f64>, after: Option<f64>) -> Option<String> {
+        // Doubles are printed with all their digits, but libvirt's nanoseconds go through one division.
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * a.abs().max(1e-3);
+        let fits = match (before, ours, after) {
+            (None, None, None) => true,
+            (Some(before), Some(ours), Some(after)) if self.moves => {
+                let (low, high) = (before.min(after), before.max(after));
+                (low..=high).contains(&ours) || close(ours, low) || close(ours, high)
+            }
+            (_, Some(ours), Some(after)) => close(ours, after),
+            _ => false,
+        };
+        (!fits).then(|| {
+            let Field { libvirt, name, labels, .. } = self;
+            format!("{name}{labels:?} is {ours:?}; libvirt's {libvirt} was {before:?} and is {after:?}")
+        })
+    }
+}
+
+#[test]
+fn the_page_says_what_virsh_domstats_says() {
+    let libvirtd = Libvirtd::system();
+    let guest = Domain::tcg_linux("counted", 2, 1).vcpus(2, 2);
+    libvirtd.boot(&guest);
+    wait_until(Duration::from_secs(30), "the balloon's figures", || {
+        libvirtd.domstats("counted").contains_key("balloon.swap_out").then_some(())
+    });
+    let agent = Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[]);
+    agent.wait_for(Duration::from_secs(20), "the guest's figures to move", |page| {
+        page.get("libvirt_domain_storage_iops_write_total", &[("domain", "counted"), ("drive", "vda")])
+            .is_some_and(|requests| requests > 0.0)
+    });
+    // Paused, what is in the guest stands still: the figures have to be equal, not near.
+    libvirtd.virsh(&["suspend", "counted"]);
+    agent.wait_for(Duration::from_secs(5), "the state to be paused", |page| {
+        page.get("libvirt_domain_state", &[("domain", "counted"), ("state", "paused")]) == Some(1.0)
+    });
+    let paused = Instant::now();
+    let faults = wait_until(Duration::from_secs(20), "two intervals after the pause", || {
+        let before = libvirtd.domstats("counted");
+        std::thread::sleep(Duration::from_millis(1_500));
+        let page = agent.metrics();
+        let after = libvirtd.domstats("counted");
+        let faults: Vec<String> = FIELDS
+            .iter()
+            .filter_map(|field| {
+                field.fault(field.libvirts(&before), field.ours(&page, "counted"), field.libvirts(&after))
+            })
+            .collect();
+        // A noisy machine may delay one reading beyond the window; a wrong figure stays wrong.
+        (faults.is_empty() || paused.elapsed() > Duration::from_secs(15)).then_some(faults)
+    });
+    assert!(faults.is_empty(), "{faults:#?}");
+    let present = FIELDS.iter().filter(|field| field.ours(&agent.metrics(), "counted").is_some()).count();
+    println!("{present} of {} figures are there, and each is libvirt's", FIELDS.len());
+    assert!(present > 35, "only {present} figures are there");
+}
+
+#[test]
+fn what_libvirt_does_not_say_is_not_there() {
+    let libvirtd = Libvirtd::system();
+    // Nothing boots: there is no balloon driver, and no disk or NIC at all.
+    libvirtd.create(&Domain::tcg("bare"));
+    let agent = Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[]);
+    let page = agent.wait_for(Duration::from_secs(20), "the guest's figures", |page| {
+        page.has("libvirt_domain_memory_resident_bytes", &[("domain", "bare")])
+    });
+    for absent in [
+        "libvirt_domain_memory_unused_bytes",
+        "libvirt_domain_memory_available_bytes",
+        "libvirt_domain_memory_usable_bytes",
+        "libvirt_domain_memory_pgmajfault_total",
+        "libvirt_domain_memory_last_update_age_seconds",
+        "libvirt_domain_storage_iops_read_total",
+        "libvirt_domain_network_receive_bytes_total",
+        "libvirt_domain_dirty_rate_bytes_per_second",
+        "libvirt_domain_job_elapsed_time_seconds",
+    ] {
+        assert!(!page.has(absent, &[]), "{absent} is there: {:?}", page.all(absent, &[]));
+    }
+    assert!(page.samples.iter().all(|sample| !sample.value.is_nan()), "there is a NaN");
+}
