@@ -22,9 +22,11 @@ use crate::telemetry::Logs;
 /// thirty seconds, and 500 VMs take three.
 const ROUND: Duration = Duration::from_secs(45);
 
-/// Every VM is read once, at once and without a second time: the first readings of an interval are spread over it, and
-/// a person waits.
+/// The interval that `observe` is told: first readings are spread over it, and a person waits. There is no second one.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long `observe` may take to give up what still runs.
+const OBSERVE_END: Duration = Duration::from_secs(1);
 
 /// How many that did not answer are named.
 const NAMED: usize = 5;
@@ -86,7 +88,7 @@ async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
     let _ = tokio::time::timeout(patience, done).await;
     let snapshot = Arc::clone(&snapshots.borrow());
     stop.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), observing).await;
+    let _ = tokio::time::timeout(OBSERVE_END, observing).await;
     logs.finish().await;
     Ok(snapshot)
 }
@@ -137,4 +139,82 @@ fn missing(snapshot: &Snapshot) -> Option<String> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     Some(format!("no complete answer from {named}{more}; its QEMU hangs, or another job keeps it busy"))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{Collection, Daemon, DaemonId, Identity, Place, Status, VmKey};
+
+    fn vm(number: u128, state: i64, collection: Collection) -> Arc<Vm> {
+        let (uuid, uri) = (Uuid::from_u128(number), DaemonId("qemu:///system".into()));
+        Arc::new(Vm {
+            key: VmKey { daemon: uri.clone(), uuid },
+            identity: Arc::new(Identity {
+                name: format!("vm-{number}").into(),
+                uuid,
+                domain_type: None,
+                arch: None,
+                place: Place::Host { host_name: "host".into(), uri: uri.0 },
+            }),
+            hypervisor: None,
+            description: None,
+            status: Some(Status::from_libvirt(state, 0)),
+            cpu: None,
+            vcpus: None,
+            memory: None,
+            disks: None,
+            nics: None,
+            io_threads: None,
+            dirty_rate: None,
+            job: None,
+            collection,
+        })
+    }
+
+    fn of(vms: Vec<Arc<Vm>>, up: bool) -> Snapshot {
+        let daemon = Daemon { id: DaemonId("qemu:///system".into()), up, facts: None, domains: None };
+        Snapshot { complete: true, daemons: vec![Arc::new(daemon)], vms, ..Snapshot::default() }
+    }
+
+    const RUNNING: i64 = 1;
+    const SHUT_OFF: i64 = 5;
+
+    fn collection(complete: Option<bool>, stuck: bool) -> Collection {
+        Collection { stuck, complete, ages: Vec::new() }
+    }
+
+    #[test]
+    fn everyone_who_runs_must_have_answered() {
+        let well = vm(1, RUNNING, collection(Some(true), false));
+        let off = vm(2, SHUT_OFF, collection(None, false));
+        assert_eq!(missing(&of(vec![Arc::clone(&well), off], true)), None);
+        for silent in [collection(None, false), collection(Some(false), false), collection(Some(true), true)] {
+            let sentence = missing(&of(vec![Arc::clone(&well), vm(3, RUNNING, silent)], true)).expect("one is silent");
+            assert!(sentence.contains("from vm-3;"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_is_down_is_named_before_its_vms() {
+        let sentence = missing(&of(Vec::new(), false)).expect("it is down");
+        assert!(sentence.contains("qemu:///system"), "{sentence}");
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        let vms = (0..8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
+        let sentence = missing(&of(vms, true)).expect("all are silent");
+        assert!(sentence.contains("vm-4 and 3 more;") && !sentence.contains("vm-5"), "{sentence}");
+    }
+
+    #[test]
+    fn waits_for_those_who_may_still_answer_only() {
+        assert!(!answered(&vm(1, RUNNING, collection(None, false))));
+        assert!(answered(&vm(1, RUNNING, collection(Some(false), false))));
+        assert!(answered(&vm(1, RUNNING, collection(None, true))));
+        assert!(answered(&vm(1, SHUT_OFF, collection(None, false))));
+    }
 }

@@ -1,7 +1,7 @@
 //! Every flag and variable, validated into types. Nothing else reads the environment.
 //!
 //! A value is looked up layer by layer: the flag, its variable `VIRT_OTEL_…`, the standard variable, the default
-//! ([`layers`]); all of them go through the same validation ([`validate`]). What comes out can be used as it is.
+//! (`layers`); all of them go through the same validation (`validate`). What comes out can be used as it is.
 
 mod environment;
 mod error;

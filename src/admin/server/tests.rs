@@ -225,6 +225,22 @@ async fn scrapes_beyond_the_limit_are_told_to_come_back() {
     assert_eq!(scrape().await.status().as_u16(), 200, "the permits came back");
 }
 
+/// Time is paused: it jumps to the server's deadline as soon as nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_finish_its_head_is_let_go() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    for beginning in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(beginning.as_bytes()).await.expect("it reads");
+        let began = tokio::time::Instant::now();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.expect("it closes");
+        let waited = began.elapsed();
+        assert!(waited <= limits::HEAD_TIME + Duration::from_secs(1), "{beginning:?}: {waited:?}");
+        assert_eq!(response.starts_with(b"HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"));
+    }
+}
+
 #[tokio::test]
 async fn stops_without_waiting_for_idle_connections() {
     let server = serve_this(Arc::new(Shown::default())).await;
