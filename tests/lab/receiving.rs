@@ -266,12 +266,19 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
             })
             .collect()
     };
-    let (scraped, pushed) = wait_until(Duration::from_secs(30), "the two ways to agree", || {
+    let paused = Instant::now();
+    let (scraped, differences) = wait_until(Duration::from_secs(30), "the two ways to agree", || {
         let (scraped, pushed) = (figures(&scraper), figures(&receiver));
-        (scraped == pushed).then_some((scraped, pushed))
+        let keys: BTreeSet<&String> = scraped.keys().chain(pushed.keys()).collect();
+        let differences: Vec<String> = keys
+            .into_iter()
+            .filter(|key| scraped.get(*key) != pushed.get(*key))
+            .map(|key| format!("{key}: scraped {:?}, pushed {:?}", scraped.get(key), pushed.get(key)))
+            .collect();
+        (differences.is_empty() || paused.elapsed() > Duration::from_secs(20)).then_some((scraped, differences))
     });
+    assert!(differences.is_empty(), "{differences:#?}");
     assert!(scraped.len() > 40, "only {} series: {scraped:?}", scraped.len());
-    assert_eq!(scraped, pushed);
     println!("{} series agree", scraped.len());
 
     // The same page in both formats, in Prometheus' own judgement.
