@@ -1,8 +1,8 @@
 //! The task that owns a daemon's connections. It decides and never blocks.
 //!
-//! Its work is told in four files: here what it knows and how it is woken; [`link`](super::link) how it is connected;
-//! [`dispatch`](super::dispatch) what is called when, and what becomes of what returns;
-//! [`deadline`](super::deadline) what becomes of what does not.
+//! Its work is told in five files: here what it knows and how it is woken; [`link`](super::link) how it is connected;
+//! [`dispatch`](super::dispatch) what is called when; [`returned`](super::returned) what becomes of calls that return;
+//! [`deadline`](super::deadline) of those that do not.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -7,12 +7,12 @@
 //!                               └─SourceEvent─► reader
 //! ```
 //!
-//! One task, the [`actor`], owns all connections and decides; it never blocks. One connection reports events and the
+//! One task, the `actor`, owns all connections and decides; it never blocks. One connection reports events and the
 //! end of the daemon and carries no calls. The others are made when one is needed, carry one call at a time, and wait
 //! idle in between. A call that goes past its deadline keeps its thread and its connection until it returns.
 //!
-//! What may be called when is decided by [`budget`], [`quarantine`] and [`control`]; how long to wait before the next
-//! attempt to connect by [`backoff`].
+//! What may be called when is decided by `budget`, `quarantine` and `control`; how long to wait before the next
+//! attempt to connect by `backoff`.
 //!
 //! A call that hangs cannot be ended, only outlived: whoever ends the tokio runtime must do so without waiting for its
 //! blocking threads (`shutdown_background` or `shutdown_timeout`).
@@ -30,6 +30,7 @@ mod link;
 mod outbox;
 mod quarantine;
 mod request;
+mod returned;
 mod sink;
 mod socket;
 

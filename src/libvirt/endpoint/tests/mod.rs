@@ -272,7 +272,7 @@ async fn an_open_that_hangs_later_refuses_requests_instead_of_keeping_them() {
     let fake = FakeHypervisor::with(1);
     let (endpoint, _events) = connected(&fake).await;
     fake.change(|state| state.open_hangs = true);
-    assert!(matches!(read(&endpoint, 1).await, Err(ReadError::Overloaded { .. })));
+    assert!(matches!(read(&endpoint, 1).await, Err(ReadError::Libvirt { call: "virConnectOpenReadOnly", .. })));
     assert_eq!(fake.state().peak.opening, 1);
     fake.change(|state| state.open_hangs = false);
     assert_eq!(read(&endpoint, 1).await, Ok(Monitor::Answered));
