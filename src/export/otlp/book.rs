@@ -309,7 +309,7 @@ impl Book {
                         return;
                     }
                     alive.push(id);
-                    points.push(encode::point(row, point.labels, value, point.at.unwrap_or(stamp), point.start));
+                    points.push(point.labels, value, point.at.unwrap_or(stamp), point.start);
                 });
             });
         }

@@ -45,25 +45,23 @@ impl Chunks {
 
     /// Adds messages that belong into one request.
     pub(super) fn add(&mut self, messages: &[&ResourceMetrics], points: usize, commit: Commit) -> Result<(), TooLarge> {
-        let bytes = messages
-            .iter()
-            .map(|message| {
-                let length = message.encoded_len();
-                1 + prost::length_delimiter_len(length) + length
-            })
-            .sum();
-        if bytes > self.limit {
-            return Err(TooLarge { bytes });
-        }
-        if self.open.len() + bytes > self.limit {
-            self.close();
-        }
+        let begin = self.open.len();
         for message in messages {
-            self.open.reserve(bytes);
             self.open.put_u8(RESOURCE_METRICS_TAG);
             // It fails only where a buffer cannot grow, and this one can.
             let encoded = message.encode_length_delimited(&mut self.open);
             debug_assert!(encoded.is_ok());
+        }
+        // Measured afterwards: to ask a message for its length costs as much as a part of encoding it.
+        let bytes = self.open.len() - begin;
+        if bytes > self.limit {
+            self.open.truncate(begin);
+            return Err(TooLarge { bytes });
+        }
+        if self.open.len() > self.limit {
+            let last = self.open.split_off(begin);
+            self.close();
+            self.open = last;
         }
         self.points += points;
         self.commits.push(commit);

@@ -1,7 +1,8 @@
 //! From rows and points to OTLP messages. Messages are reused from one Resource to the next: a push of thirty thousand
 //! points would otherwise spend its time in the allocator.
 
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Wire;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -28,6 +29,49 @@ pub(super) struct Encoder {
     used: Vec<usize>,
     open: ResourceMetrics,
     points: usize,
+    /// Points of earlier Resources with the memory of their attributes. As many as the largest Resource had.
+    spare: Vec<NumberDataPoint>,
+}
+
+/// The points of a row under construction.
+pub(super) struct Points<'e> {
+    list: &'e mut Vec<NumberDataPoint>,
+    spare: &'e mut Vec<NumberDataPoint>,
+    is_gauge: bool,
+}
+
+impl Points<'_> {
+    /// Adds a point with a value.
+    pub(super) fn push(&mut self, labels: &Labels<'_>, value: Wire, time: Timestamp, start: Option<Timestamp>) {
+        let mut point = self.spare.pop().unwrap_or_default();
+        write(&mut point.attributes, labels);
+        // A gauge has no start; without the field its point is nine bytes smaller.
+        point.start_time_unix_nano = start.filter(|_| !self.is_gauge).map_or(0, Timestamp::unix_nanos);
+        point.time_unix_nano = time.unix_nanos();
+        point.value = Some(value);
+        self.list.push(point);
+    }
+}
+
+/// Makes the attributes these labels, in the memory they have.
+fn write(attributes: &mut Vec<KeyValue>, labels: &Labels<'_>) {
+    attributes.truncate(labels.len());
+    for (index, label) in labels.iter().enumerate() {
+        let Some(slot) = attributes.get_mut(index) else {
+            attributes.push(attribute(label.attribute.key, label.value));
+            continue;
+        };
+        if let Some(AnyValue { value: Some(Any::StringValue(text)) }) = &mut slot.value {
+            if slot.key != label.attribute.key {
+                slot.key.clear();
+                slot.key.push_str(label.attribute.key);
+            }
+            text.clear();
+            text.push_str(label.value);
+        } else {
+            *slot = attribute(label.attribute.key, label.value);
+        }
+    }
 }
 
 impl Encoder {
@@ -47,6 +91,7 @@ impl Encoder {
             used: Vec::with_capacity(rows.len()),
             open: ResourceMetrics { resource: None, scope_metrics: vec![scope], schema_url: SCHEMA_URL.to_owned() },
             points: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -56,7 +101,7 @@ impl Encoder {
         // Metrics that end a series come after the valued ones and are dropped here: zip stops before them.
         for (row, mut metric) in self.used.drain(..).zip(metrics) {
             if let (Some(points), Some(slot)) = (points_mut(&mut metric), self.rows.get_mut(row)) {
-                points.clear();
+                self.spare.append(points);
                 *slot = metric;
             }
         }
@@ -65,14 +110,15 @@ impl Encoder {
     }
 
     /// Adds what `fill` yields as the points of a row. A row without points is left out.
-    pub(super) fn row(&mut self, row: usize, fill: impl FnOnce(&mut Vec<NumberDataPoint>)) {
+    pub(super) fn row(&mut self, row: usize, fill: impl FnOnce(&mut Points<'_>)) {
         let Some(slot) = self.rows.get_mut(row) else { return };
-        let Some(points) = points_mut(slot) else { return };
-        fill(points);
-        if points.is_empty() {
+        let is_gauge = matches!(slot.data, Some(Data::Gauge(_)));
+        let Some(list) = points_mut(slot) else { return };
+        fill(&mut Points { list, spare: &mut self.spare, is_gauge });
+        if list.is_empty() {
             return;
         }
-        self.points += points.len();
+        self.points += list.len();
         let metric = std::mem::take(slot);
         self.used.push(row);
         self.metrics().push(metric);
@@ -135,25 +181,6 @@ fn points_mut(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
     }
 }
 
-/// A point with a value.
-pub(super) fn point(
-    row: &Selected,
-    labels: &Labels<'_>,
-    value: Wire,
-    time: Timestamp,
-    start: Option<Timestamp>,
-) -> NumberDataPoint {
-    // A gauge has no start; without the field its point is nine bytes smaller.
-    let start = start.filter(|_| row.metric.kind != Kind::Gauge);
-    NumberDataPoint {
-        attributes: labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect(),
-        start_time_unix_nano: start.map_or(0, Timestamp::unix_nanos),
-        time_unix_nano: time.unix_nanos(),
-        value: Some(value),
-        ..NumberDataPoint::default()
-    }
-}
-
 /// A value in the type that its unit fixes. `None` where that type cannot hold it: an integer above 2⁶³ − 1, a
 /// number that is none.
 pub(super) fn wire(unit: Unit, value: Value) -> Option<Wire> {
@@ -171,6 +198,20 @@ pub(super) fn wire(unit: Unit, value: Value) -> Option<Wire> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Label;
+    use crate::catalog::attribute::{CPU, DEVICE};
+
+    #[test]
+    fn memory_that_is_used_again_holds_nothing_of_what_it_held() {
+        let long =
+            [Label { attribute: &DEVICE, value: "a-disk-with-a-long-name" }, Label { attribute: &CPU, value: "0" }];
+        let mut attributes = Vec::new();
+        for labels in [&long[..], &long[1..], &[], &long[..1], &long[..]] {
+            write(&mut attributes, labels);
+            let fresh: Vec<_> = labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect();
+            assert_eq!(attributes, fresh);
+        }
+    }
 
     #[test]
     fn an_integer_that_the_wire_cannot_hold_is_no_point_rather_than_a_wrong_one() {
