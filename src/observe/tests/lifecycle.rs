@@ -6,7 +6,7 @@ use super::fake::{
     Asked, FakeSource, READ_TAKES, Xml, booted, destroyed, full, migrating, paused, running, starting_up, xml,
 };
 use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only};
-use crate::model::{HypervisorType, State, Timestamp};
+use crate::model::{HypervisorType, State, Status, Timestamp};
 use crate::source::{DomainEvent, SourceEvent};
 use uuid::Uuid;
 
@@ -82,8 +82,9 @@ async fn a_domain_that_is_created_out_of_nothing_is_one_detection_too() {
     domain.stats = full(3);
     bench.fake().put(uuid, domain);
     bench.fake().happens(uuid, RESUMED);
-    // Its state is said before STARTED comes.
-    bench.pass(Duration::from_millis(1)).await;
+    // Its state and its XML are said before STARTED comes, its figures are not.
+    bench.pass(Duration::from_millis(4)).await;
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
     bench.fake().happens(uuid, STARTED);
     bench.pass(MOMENT).await;
     assert_eq!(bench.fake().descriptions_of(uuid), 1);
@@ -284,6 +285,64 @@ async fn a_reading_of_a_domain_that_has_stopped_is_used_for_its_state_only() {
     let vm = bench.vm(uuid);
     assert!(has_state_only(&vm), "{vm:?}");
     assert_eq!(vm.status, Some(destroyed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_domain_has_a_state_only_even_while_it_has_an_id() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| {
+        domain.status = Status::from_libvirt(6, 1);
+        domain.status_takes = 60 * SECOND;
+    });
+    bench.pass(INTERVAL + SECOND).await;
+    assert!(has_state_only(&bench.vm(uuid)), "{:?}", bench.vm(uuid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_a_started_domain_is_detected_it_is_shown_as_it_was() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let before = bench.vm(uuid);
+    let mut domain = running(1);
+    domain.xml_takes = 2 * SECOND;
+    bench.fake().put(uuid, domain);
+    bench.fake().happens(uuid, STARTED);
+    bench.pass(SECOND).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.identity, before.identity);
+    bench.pass(2 * SECOND).await;
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.status, Some(booted()));
+    assert!(vm.identity.arch.is_some() && vm.cpu.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_over_an_earlier_connection_is_not_used() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| domain.read_takes = 2 * SECOND);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(SECOND).await;
+    let before = bench.vm(uuid).cpu.clone();
+    bench.fake().disconnect();
+    bench.fake().connect();
+    bench.pass(SECOND + MOMENT).await;
+    assert_eq!(bench.vm(uuid).cpu, before);
+    assert_eq!(bench.health.discarded.get(), 1);
+    bench.pass(2 * SECOND).await;
+    assert!(bench.vm(uuid).cpu != before, "it was asked again over the new one");
+    assert_eq!(bench.fake().most_in_flight().1, 1);
 }
 
 #[tokio::test(start_paused = true)]

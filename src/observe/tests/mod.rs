@@ -4,6 +4,7 @@ mod fake;
 mod faults;
 mod figures;
 mod lifecycle;
+mod logs;
 mod pace;
 mod properties;
 
