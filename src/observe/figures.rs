@@ -106,6 +106,11 @@ impl Figures {
         self.read_at[Group::State as usize] = Some(now);
     }
 
+    /// Whether the state was said after this moment.
+    pub(super) fn state_is_newer_than(&self, moment: Instant) -> bool {
+        self.read_at[Group::State as usize].is_some_and(|read| read > moment)
+    }
+
     /// Whether a counter that the host keeps is lower than it was.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
         self.marks.went_back(stats)

@@ -110,8 +110,10 @@ pub async fn run(
     engine::Engine::new(&settings, sources, clock, snapshots, health).run(shutdown).await;
 }
 
-/// The state is always read: everything else depends on it.
-fn with_state(mut groups: Groups) -> Groups {
+/// What is read whatever is exported: the state, on which everything else depends, and the job, which tells a VM that is
+/// busy from one that is stuck.
+fn with_needed(mut groups: Groups) -> Groups {
     groups.insert(Group::State);
+    groups.insert(Group::Job);
     groups
 }

@@ -148,6 +148,45 @@ async fn pause_and_resume_are_seen_at_once_and_a_resume_is_detected_afresh() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_reading_does_not_bring_back_the_state_from_before_a_pause() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| domain.read_takes = 2 * SECOND);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(SECOND).await;
+    bench.fake().edit(uuid, |domain| domain.status = paused());
+    bench.fake().happens(uuid, DomainEvent::Suspended);
+    for _ in 0..40 {
+        bench.pass(Duration::from_millis(100)).await;
+        assert_eq!(bench.vm(uuid).status, Some(paused()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_domain_that_is_gone_already_changes_nothing() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().vanish(uuid);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(MOMENT).await;
+    let before = bench.snapshot().lifecycle;
+    bench.fake().forget_calls();
+    bench.fake().happens(uuid, DomainEvent::JobChanged);
+    bench.pass(INTERVAL).await;
+    assert!(bench.fake().calls().is_empty());
+    bench.fake().happens(uuid, DomainEvent::Undefined);
+    bench.pass(INTERVAL).await;
+    assert_eq!(bench.snapshot().lifecycle, before);
+    assert!(bench.snapshot().vms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_stops_has_no_figures_at_once_and_its_state_as_soon_as_it_is_said() {
     let bench = Bench::with(|fake| {
         fake.runs(1);

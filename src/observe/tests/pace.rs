@@ -81,7 +81,7 @@ async fn groups_that_nobody_wants_are_not_read() {
     })
     .await;
     bench.pass(INTERVAL).await;
-    let expected: Groups = [Group::State, Group::Cpu].into_iter().collect();
+    let expected: Groups = [Group::State, Group::Cpu, Group::Job].into_iter().collect();
     assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(_, groups) if *groups != expected)), 0);
     assert!(bench.vm(Uuid::from_u128(1)).cpu.is_some());
 }
