@@ -15,7 +15,7 @@ use super::health::Health;
 use super::publish::Publisher;
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
 use super::track::{Moment, Phase, Surroundings, Track, Wants};
-use super::{Feed, with_state};
+use super::{Feed, with_needed};
 use crate::clock::Clock;
 use crate::snapshot::Snapshot;
 use crate::source::{Listed, ReadError, SourceEvent, Stats};
@@ -55,7 +55,7 @@ impl Engine {
                 daemon: source.id().clone(),
                 host_name: Arc::from(""),
                 intervals: settings.intervals,
-                groups: with_state(settings.groups),
+                groups: with_needed(settings.groups),
                 epoch,
                 health: Arc::clone(&health),
             };
@@ -221,8 +221,11 @@ impl Engine {
                 }
             }
             SourceEvent::Domain { uuid, name, event } => {
-                let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
-                self.follow(place, uuid, wants);
+                // What is not worth a reading of a domain that we know is no news of one that we do not.
+                if event.is_lifecycle() || keeper.tracks.contains_key(&uuid) {
+                    let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
+                    self.follow(place, uuid, wants);
+                }
             }
             SourceEvent::Late { uuid, stats } => {
                 self.health.late_answers.one();
@@ -321,14 +324,18 @@ impl Engine {
     /// Does what is to be done about a domain, and sets its timer.
     fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
         let Some(keeper) = self.keepers.get_mut(place) else { return };
-        if wants.lifecycle || wants.remove {
-            self.publisher.lifecycle();
-        }
         if wants.remove {
-            if let Some(wake) = keeper.remove(uuid).and_then(|track| track.wake) {
+            let Some(track) = keeper.remove(uuid) else { return };
+            if let Some(wake) = track.wake {
                 self.timers.remove(&(wake, place, uuid));
             }
+            if track.shown().is_some() {
+                self.publisher.lifecycle();
+            }
             return;
+        }
+        if wants.lifecycle {
+            self.publisher.lifecycle();
         }
         if wants.status {
             keeper.ask_status(uuid);

@@ -106,6 +106,11 @@ impl Figures {
         self.read_at[Group::State as usize] = Some(now);
     }
 
+    /// Whether the state was said after this moment.
+    pub(super) fn state_is_newer_than(&self, moment: Instant) -> bool {
+        self.read_at[Group::State as usize].is_some_and(|read| read > moment)
+    }
+
     /// Whether a counter that the host keeps is lower than it was.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
         self.marks.went_back(stats)
@@ -129,16 +134,13 @@ impl Figures {
     }
 
     /// Drops every group whose newest reading is too old.
-    pub(super) fn expire(&self, vm: &mut std::sync::Arc<Vm>, now: Instant, intervals: &Intervals) -> bool {
-        let stale = |group: Group| {
+    pub(super) fn expire(&self, vm: &mut std::sync::Arc<Vm>, now: Instant, intervals: &Intervals) {
+        for group in Group::ALL {
             let age = self.age(group, now);
-            age.is_some_and(|age| age > intervals.stale_after(group)) && shows(vm, group)
-        };
-        let stale: Vec<Group> = Group::ALL.into_iter().filter(|group| stale(*group)).collect();
-        for group in &stale {
-            hide(std::sync::Arc::make_mut(vm), *group);
+            if age.is_some_and(|age| age > intervals.stale_after(group)) && shows(vm, group) {
+                hide(std::sync::Arc::make_mut(vm), group);
+            }
         }
-        !stale.is_empty()
     }
 
     fn age(&self, group: Group, now: Instant) -> Option<std::time::Duration> {

@@ -8,19 +8,26 @@
 //! # What a domain is to us
 //!
 //! ```text
-//!                  state says it does not run              STARTED (not by a migration),
-//!                ┌────────────────────────────► Inactive ─────────────────────────────┐
-//!                │                               │ ▲ ▲      or its state says it runs │
-//!     list,      │      STARTED by a migration,  │ │ │ STOPPED, or its state          │
-//!     event ─► Unknown   or paused/migration,    ▼ │ └──────────────────────────────┐ ▼
-//!                │ │     paused/starting_up   Arriving ── RESUMED/MIGRATED, ───────► Active
-//!                │ └──────────────────────────►        or any state that is not that │ ▲
-//!                │          its state says that it runs                              │ │
-//!                ├───────────────────────────────────────────────────────────────────┼─┘
-//!                └── the daemon is away: figures stay until they are too old ◄───────┘
-//!
-//!     any: the daemon does not know it ─► gone
+//!  listed, or named by an event
+//!      │
+//!      ▼         state: does not run
+//!   Unknown ──┬─────────────────────────────────► Inactive ◄──┐
+//!      ▲      │                                       │       │ STOPPED, or the
+//!      │      │ state: paused for a                   │       │ state says so
+//!      │      │ migration or a start                  │       │
+//!      │      ├──────────────────► Arriving           │       │
+//!      │      │ STARTED by a          │               │       │
+//!      │      │ migration             │ RESUMED/      │       │
+//!      │      │                       │ MIGRATED      │       │
+//!      │      │ STARTED               ▼               ▼       │
+//!      │      └─────────────────────────────────► Active ─────┘
+//!      │                                            │
+//!      └────────────────────────────────────────────┘
+//!         the daemon is away: what was read stays until it is too old
 //! ```
+//!
+//! Wherever it is: STARTED, or a state that says it runs, makes it Active (for Arriving: a state other than the two); a
+//! daemon that does not know it makes it go.
 //!
 //! | | state | hypervisor type, XML | figures | asked by the schedule |
 //! |---|---|---|---|---|
@@ -52,6 +59,7 @@
 //! groups are used that were not read since and that libvirt had not gathered before it began to wait. A VM that is kept
 //! busy by a job that libvirt does not name is stuck after three intervals. What libvirt knows of a busy VM's memory, its
 //! balloon's size, never takes the place of a whole reading that is still young enough to be shown.
+
 mod calls;
 mod counters;
 mod daemon;
@@ -102,8 +110,10 @@ pub async fn run(
     engine::Engine::new(&settings, sources, clock, snapshots, health).run(shutdown).await;
 }
 
-/// The state is always read: everything else depends on it.
-fn with_state(mut groups: Groups) -> Groups {
+/// What is read whatever is exported: the state, on which everything else depends, and the job, which tells a VM that is
+/// busy from one that is stuck.
+fn with_needed(mut groups: Groups) -> Groups {
     groups.insert(Group::State);
+    groups.insert(Group::Job);
     groups
 }

@@ -21,15 +21,20 @@ impl Track {
         if self.phase != Phase::Active {
             return Wants::default();
         }
-        let stats = match answer {
+        let mut stats = match answer {
             Ok(None) => return Wants { remove: true, ..Wants::default() },
             Ok(Some(stats)) => stats,
             Err(error) => return self.not_read(&error, launched),
         };
+        if self.figures.state_is_newer_than(launched) {
+            // libvirt gathers the state first: it is as old as the call, and an event has made us ask since.
+            stats.status = None;
+        }
         if let Some(status) = stats.status.filter(|status| !status.state.is_active()) {
             // Of a domain that does not run libvirt reports its own processor time.
             return self.on_status(Some(status), moment, around);
         }
+        self.attempted = true;
         if stats.id.is_none() {
             return Wants { status: true, ..Wants::default() };
         }

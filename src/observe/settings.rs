@@ -137,7 +137,7 @@ impl Default for Intervals {
 pub struct Settings {
     /// How often each group is read.
     pub intervals: Intervals,
-    /// Which groups are read at all; the state always is.
+    /// Which groups are read at all; the state and the job always are.
     pub groups: Groups,
     /// How many reads run at once, over all daemons.
     pub parallel_reads: usize,

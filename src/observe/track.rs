@@ -349,17 +349,18 @@ impl Track {
         true
     }
 
-    /// Drops what is too old and writes the ages anew. Called for every snapshot. `true` if something was dropped.
-    pub(super) fn refresh(&mut self, now: Instant, intervals: &Intervals) -> bool {
-        let dropped = self.figures.expire(&mut self.vm, now, intervals);
-        let aged = self.refreshed.is_none_or(|before| now.saturating_duration_since(before) >= HEARTBEAT);
-        if (dropped || aged) && self.incarnated {
+    /// Drops what is too old and writes the ages anew: once a second, and after each change. Called for every snapshot.
+    pub(super) fn refresh(&mut self, now: Instant, intervals: &Intervals) {
+        if self.refreshed.is_some_and(|before| now.saturating_duration_since(before) < HEARTBEAT) {
+            return;
+        }
+        self.figures.expire(&mut self.vm, now, intervals);
+        if self.incarnated {
             let ages = self.figures.ages(now);
             let collection = Collection { stuck: self.is_stuck(), complete: self.complete, ages };
             Arc::make_mut(&mut self.vm).collection = collection;
-            self.refreshed = Some(now);
         }
-        dropped
+        self.refreshed = Some(now);
     }
 
     /// Whether the first round over it is done.

@@ -247,7 +247,9 @@ impl Source for FakeSource {
                 let (call, domain) = ("virDomainListGetStats", uuid.to_string());
                 return Err(ReadError::Libvirt { call, domain, message: "internal error".to_owned() });
             }
-            Ok(self.domain(uuid).map(|domain| only(&domain, groups)))
+            // libvirt gathers the state first, before it waits for the QEMU.
+            let status = domain.status;
+            Ok(self.domain(uuid).map(|domain| Stats { status: Some(status), ..only(&domain, groups) }))
         })
     }
 

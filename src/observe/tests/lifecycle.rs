@@ -1,13 +1,11 @@
-//! Starting, pausing, stopping, renaming, migrating, losing the daemon.
+//! Starting, pausing, stopping, renaming.
 
 use std::time::Duration;
 
-use super::fake::{
-    Asked, FakeSource, READ_TAKES, Xml, booted, destroyed, full, migrating, paused, running, starting_up, xml,
-};
-use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only};
-use crate::model::{HypervisorType, State, Timestamp};
-use crate::source::{DomainEvent, SourceEvent};
+use super::fake::{Asked, FakeSource, READ_TAKES, Xml, booted, destroyed, full, paused, running, xml};
+use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only, start_of};
+use crate::model::{HypervisorType, State, Status};
+use crate::source::DomainEvent;
 use uuid::Uuid;
 
 const STARTED: DomainEvent = DomainEvent::Started { incoming_migration: false };
@@ -20,10 +18,6 @@ fn boot(fake: &FakeSource, uuid: Uuid, number: u128, count: u64) {
     fake.put(uuid, domain);
     fake.happens(uuid, RESUMED);
     fake.happens(uuid, STARTED);
-}
-
-fn start_of(bench: &Bench, uuid: Uuid) -> Timestamp {
-    bench.vm(uuid).cpu.as_ref().expect("it has been read").start
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,8 +76,9 @@ async fn a_domain_that_is_created_out_of_nothing_is_one_detection_too() {
     domain.stats = full(3);
     bench.fake().put(uuid, domain);
     bench.fake().happens(uuid, RESUMED);
-    // Its state is said before STARTED comes.
-    bench.pass(Duration::from_millis(1)).await;
+    // Its state and its XML are said before STARTED comes, its figures are not.
+    bench.pass(Duration::from_millis(4)).await;
+    assert_eq!(bench.fake().descriptions_of(uuid), 1);
     bench.fake().happens(uuid, STARTED);
     bench.pass(MOMENT).await;
     assert_eq!(bench.fake().descriptions_of(uuid), 1);
@@ -150,6 +145,45 @@ async fn pause_and_resume_are_seen_at_once_and_a_resume_is_detected_afresh() {
     assert_eq!(vm.hypervisor, Some(HypervisorType::QemuTcg));
     assert_eq!(vm.identity.domain_type.as_deref(), Some("kvm"), "the identity does not change within an incarnation");
     assert_eq!(start_of(&bench, uuid), start, "a resume is no new incarnation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reading_does_not_bring_back_the_state_from_before_a_pause() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| domain.read_takes = 2 * SECOND);
+    bench.fake().happens(uuid, DomainEvent::Rebooted);
+    bench.pass(SECOND).await;
+    bench.fake().edit(uuid, |domain| domain.status = paused());
+    bench.fake().happens(uuid, DomainEvent::Suspended);
+    for _ in 0..40 {
+        bench.pass(Duration::from_millis(100)).await;
+        assert_eq!(bench.vm(uuid).status, Some(paused()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_domain_that_is_gone_already_changes_nothing() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().vanish(uuid);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(MOMENT).await;
+    let before = bench.snapshot().lifecycle;
+    bench.fake().forget_calls();
+    bench.fake().happens(uuid, DomainEvent::JobChanged);
+    bench.pass(INTERVAL).await;
+    assert!(bench.fake().calls().is_empty());
+    bench.fake().happens(uuid, DomainEvent::Undefined);
+    bench.pass(INTERVAL).await;
+    assert_eq!(bench.snapshot().lifecycle, before);
+    assert!(bench.snapshot().vms.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,6 +321,43 @@ async fn a_reading_of_a_domain_that_has_stopped_is_used_for_its_state_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crashed_domain_has_a_state_only_even_while_it_has_an_id() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().edit(uuid, |domain| {
+        domain.status = Status::from_libvirt(6, 1);
+        domain.status_takes = 60 * SECOND;
+    });
+    bench.pass(INTERVAL + SECOND).await;
+    assert!(has_state_only(&bench.vm(uuid)), "{:?}", bench.vm(uuid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_a_started_domain_is_detected_it_is_shown_as_it_was() {
+    let bench = Bench::with(|fake| {
+        fake.shut_off(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let before = bench.vm(uuid);
+    let mut domain = running(1);
+    domain.xml_takes = 2 * SECOND;
+    bench.fake().put(uuid, domain);
+    bench.fake().happens(uuid, STARTED);
+    bench.pass(SECOND).await;
+    let vm = bench.vm(uuid);
+    assert!(has_state_only(&vm), "{vm:?}");
+    assert_eq!(vm.identity, before.identity);
+    bench.pass(2 * SECOND).await;
+    let vm = bench.vm(uuid);
+    assert_eq!(vm.status, Some(booted()));
+    assert!(vm.identity.arch.is_some() && vm.cpu.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_domain_that_vanishes_in_the_middle_of_a_reading_is_gone() {
     let bench = Bench::with(|fake| {
         fake.runs(1);
@@ -319,71 +390,6 @@ async fn a_renamed_domain_has_a_new_identity_and_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incoming_migration_has_a_state_and_nothing_else_until_it_is_resumed_here() {
-    let bench = Bench::with(|_| {}).await;
-    let uuid = Uuid::from_u128(1);
-    let mut domain = running(1);
-    domain.status = starting_up();
-    bench.fake().put(uuid, domain);
-    bench.fake().happens(uuid, DomainEvent::Started { incoming_migration: true });
-    for _ in 0..8 {
-        bench.pass(5 * SECOND).await;
-        assert!(has_state_only(&bench.vm(uuid)));
-    }
-    bench.fake().edit(uuid, |domain| domain.status = migrating());
-    bench.pass(20 * SECOND).await;
-    assert!(has_state_only(&bench.vm(uuid)));
-    assert_eq!(bench.vm(uuid).status, Some(migrating()));
-    assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(..) | Asked::Describe(_))), 0);
-
-    bench.fake().edit(uuid, |domain| domain.status = booted());
-    let before = bench.snapshot().published;
-    bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
-    bench.pass(MOMENT).await;
-    let vm = bench.vm(uuid);
-    let cpu = vm.cpu.as_ref().unwrap();
-    assert!(cpu.start >= before && cpu.start < cpu.at, "the incarnation begins here");
-    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
-    assert_eq!(bench.fake().descriptions_of(uuid), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_migrations_destination_that_is_found_in_the_list_is_silent_too() {
-    let bench = Bench::with(|fake| {
-        let uuid = fake.runs(1);
-        fake.edit(uuid, |domain| domain.status = migrating());
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    assert!(has_state_only(&bench.vm(uuid)));
-    assert!(bench.snapshot().complete, "it keeps nobody waiting");
-    // We missed its RESUMED: its state says that it is its own.
-    bench.fake().edit(uuid, |domain| domain.status = booted());
-    bench.pass(INTERVAL + MOMENT).await;
-    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_migrations_source_keeps_its_figures_to_the_end() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    let start = start_of(&bench, uuid);
-    bench.fake().edit(uuid, |domain| domain.status = migrating());
-    bench.fake().happens(uuid, DomainEvent::Suspended);
-    bench.pass(MOMENT).await;
-    assert!(bench.vm(uuid).cpu.is_some());
-    assert_eq!(bench.vm(uuid).status, Some(migrating()));
-    // It is called off: libvirt resumes the source with the detail that the destination has as well.
-    bench.fake().edit(uuid, |domain| domain.status = booted());
-    bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
-    bench.pass(MOMENT).await;
-    assert_eq!(start_of(&bench, uuid), start);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_guests_reboot_is_no_new_incarnation_and_many_are_read_once_a_second() {
     let bench = Bench::with(|fake| {
         fake.runs(1);
@@ -401,161 +407,4 @@ async fn a_guests_reboot_is_no_new_incarnation_and_many_are_read_once_a_second()
     assert!((5..=8).contains(&reads), "{reads} readings in seven seconds");
     assert_eq!(bench.fake().descriptions_of(uuid), 0);
     assert_eq!(start_of(&bench, uuid), start);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_the_daemon_is_away_figures_stay_until_they_are_too_old_and_the_type_is_unknown() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-        fake.shut_off(2);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    bench.fake().disconnect();
-    bench.pass(MOMENT).await;
-    let snapshot = bench.snapshot();
-    assert!(!snapshot.daemons[0].up);
-    assert_eq!(snapshot.daemons[0].domains, None);
-    assert_eq!(snapshot.vms.len(), 1, "of a domain that does not run nothing is known any more");
-    let vm = bench.vm(uuid);
-    assert_eq!(vm.hypervisor, Some(HypervisorType::Unknown));
-    assert_eq!(vm.status, None);
-    assert_eq!(vm.collection.complete, Some(false));
-    assert!(vm.cpu.is_some());
-    bench.fake().forget_calls();
-    bench.pass(3 * INTERVAL - 2 * SECOND).await;
-    assert!(bench.vm(uuid).cpu.is_some());
-    bench.pass(4 * SECOND).await;
-    assert!(bench.try_vm(uuid).is_none(), "with its last figures it goes");
-    assert!(bench.fake().calls().is_empty(), "a daemon that is away is not asked");
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_reconnect_everything_is_detected_afresh_and_goes_on() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    let start = start_of(&bench, uuid);
-    let identity = bench.vm(uuid).identity.clone();
-    bench.fake().disconnect();
-    bench.pass(5 * SECOND).await;
-    bench.fake().edit(uuid, |domain| domain.stats = full(2_000));
-    bench.fake().forget_calls();
-    bench.fake().connect();
-    bench.pass(4 * MOMENT).await;
-    let vm = bench.vm(uuid);
-    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
-    assert_eq!(vm.status, Some(booted()));
-    assert_eq!(bench.fake().descriptions_of(uuid), 1);
-    assert_eq!(start_of(&bench, uuid), start, "the incarnation goes on");
-    assert!(std::sync::Arc::ptr_eq(&vm.identity, &identity));
-    assert!(bench.snapshot().daemons[0].up);
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_reconnect_a_counter_that_went_back_is_another_incarnation() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    bench.fake().disconnect();
-    bench.pass(5 * SECOND).await;
-    // libvirtd's ids began again with it. Only the interface's counter tells: the disk's has passed the old one.
-    let mut stats = full(5_000);
-    stats.nics = full(10).nics;
-    bench.fake().edit(uuid, |domain| domain.stats = stats);
-    bench.fake().forget_calls();
-    bench.fake().connect();
-    bench.pass(4 * MOMENT).await;
-    let vm = bench.vm(uuid);
-    let cpu = vm.cpu.as_ref().unwrap();
-    assert_eq!(cpu.start, cpu.at, "every series begins with this reading");
-    assert_eq!(vm.disks.as_ref().unwrap().value[0].start, cpu.at);
-    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
-    assert_eq!(bench.fake().descriptions_of(uuid), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_reconnect_another_id_is_another_incarnation() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    bench.fake().disconnect();
-    bench.pass(5 * SECOND).await;
-    let mut domain = running(7);
-    domain.stats = full(5_000);
-    bench.fake().put(uuid, domain);
-    bench.fake().forget_calls();
-    bench.fake().connect();
-    bench.pass(4 * MOMENT).await;
-    let vm = bench.vm(uuid);
-    let cpu = vm.cpu.as_ref().unwrap();
-    assert_eq!(cpu.start, cpu.at);
-    assert_eq!(&*vm.identity.name, "vm-7");
-    assert_eq!(bench.fake().descriptions_of(uuid), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_restart_whose_events_were_lost_is_noticed_by_the_id() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    let mut domain = running(7);
-    domain.stats = full(5_000);
-    bench.fake().put(uuid, domain);
-    let old = bench.vm(uuid).cpu.clone().unwrap();
-    bench.fake().send(SourceEvent::EventsLost);
-    bench.pass(4 * MOMENT).await;
-    let cpu = bench.vm(uuid).cpu.clone().unwrap();
-    assert!(cpu.start > old.at, "its counters are above the old ones, and begin anew all the same");
-    assert_eq!(bench.fake().descriptions_of(uuid), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_no_event_told_a_list_finds() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-        fake.shut_off(2);
-    })
-    .await;
-    let (gone, new) = (Uuid::from_u128(2), bench.fake().runs(3));
-    bench.fake().vanish(gone);
-    bench.pass(6 * 60 * SECOND).await;
-    assert!(bench.try_vm(gone).is_none());
-    assert!(bench.vm(new).cpu.is_some());
-    assert_eq!(bench.fake().count(|asked| *asked == Asked::List), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_daemon_that_cannot_be_reached_at_first_completes_the_round_as_down() {
-    let bench = Bench::of(super::Settings::default(), &["fake:///one"], |_| {}).await;
-    assert!(!bench.snapshot().complete, "nothing is known yet");
-    bench.fake().send(SourceEvent::Disconnected { reason: "no such socket".to_owned() });
-    bench.pass(SECOND).await;
-    let snapshot = bench.snapshot();
-    assert!(snapshot.complete && !snapshot.daemons[0].up && snapshot.vms.is_empty());
-    bench.fake().runs(1);
-    bench.fake().connect();
-    bench.pass(SECOND).await;
-    assert_eq!(bench.snapshot().vms.len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_that_fails_is_asked_for_again() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-        fake.list_fails(true);
-    })
-    .await;
-    assert!(bench.snapshot().vms.is_empty() && bench.snapshot().complete);
-    bench.fake().list_fails(false);
-    bench.pass(2 * SECOND).await;
-    assert_eq!(bench.snapshot().vms.len(), 1);
 }

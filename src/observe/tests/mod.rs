@@ -1,9 +1,12 @@
 //! `observe` against a daemon that does as it is told, on paused time.
 
+mod away;
 mod fake;
 mod faults;
 mod figures;
 mod lifecycle;
+mod logs;
+mod migration;
 mod pace;
 mod properties;
 
@@ -17,7 +20,7 @@ use uuid::Uuid;
 use self::fake::{FakeClock, FakeSource};
 use super::{Feed, Health, Settings};
 use crate::clock::Clock;
-use crate::model::{DaemonId, Vm, VmKey};
+use crate::model::{DaemonId, Timestamp, Vm, VmKey};
 use crate::snapshot::{Snapshot, Snapshots, channel};
 use crate::source::Source;
 
@@ -95,4 +98,9 @@ impl Bench {
 /// Whether nothing but the state of a VM is shown.
 fn has_state_only(vm: &Vm) -> bool {
     vm.hypervisor.is_none() && vm.description.is_none() && vm.newest().is_none() && vm.collection.ages.is_empty()
+}
+
+/// Since when the processor's counters of a VM count.
+fn start_of(bench: &Bench, uuid: Uuid) -> Timestamp {
+    bench.vm(uuid).cpu.as_ref().expect("it has been read").start
 }

@@ -81,7 +81,7 @@ async fn groups_that_nobody_wants_are_not_read() {
     })
     .await;
     bench.pass(INTERVAL).await;
-    let expected: Groups = [Group::State, Group::Cpu].into_iter().collect();
+    let expected: Groups = [Group::State, Group::Cpu, Group::Job].into_iter().collect();
     assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(_, groups) if *groups != expected)), 0);
     assert!(bench.vm(Uuid::from_u128(1)).cpu.is_some());
 }
@@ -112,16 +112,41 @@ async fn snapshots_come_every_second_while_nothing_happens() {
 async fn a_storm_of_lifecycle_events_does_not_make_a_storm_of_snapshots() {
     let bench = Bench::with(busy_host(100)).await;
     bench.pass(SECOND).await;
-    let before = bench.snapshot().sequence;
-    for round in 0..100 {
-        for number in 1..=10 {
-            bench.fake().happens(Uuid::from_u128(number), DomainEvent::StateChanged);
-        }
-        bench.pass(Duration::from_millis(10)).await;
-        assert!(round < 100);
+    let before = bench.snapshot();
+    for event in 0..1_000 {
+        let started = DomainEvent::Started { incoming_migration: false };
+        bench.fake().happens(Uuid::from_u128(1 + event % 100), started);
+        bench.pass(Duration::from_millis(1)).await;
     }
-    let published = bench.snapshot().sequence - before;
-    assert!(published <= 205, "{published} in a second");
+    let published = bench.snapshot().sequence - before.sequence;
+    assert!((150..=205).contains(&published), "{published} in a second");
+    assert!(bench.snapshot().lifecycle - before.lifecycle >= 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_run_at_once_are_bounded_over_all_daemons_and_for_each() {
+    for (parallel_reads, daemons, expected) in [(2, 1, 2), (64, 1, 4), (3, 3, 3)] {
+        let uris = &["fake:///one", "fake:///two", "fake:///three"][..daemons];
+        let bench = Bench::of(Settings { parallel_reads, ..Settings::default() }, uris, |fakes| {
+            for (place, fake) in (0_u128..).zip(fakes) {
+                for number in 1..=50 {
+                    fake.runs(place * 100 + number);
+                }
+                fake.connect();
+            }
+        })
+        .await;
+        let mut most = 0;
+        for _ in 0..100 {
+            most = most.max(bench.health.in_flight.get());
+            bench.pass(Duration::from_millis(3)).await;
+        }
+        bench.pass(SECOND).await;
+        let each = bench.fakes.iter().map(|fake| fake.most_in_flight().0).max().unwrap();
+        assert!(each <= expected, "{each} of one daemon at once");
+        assert!(most <= u64::try_from(expected).unwrap(), "{most} at once");
+        assert!(each == expected || daemons > 1, "and no fewer than there is room for: {each}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
