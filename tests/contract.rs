@@ -302,6 +302,33 @@ fn the_registry_is_up_to_date() {
     assert_eq!(found, expected, "the registry holds what is rendered and nothing else");
 }
 
+/// On the way through a Collector the OpenTelemetry keys become the labels of the endpoint.
+#[test]
+fn the_collectors_know_every_label() {
+    let statements: String = attribute::ALL
+        .iter()
+        .filter(|attribute| !attribute.label.is_empty() && attribute.label != attribute.key)
+        .map(|Attribute { key, label, .. }| {
+            format!(
+                "          - set(datapoint.attributes[\"{label}\"], datapoint.attributes[\"{key}\"]) where \
+                 datapoint.attributes[\"{key}\"] != nil\n          \
+                 - delete_key(datapoint.attributes, \"{key}\")\n"
+            )
+        })
+        .collect();
+    let files = ["otel/collector/prometheus-remote.yaml", "otel/collector/prometheus-scrape.yaml"].map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once(BEGIN).unwrap_or_else(|| panic!("{path} has no line {BEGIN:?}"));
+        let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("{path} has no line {END:?}"));
+        (path, format!("{before}{BEGIN}{statements}{END}{after}"))
+    });
+    assert_rendered(files);
+}
+
+const BEGIN: &str =
+    "          # Rendered from src/catalog by `cargo test --test contract`: the keys become the labels.\n";
+const END: &str = "          # End of what is rendered.\n";
+
 #[test]
 fn the_classic_page_is_what_it_was() {
     assert_rendered([("tests/golden/metrics.prom", page(Format::Text004))]);

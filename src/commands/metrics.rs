@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::catalog::attribute;
 use crate::catalog::{Attribute, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
 use crate::export::naming;
+use crate::telemetry;
 
 /// Writes the catalogue as Markdown: this is `docs/metrics.md`.
 ///
@@ -21,7 +22,8 @@ pub fn markdown(out: &mut impl Write) -> io::Result<()> {
     for attribute in attribute::ALL {
         markdown_attribute(attribute, out)?;
     }
-    Ok(())
+    out.write_all(OWN.as_bytes())?;
+    out.write_all(telemetry::markdown().as_bytes())
 }
 
 /// Writes the catalogue as JSON: an object with the arrays `metrics` and `attributes`.
@@ -36,13 +38,21 @@ pub fn json(out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
+const OWN: &str = "
+## The agent's own metrics
+
+About the agent itself, under its own Resource (`service.name` is `virt-otel`). They are on the same page, and pushed
+with the rest.
+
+";
+
 const INTRODUCTION: &str = "\
 # Metrics
 
 <!-- Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file. -->
 
-Every metric of virtual machines and libvirt daemons that virt-otel exports. `virt-otel metrics` prints the same.
-The agent's own metrics (`virt_otel_*`) are not among them.
+Every metric that virt-otel exports: of virtual machines, of libvirt daemons, and at the end its own.
+`virt-otel metrics` prints the same.
 
 **Names.** A metric has one name in OpenTelemetry and one in Prometheus; the second follows from the first by the
 translation that Prometheus and the Collector apply by default, so it is the same whether virt-otel is scraped or

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{Point, Selected, Selection};
+use crate::catalog::{IdentityLabels, Point, Selected, Selection};
 use crate::model::{Daemon, Group, Place, Timestamp, Vm};
 
 /// A VM or a daemon.
@@ -114,6 +114,13 @@ impl Subject {
     /// Every point that a row has of it.
     pub(super) fn points(&self, row: &Selected, emit: &mut dyn FnMut(Point<'_>)) {
         match self {
+            Self::Vm(vm) if row.metric.carries_identity() => {
+                let identity = IdentityLabels::new(&vm.identity);
+                row.metric.points(vm, &mut |point| {
+                    let labels: Vec<_> = identity.labels().iter().chain(point.labels).copied().collect();
+                    emit(Point { labels: &labels, ..point });
+                });
+            }
             Self::Vm(vm) => row.metric.points(vm, emit),
             Self::Daemon(daemon) => row.metric.daemon_points(daemon, emit),
         }
