@@ -182,6 +182,11 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) async fn run(mut self) {
         let events = self.events.clone();
         loop {
+            // What has ended counts as ended, however late the actor comes to hear of it: the agent itself may have
+            // been stopped for a while.
+            while let Ok(done) = self.done.try_recv() {
+                self.ended(done);
+            }
             self.tick();
             self.dispatch();
             self.show_load();
