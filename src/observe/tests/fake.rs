@@ -175,7 +175,7 @@ impl FakeSource {
         if world.disconnected { Err(ReadError::Disconnected { daemon: self.id.clone() }) } else { Ok(()) }
     }
 
-    fn domain(&self, uuid: Uuid) -> Option<FakeDomain> {
+    pub(crate) fn domain(&self, uuid: Uuid) -> Option<FakeDomain> {
         self.world().domains.get(&uuid).cloned()
     }
 }

@@ -1,6 +1,7 @@
 //! `observe` against a daemon that does as it is told, on paused time.
 
 mod away;
+mod convergence;
 mod fake;
 mod faults;
 mod figures;
