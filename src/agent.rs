@@ -167,7 +167,14 @@ fn start(
 
     let mut stages = Stages::new();
     stages.spawn("observe", Phase::Read, |stop| {
-        observe::run(settings::observe(&config.reading), sources.into_feeds(), clock, publish, health, stop)
+        observe::run(
+            settings::observe(&config.reading, &config.selection),
+            sources.into_feeds(),
+            clock,
+            publish,
+            health,
+            stop,
+        )
     });
     if let Some(exporter) = exporter {
         stages.spawn("export::otlp", Phase::Push, |stop| exporter.run(snapshots, stop));

@@ -1,5 +1,6 @@
 //! From the configuration to what each stage is told.
 
+use crate::catalog::Selection;
 use crate::export::otlp::{Compression, OtlpSettings, ResourceSettings};
 use crate::observe::{self, Intervals};
 use crate::{config, telemetry};
@@ -44,7 +45,8 @@ pub(super) fn otlp(config: &config::Run, otlp: &config::Otlp) -> OtlpSettings {
         // The configuration has given the endpoint its scheme.
         insecure: false,
         headers: otlp.headers.clone(),
-        timeout: otlp.timeout,
+        // One is of a request and the other of an export; an export is one request at a time, so the shorter holds.
+        timeout: otlp.timeout.min(config.export_timeout),
         compression: if otlp.gzip { Compression::Gzip } else { Compression::None },
         ca_file: otlp.ca_file.clone(),
         client_certificate_file: certificate,
@@ -65,12 +67,14 @@ pub(super) fn collector(otlp: &config::Otlp) -> telemetry::Collector {
     }
 }
 
-pub(super) fn observe(reading: &config::Reading) -> observe::Settings {
+/// What nobody wants to see is not read: a group without a selected row costs its VM nothing.
+pub(super) fn observe(reading: &config::Reading, selection: &Selection) -> observe::Settings {
     let intervals = reading
         .groups
         .iter()
         .fold(Intervals::uniform(reading.interval), |intervals, (group, interval)| intervals.with(*group, *interval));
-    observe::Settings { intervals, ..observe::Settings::default() }
+    let groups = selection.vm.iter().filter_map(|row| row.metric.read.group()).collect();
+    observe::Settings { intervals, groups, ..observe::Settings::default() }
 }
 
 /// How is logged.

@@ -118,7 +118,8 @@ impl Keeper {
         }
         tracing::warn!(
             daemon = %self.around.daemon, reason, domains = before, running = self.tracks.len(),
-            "lost libvirt; the last readings are shown until they are three intervals old"
+            "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
+             intervals old"
         );
         true
     }

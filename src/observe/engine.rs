@@ -197,7 +197,6 @@ impl Engine {
                 if keeper.up {
                     keeper.disconnected("connected anew");
                 }
-                tracing::info!(daemon = %keeper.around.daemon, host = %facts.host_name, "connected to libvirt");
                 keeper.connected(facts);
                 self.disarm(place);
                 self.publisher.lifecycle();

@@ -102,7 +102,11 @@ impl Track {
         let (domain, uuid) = (&self.name, &self.vm.key.uuid);
         match (before, self.is_stuck()) {
             (false, true) if self.hung => {
-                tracing::warn!(%domain, %uuid, "the domain's QEMU does not answer; what needs no QEMU is read on");
+                tracing::warn!(
+                    %domain, %uuid,
+                    "stuck: the domain's QEMU does not answer; what needs no QEMU is read on. Look at its QEMU process \
+                     and at the storage under its disks"
+                );
             }
             (false, true) => {
                 tracing::warn!(

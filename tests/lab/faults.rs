@@ -142,7 +142,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
     while started.elapsed() < Duration::from_secs(15) {
         let page = agent.metrics();
         for name in healthy {
-            assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state");
+            assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state:\n{}", agent.log());
             assert!(!stuck(&page, name), "{name} is called stuck:\n{}", agent.log());
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -26,6 +26,9 @@ use crate::snapshot::{Snapshot, Snapshots};
 /// this far back, so that no reading that is on its way becomes out of order.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
 
+/// The shortest interval at which everything is pushed, whatever is asked for: a timer of zero would not tick at all.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
 /// Pushes until `shutdown` is cancelled, then once more.
 #[expect(clippy::too_many_arguments, reason = "the parts of an exporter, taken apart by its only caller")]
 pub(super) async fn run<T: Transport>(
@@ -99,7 +102,7 @@ enum State<T> {
 impl<T: Transport> Pusher<T> {
     /// Pushes until `shutdown` is cancelled or no more snapshots can come.
     async fn until(&mut self, interval: Duration, shutdown: &CancellationToken) {
-        let mut ticker = tokio::time::interval(interval.max(Duration::from_millis(1)));
+        let mut ticker = tokio::time::interval(interval.max(SHORTEST_INTERVAL));
         // After a stall the next push comes an interval later, not several at once.
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What is known at the start is pushed by the first tick, which comes at once.

@@ -15,6 +15,10 @@ pub(super) const ABANDONED_MAX: usize = 8;
 /// destroys a frozen VM: 12 s), which is rare, so two of them are enough to go on with the other VMs.
 pub(super) const LOCKED_MAX: usize = 2;
 
+/// Calls without monitor groups that may run beside the others while those work through QEMUs that do not answer: a
+/// worker of libvirtd is taken for less than a millisecond.
+pub(super) const ASIDE: usize = 1;
+
 /// Whether a call's groups may make it wait for a QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -40,6 +44,8 @@ pub(super) enum Admission {
 pub(super) struct Budget {
     at_once: usize,
     running: usize,
+    /// Those of the running that cannot wait for a QEMU.
+    running_free: usize,
     hung: usize,
     locked: usize,
 }
@@ -47,7 +53,7 @@ pub(super) struct Budget {
 impl Budget {
     /// A budget of `at_once` calls (1 to [`AT_ONCE`]).
     pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once: at_once.clamp(1, AT_ONCE), running: 0, hung: 0, locked: 0 }
+        Self { at_once: at_once.clamp(1, AT_ONCE), running: 0, running_free: 0, hung: 0, locked: 0 }
     }
 
     /// Whether a call may begin that would like to reach as far as `wanted`.
@@ -62,24 +68,36 @@ impl Budget {
         }
     }
 
+    /// Whether a call that has waited for long may begin without its monitor groups beside the others. With calls left
+    /// behind there is one turn of three seconds after the other, and what is well must not lose its state meanwhile.
+    pub(super) fn admits_aside(&self) -> bool {
+        self.hung > 0 && self.running_free < ASIDE && self.locked < LOCKED_MAX
+    }
+
     fn limit(&self) -> usize {
         self.at_once.saturating_sub(self.abandoned()).max(1)
     }
 
     /// A call began.
-    pub(super) fn start(&mut self) {
+    pub(super) fn start(&mut self, reach: Reach) {
         self.running += 1;
+        if reach == Reach::NoMonitor {
+            self.running_free += 1;
+        }
     }
 
     /// A running call was left behind.
     pub(super) fn abandon(&mut self, reach: Reach) {
-        self.running = self.running.saturating_sub(1);
+        self.finish(reach);
         *self.slot(reach) += 1;
     }
 
     /// A running call returned.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, reach: Reach) {
         self.running = self.running.saturating_sub(1);
+        if reach == Reach::NoMonitor {
+            self.running_free = self.running_free.saturating_sub(1);
+        }
     }
 
     /// A call that had been left behind returned.
@@ -115,7 +133,7 @@ mod tests {
     fn abandoned(count: usize) -> Budget {
         let mut budget = Budget::new(AT_ONCE);
         for _ in 0..count {
-            budget.start();
+            budget.start(Reach::Monitor);
             budget.abandon(Reach::Monitor);
         }
         budget
@@ -123,8 +141,8 @@ mod tests {
 
     fn startable(mut budget: Budget, wanted: Reach) -> usize {
         let mut started = 0;
-        while let Admission::Start(_) = budget.admit(wanted) {
-            budget.start();
+        while let Admission::Start(reach) = budget.admit(wanted) {
+            budget.start(reach);
             started += 1;
         }
         started
@@ -146,11 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn one_call_without_the_monitor_runs_beside_those_that_hang() {
+        let mut budget = abandoned(4);
+        budget.start(Reach::Monitor);
+        assert_eq!(budget.admit(Reach::Monitor), Admission::Wait);
+        assert!(budget.admits_aside());
+        budget.start(Reach::NoMonitor);
+        assert!(!budget.admits_aside(), "one at a time");
+        budget.finish(Reach::NoMonitor);
+        assert!(budget.admits_aside());
+        assert!(!Budget::new(AT_ONCE).admits_aside(), "while nothing hangs everything has its turn");
+    }
+
+    #[test]
     fn calls_that_wait_for_a_lock_are_bounded_too() {
         let mut budget = abandoned(8);
         for _ in 0..LOCKED_MAX {
             assert_eq!(budget.admit(Reach::Monitor), Admission::Start(Reach::NoMonitor));
-            budget.start();
+            budget.start(Reach::NoMonitor);
             budget.abandon(Reach::NoMonitor);
         }
         assert_eq!(budget.admit(Reach::Monitor), Admission::Refuse);
@@ -189,8 +220,13 @@ mod tests {
                 match step {
                     Step::Start(monitor) => {
                         let wanted = if monitor { Reach::Monitor } else { Reach::NoMonitor };
-                        if let Admission::Start(reach) = budget.admit(wanted) {
-                            budget.start();
+                        let reach = match budget.admit(wanted) {
+                            Admission::Start(reach) => Some(reach),
+                            Admission::Wait => budget.admits_aside().then_some(Reach::NoMonitor),
+                            Admission::Refuse => None,
+                        };
+                        if let Some(reach) = reach {
+                            budget.start(reach);
                             calls.push((reach, false));
                         }
                     }
@@ -203,7 +239,7 @@ mod tests {
                     }
                     Step::Return(index) if !calls.is_empty() => {
                         let (reach, left_behind) = calls.remove(index % calls.len());
-                        if left_behind { budget.recover(reach) } else { budget.finish() }
+                        if left_behind { budget.recover(reach) } else { budget.finish(reach) }
                     }
                     _ => {}
                 }
@@ -214,6 +250,8 @@ mod tests {
                 prop_assert!(may_hang <= ABANDONED_MAX);
                 prop_assert!(running <= AT_ONCE);
                 prop_assert!(calls.len() <= ABANDONED_MAX + LOCKED_MAX + 1);
+                let waiting_for_qemus = calls.iter().filter(|call| **call == (Reach::Monitor, false)).count();
+                prop_assert!(waiting_for_qemus <= AT_ONCE);
                 prop_assert_eq!(running, budget.running());
                 prop_assert_eq!(calls.len() - running, budget.abandoned());
             }

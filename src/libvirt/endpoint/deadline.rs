@@ -145,12 +145,12 @@ impl<H: Hypervisor> Actor<H> {
     fn condemn(&mut self, domain: uuid::Uuid) {
         if self.quarantine.condemn(domain) {
             let daemon: &DaemonId = &self.id;
-            tracing::warn!(
+            // Told to people by who observes the VM; this is for who looks at the calls.
+            tracing::debug!(
                 %daemon,
                 domain = %self.label(Some(domain)),
                 deadline = ?self.deadline,
-                "stuck: a call into this VM does not return, as when its QEMU is frozen; it is read without its QEMU \
-                 until the call returns. Look at its QEMU process and at the storage under its disks"
+                "stuck: a call into this VM does not return; it is read without its QEMU until the call does"
             );
         }
     }

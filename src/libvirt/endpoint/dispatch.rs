@@ -23,6 +23,10 @@ pub(super) const WAITING_MAX: usize = 1024;
 /// behind, ten others go first; whoever waited longer asks again.
 const WAITING_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a read waits for its QEMU's turn before it goes on without its monitor groups, while calls hang. Healthy
+/// VMs have their turn within a fraction of this; behind a call that hangs, each would wait three seconds more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Connections that have been idle for longer than this are closed: they were needed in a storm that is over. Each
 /// costs the daemon a ping every five seconds.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -50,7 +54,10 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     pub(super) fn waiting_wake(&self) -> Option<Instant> {
-        self.waiting.front().map(|request| request.since + WAITING_DEADLINE)
+        let now = Instant::now();
+        let patience = self.waiting.iter().map(|request| request.since + PATIENCE).find(|until| *until > now);
+        let deadline = self.waiting.front().map(|request| request.since + WAITING_DEADLINE);
+        patience.into_iter().chain(deadline).min()
     }
 
     pub(super) fn tick_waiting(&mut self, now: Instant) {
@@ -100,7 +107,7 @@ impl<H: Hypervisor> Actor<H> {
         while self.link.is_up()
             && let Some(request) = self.waiting.get(index)
         {
-            let turn = if request.reply.is_closed() { Turn::Forget } else { self.turn(request.ask) };
+            let turn = if request.reply.is_closed() { Turn::Forget } else { self.turn(request.ask, request.since) };
             if let Turn::Wait = turn {
                 index += 1;
                 continue;
@@ -123,7 +130,7 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     /// Whose turn it is.
-    fn turn(&self, ask: Ask) -> Turn {
+    fn turn(&self, ask: Ask, since: Instant) -> Turn {
         let late = || ReadError::Deadline {
             call: ask.kind().function(),
             domain: self.label(ask.domain()),
@@ -136,6 +143,9 @@ impl<H: Hypervisor> Actor<H> {
                 Access::Closed => Turn::Refuse(late()),
                 Access::Open => match self.budget.admit(wanted) {
                     Admission::Start(reach) => Turn::Start(reach),
+                    Admission::Wait if self.budget.admits_aside() && since.elapsed() >= PATIENCE => {
+                        Turn::Start(Reach::NoMonitor)
+                    }
                     Admission::Wait => Turn::Wait,
                     Admission::Refuse => Turn::Refuse(self.overloaded()),
                 },
@@ -195,7 +205,7 @@ impl<H: Hypervisor> Actor<H> {
             Ask::Status(domain) => (Call::Status(domain), None),
             Ask::Describe(domain) => (Call::Describe(domain), None),
             Ask::Read(domain, groups) => {
-                self.budget.start();
+                self.budget.start(reach);
                 self.quarantine.start(domain);
                 (Call::Stats(domain, asked(groups, reach)), Some(Read { domain, groups, reach, stats: None }))
             }

@@ -150,7 +150,7 @@ impl<H: Hypervisor> Actor<H> {
 
     /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
     pub(super) fn lose(&mut self, reason: &str) {
-        tracing::warn!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
+        tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
         self.told = true;
         self.counters.count_disconnect();
         // What began before this moment is void, whenever it returns.

@@ -74,7 +74,7 @@ impl<H: Hypervisor> Actor<H> {
             self.budget.recover(read.reach);
             if self.quarantine.recover(read.domain) {
                 let domain = self.label(Some(read.domain));
-                tracing::info!(daemon = %self.id, %domain, "healed: the call that hung has returned, the VM is read again");
+                tracing::debug!(daemon = %self.id, %domain, "healed: the call that hung has returned, the VM is read again");
                 // What an earlier connection said may be of an earlier incarnation.
                 let current = record.generation == self.generation;
                 let stats = said.ok().flatten().filter(|_| current);
@@ -82,7 +82,7 @@ impl<H: Hypervisor> Actor<H> {
             }
             return connection;
         }
-        self.budget.finish();
+        self.budget.finish(read.reach);
         self.quarantine.finish(read.domain);
         let answer = match said {
             Ok(mut stats) => {
