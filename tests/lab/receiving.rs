@@ -306,6 +306,8 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
             1,
         ),
     ] {
-        assert_eq!(scraper.query(question).len(), answers, "{question}");
+        wait_until(Duration::from_secs(20), &format!("{answers} answers to {question}"), || {
+            (scraper.query(question).len() == answers).then_some(())
+        });
     }
 }

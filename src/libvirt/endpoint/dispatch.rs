@@ -24,8 +24,9 @@ pub(super) const WAITING_MAX: usize = 1024;
 const WAITING_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a read waits for its QEMU's turn before it goes on without its monitor groups, while calls hang. Healthy
-/// VMs have their turn within a fraction of this; behind a call that hangs, each would wait three seconds more.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// VMs have their turn within a fraction of this; behind a call that hangs, each would wait three seconds more. Four
+/// reads of a daemon wait at once, so that a hundred VMs are through within a few seconds.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Connections that have been idle for longer than this are closed: they were needed in a storm that is over. Each
 /// costs the daemon a ping every five seconds.
