@@ -227,7 +227,7 @@ fn no_series_has_a_label_twice() {
     let identity = IdentityLabels::new(&vm.identity);
     for row in all() {
         let identity: Vec<&str> = match row.read.entity() {
-            Entity::Vm => identity.labels().iter().map(|label| label.attribute.label).chain(["uri"]).collect(),
+            Entity::Vm => identity.labels().map(|label| label.attribute.label).chain(["uri"]).collect(),
             Entity::Daemon => daemon_labels(&daemon).iter().map(|label| label.attribute.label).collect(),
         };
         // In kubevirt mode these are the labels of identity.

@@ -43,9 +43,12 @@ impl Attribute {
 }
 
 /// Every attribute, in the order of the documentation.
-pub const ALL: [&Attribute; 43] = [
+pub const ALL: [&Attribute; 52] = [
     &DOMAIN,
     &UUID,
+    &NAMESPACE,
+    &NAME,
+    &NODE,
     &URI,
     &HYPERVISOR_TYPE,
     &DOMAIN_TYPE,
@@ -87,6 +90,12 @@ pub const ALL: [&Attribute; 43] = [
     &DOMAIN_NAME,
     &DOMAIN_UUID,
     &HOST_ARCH,
+    &K8S_NAMESPACE,
+    &K8S_NODE,
+    &K8S_POD_UID,
+    &VMI_NAME,
+    &VMI_UID,
+    &VMI_LABEL,
 ];
 
 // Who it is. These keys have no namespace on purpose: they are the labels that `hypervisor_info` promises, and a
@@ -98,6 +107,17 @@ pub const DOMAIN: Attribute = Attribute::open("domain", "domain", "The libvirt d
 /// The domain, by UUID.
 pub const UUID: Attribute =
     Attribute::open("uuid", "uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
+
+/// The VMI, by namespace.
+pub const NAMESPACE: Attribute =
+    Attribute::open("namespace", "namespace", "The namespace of the VirtualMachineInstance.", &["default"]);
+
+/// The VMI, by name.
+pub const NAME: Attribute = Attribute::open("name", "name", "The name of the VirtualMachineInstance.", &["web-1"]);
+
+/// The node that runs it.
+pub const NODE: Attribute =
+    Attribute::open("node", "node", "The node that runs the VirtualMachineInstance.", &["node-17"]);
 
 /// The daemon.
 pub const URI: Attribute =
@@ -420,4 +440,37 @@ pub const HOST_ARCH: Attribute = Attribute::resource(
     "host.arch",
     "The guest's architecture in OpenTelemetry's spelling, because the host of a VM's Resource is the VM.",
     &["amd64", "arm64"],
+);
+
+/// The namespace in the Resource.
+pub const K8S_NAMESPACE: Attribute =
+    Attribute::resource("k8s.namespace.name", "The namespace of the VirtualMachineInstance.", &["default"]);
+
+/// The node in the Resource.
+pub const K8S_NODE: Attribute =
+    Attribute::resource("k8s.node.name", "The node that runs the VirtualMachineInstance.", &["node-17"]);
+
+/// The launcher pod.
+pub const K8S_POD_UID: Attribute = Attribute::resource(
+    "k8s.pod.uid",
+    "The UID of the virt-launcher pod that runs the VirtualMachineInstance.",
+    &["275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"],
+);
+
+/// The VMI's name.
+pub const VMI_NAME: Attribute =
+    Attribute::resource("kubevirt.vmi.name", "The name of the VirtualMachineInstance.", &["web-1"]);
+
+/// The VMI's UID.
+pub const VMI_UID: Attribute = Attribute::resource(
+    "kubevirt.vmi.uid",
+    "The UID of the VirtualMachineInstance, which the API alone knows.",
+    &["d0d4d9ba-8d5b-4d9a-9a1e-3d2b7b0f1c11"],
+);
+
+/// A label of the VMI.
+pub const VMI_LABEL: Attribute = Attribute::resource(
+    "kubevirt.vmi.label.<key>",
+    "The value of a label of the VirtualMachineInstance that --vmi-labels allows.",
+    &["web"],
 );

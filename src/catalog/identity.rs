@@ -2,32 +2,78 @@
 
 use uuid::Uuid;
 
-use super::Label;
-use super::attribute::{DOMAIN, URI, UUID};
-use crate::model::{Daemon, DaemonId, Identity, Place};
+use super::attribute::{DOMAIN, NAME, NAMESPACE, NODE, URI, UUID};
+use super::{Attribute, Label, Vocabulary};
+use crate::model::{Daemon, DaemonId, Identity, Launcher, Place, VmiLabel};
 
 /// The labels that identify a VM: on every one of its series at the Prometheus endpoint, and on the OTLP points of
 /// rows that [carry the identity](super::Metric::carries_identity).
 #[derive(Debug)]
 pub struct IdentityLabels<'a> {
-    name: &'a str,
-    uuid: [u8; uuid::fmt::Hyphenated::LENGTH],
+    place: Identified<'a>,
 }
+
+/// Each kind of place identifies its VMs in its own way.
+#[derive(Debug)]
+enum Identified<'a> {
+    Domain { name: &'a str, uuid: [u8; uuid::fmt::Hyphenated::LENGTH] },
+    Vmi(&'a Launcher),
+}
+
+/// The most labels that identify a VM.
+const IDENTITY_MAX: usize = 3;
 
 impl<'a> IdentityLabels<'a> {
     /// The labels of this identity.
     #[must_use]
     pub fn new(identity: &'a Identity) -> Self {
-        // Each kind of place identifies its VMs in its own way.
-        match identity.place {
-            Place::Host { .. } => Self { name: &identity.name, uuid: hyphenated(identity.uuid) },
-        }
+        let place = match &identity.place {
+            Place::Host { .. } => Identified::Domain {
+                name: &identity.name,
+                // On a host every VM is known by its domain.
+                uuid: hyphenated(identity.uuid.unwrap_or_default()),
+            },
+            Place::Launcher(launcher) => Identified::Vmi(launcher),
+        };
+        Self { place }
     }
 
-    /// On a libvirt host: `domain` and `uuid`.
+    /// On a libvirt host `domain` and `uuid`, under KubeVirt `namespace`, `name` and `node`.
+    pub fn labels(&self) -> impl Iterator<Item = Label<'_>> {
+        let labels: [Option<Label<'_>>; IDENTITY_MAX] = match &self.place {
+            Identified::Domain { name, uuid } => [
+                Some(Label::new(&DOMAIN, name)),
+                Some(Label::new(&UUID, std::str::from_utf8(uuid).unwrap_or_default())),
+                None,
+            ],
+            Identified::Vmi(launcher) => [
+                Some(Label::new(&NAMESPACE, &launcher.namespace)),
+                Some(Label::new(&NAME, &launcher.name)),
+                Some(Label::new(&NODE, &launcher.node)),
+            ],
+        };
+        labels.into_iter().flatten()
+    }
+
+    /// The VMI's own labels that the configuration allows: at the endpoint each series has them as well, as KubeVirt's
+    /// have. Over OTLP they are on the Resource.
     #[must_use]
-    pub fn labels(&self) -> [Label<'_>; 2] {
-        [Label::new(&DOMAIN, self.name), Label::new(&UUID, std::str::from_utf8(&self.uuid).unwrap_or_default())]
+    pub fn own(&self) -> &'a [VmiLabel] {
+        match self.place {
+            Identified::Domain { .. } => &[],
+            Identified::Vmi(launcher) => &launcher.labels,
+        }
+    }
+}
+
+impl Vocabulary {
+    /// The attributes that identify a VM in this vocabulary.
+    #[must_use]
+    pub const fn identity(self) -> &'static [&'static Attribute] {
+        match self {
+            Self::Libvirt => &[&DOMAIN, &UUID],
+            Self::Kubevirt => &[&NAMESPACE, &NAME, &NODE],
+        }
     }
 }
 

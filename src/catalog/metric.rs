@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Attribute;
+use super::{Attribute, Vocabulary};
 use crate::model::{
-    Bytes, Cpu, Daemon, DirtyRate, Disk, Group, IoThread, Job, Memory, Nic, Timestamp, Vcpu, Vcpus, Vm,
+    Bytes, Cpu, Daemon, DirtyRate, Disk, Group, IoThread, Job, Memory, Nic, Timestamp, Vcpu, Vcpus, Vm, Vmi,
 };
 
 /// A row of the catalogue: one metric, with the function that reads it.
@@ -200,6 +200,10 @@ pub enum Read {
     /// As [`Read::VmEach`]; over OTLP its points carry the attributes that identify the VM as well
     /// (see [`Metric::carries_identity`]).
     Identified(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
+    /// One series a VMI, of what the Kubernetes API says; true at the moment of the export. Only under KubeVirt.
+    Vmi(fn(&Vmi) -> Option<Value>),
+    /// Any number of series a VMI with these attributes, of what the Kubernetes API says.
+    VmiEach(&'static [&'static Attribute], fn(&Vmi, Emit<'_>)),
     /// One series a VM, of the group `cpu`.
     Cpu(fn(&Cpu) -> Option<Value>),
     /// One series a VM, of the group `vcpu`.
@@ -244,11 +248,23 @@ impl Read {
         }
     }
 
+    /// Whether it is in this vocabulary: what the Kubernetes API says is known under KubeVirt alone.
+    #[must_use]
+    pub const fn is_in(&self, vocabulary: Vocabulary) -> bool {
+        !matches!((self, vocabulary), (Self::Vmi(_) | Self::VmiEach(..), Vocabulary::Libvirt))
+    }
+
     /// The group in which it is read; `None` for what is true at the moment of the export.
     #[must_use]
     pub const fn group(&self) -> Option<Group> {
         match self {
-            Self::Vm(_) | Self::VmEach(..) | Self::Identified(..) | Self::Daemon(_) | Self::DaemonEach(..) => None,
+            Self::Vm(_)
+            | Self::VmEach(..)
+            | Self::Identified(..)
+            | Self::Vmi(_)
+            | Self::VmiEach(..)
+            | Self::Daemon(_)
+            | Self::DaemonEach(..) => None,
             Self::Cpu(_) => Some(Group::Cpu),
             Self::Vcpus(_) | Self::Vcpu(_) | Self::VcpuEach(..) => Some(Group::Vcpu),
             Self::Memory(_) | Self::MemoryAge(_) => Some(Group::Balloon),

@@ -10,6 +10,7 @@ impl Metric {
     pub const fn attributes(&self) -> &'static [&'static Attribute] {
         match self.read {
             Read::Vm(_)
+            | Read::Vmi(_)
             | Read::Cpu(_)
             | Read::Vcpus(_)
             | Read::Memory(_)
@@ -19,6 +20,7 @@ impl Metric {
             | Read::Migration(_)
             | Read::Daemon(_) => &[],
             Read::VmEach(attributes, _)
+            | Read::VmiEach(attributes, _)
             | Read::Identified(attributes, _)
             | Read::DaemonEach(attributes, _)
             | Read::VcpuEach(attributes, _)
@@ -49,6 +51,16 @@ impl Metric {
             }
             Read::VmEach(_, read) | Read::Identified(_, read) => {
                 read(vm, &mut |labels, value| emit(now(labels, value)))
+            }
+            Read::Vmi(read) => {
+                if let Some(value) = vm.vmi.as_deref().and_then(read) {
+                    emit(now(&[], value));
+                }
+            }
+            Read::VmiEach(_, read) => {
+                if let Some(vmi) = &vm.vmi {
+                    read(vmi, &mut |labels, value| emit(now(labels, value)));
+                }
             }
             Read::Cpu(read) => single(vm.cpu.as_ref(), &[], read, emit),
             Read::Vcpus(read) => single(vm.vcpus.as_ref(), &[], read, emit),

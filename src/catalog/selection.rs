@@ -47,7 +47,7 @@ impl Selection {
     pub fn new(vocabulary: Vocabulary, wanted: impl Fn(&str) -> bool) -> Self {
         let of = |entity| {
             super::all()
-                .filter(|metric| metric.read.entity() == entity)
+                .filter(|metric| metric.read.entity() == entity && metric.read.is_in(vocabulary))
                 .map(|metric| Selected { name: format!("{}{}", vocabulary.prefix(entity), metric.name), metric })
                 .filter(|selected| wanted(&selected.name))
                 .collect()

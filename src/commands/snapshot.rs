@@ -154,11 +154,12 @@ mod tests {
             key: VmKey { daemon: uri.clone(), uuid },
             identity: Arc::new(Identity {
                 name: format!("vm-{number}").into(),
-                uuid,
+                uuid: Some(uuid),
                 domain_type: None,
                 arch: None,
                 place: Place::Host { host_name: "host".into(), uri: uri.0 },
             }),
+            vmi: None,
             hypervisor: None,
             description: None,
             status: Some(Status::from_libvirt(state, 0)),

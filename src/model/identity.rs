@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::{GuestOs, VmiLabel};
+
 /// One libvirt daemon that is read, by the URI it was configured with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DaemonId(pub Arc<str>);
@@ -25,8 +27,8 @@ pub struct VmKey {
 pub struct Identity {
     /// The libvirt domain's name.
     pub name: Arc<str>,
-    /// The libvirt domain's UUID.
-    pub uuid: Uuid,
+    /// The libvirt domain's UUID; `None` for a VMI whose domain has not been seen.
+    pub uuid: Option<Uuid>,
     /// The `type` attribute of the domain's XML, as it stands there.
     pub domain_type: Option<Arc<str>>,
     /// The guest's architecture, in libvirt's spelling (`x86_64`).
@@ -45,4 +47,27 @@ pub enum Place {
         /// The URI through which the host's libvirt is read.
         uri: Arc<str>,
     },
+    /// In a virt-launcher pod of KubeVirt.
+    Launcher(Arc<Launcher>),
+}
+
+/// A VMI in its virt-launcher pod.
+///
+/// The pod's UID, not the VMI's, is what tells it apart from others: in a migration the VMI is on two nodes for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launcher {
+    /// The VMI's namespace.
+    pub namespace: Arc<str>,
+    /// The VMI's name.
+    pub name: Arc<str>,
+    /// The VMI's UID; `None` where nobody says it: libvirt does not know it.
+    pub uid: Option<Arc<str>>,
+    /// The node that runs it.
+    pub node: Arc<str>,
+    /// The pod's UID.
+    pub pod_uid: Arc<str>,
+    /// Those of the VMI's labels that the configuration allows, as they were when the incarnation began.
+    pub labels: Vec<VmiLabel>,
+    /// What the guest said of its operating system when the incarnation began.
+    pub guest: GuestOs,
 }

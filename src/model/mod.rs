@@ -15,6 +15,7 @@ mod state;
 mod time;
 mod units;
 mod vm;
+mod vmi;
 
 pub use collection::{Collection, GroupAge};
 pub use cpu::{Cpu, Vcpu, VcpuState, Vcpus};
@@ -22,10 +23,14 @@ pub use daemon::{Daemon, DaemonFacts, Version};
 pub use description::{Description, DiskDescription, IoLimits, NicDescription};
 pub use device::{Disk, IoThread, Nic};
 pub use hypervisor::HypervisorType;
-pub use identity::{DaemonId, Identity, Place, VmKey};
+pub use identity::{DaemonId, Identity, Launcher, Place, VmKey};
 pub use job::{Job, JobKind, JobOperation};
 pub use memory::{DirtyRate, Memory};
 pub use state::{State, StateReason, Status};
 pub use time::Timestamp;
 pub use units::Bytes;
 pub use vm::{Group, Groups, Reading, Since, Vm};
+pub use vmi::{
+    Condition, ConditionKind, GuestInterface, GuestOs, LauncherPod, Migration, MigrationMode, Origin, Phase,
+    SpecInterface, Topology, Vmi, VmiLabel, VmiMemory,
+};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Collection, Cpu, Description, DirtyRate, Disk, HypervisorType, Identity, IoThread, Job, Memory, Nic, Status,
-    Timestamp, Vcpus, VmKey,
+    Timestamp, Vcpus, VmKey, Vmi,
 };
 
 /// A VM with everything that is known of it at one moment. A field that is `None` has no series.
@@ -14,6 +14,8 @@ pub struct Vm {
     pub key: VmKey,
     /// Its OpenTelemetry Resource.
     pub identity: Arc<Identity>,
+    /// What the Kubernetes API says of it; `None` where there is none to ask.
+    pub vmi: Option<Arc<Vmi>>,
     /// What really runs it; `None` for a domain that does not run.
     pub hypervisor: Option<HypervisorType>,
     /// What its XML says; `None` for a domain that does not run or whose XML could not be read.
@@ -41,6 +43,28 @@ pub struct Vm {
 }
 
 impl Vm {
+    /// A VM of which nothing is known but who it is.
+    #[must_use]
+    pub fn new(key: VmKey, identity: Arc<Identity>) -> Self {
+        Self {
+            key,
+            identity,
+            vmi: None,
+            hypervisor: None,
+            description: None,
+            status: None,
+            cpu: None,
+            vcpus: None,
+            memory: None,
+            disks: None,
+            nics: None,
+            io_threads: None,
+            dirty_rate: None,
+            job: None,
+            collection: Collection::default(),
+        }
+    }
+
     /// The stamp of the newest reading in it.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {

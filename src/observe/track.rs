@@ -182,22 +182,8 @@ pub(super) struct Track {
 
 impl Track {
     pub(super) fn new(uuid: Uuid, name: Arc<str>, around: &Surroundings, now: Instant) -> Self {
-        let vm = Vm {
-            key: VmKey { daemon: around.daemon.clone(), uuid },
-            identity: Arc::new(identity(uuid, &name, None, around)),
-            hypervisor: None,
-            description: None,
-            status: None,
-            cpu: None,
-            vcpus: None,
-            memory: None,
-            disks: None,
-            nics: None,
-            io_threads: None,
-            dirty_rate: None,
-            job: None,
-            collection: Collection::default(),
-        };
+        let key = VmKey { daemon: around.daemon.clone(), uuid };
+        let vm = Vm::new(key, Arc::new(identity(uuid, &name, None, around)));
         Self {
             vm: Arc::new(vm),
             visible: false,
@@ -425,7 +411,7 @@ impl Track {
 fn identity(uuid: Uuid, name: &Arc<str>, description: Option<&Description>, around: &Surroundings) -> Identity {
     Identity {
         name: Arc::clone(name),
-        uuid,
+        uuid: Some(uuid),
         domain_type: description.map(|description| Arc::clone(&description.domain_type)),
         arch: description.and_then(|description| description.arch.clone()),
         place: Place::Host { host_name: Arc::clone(&around.host_name), uri: Arc::clone(&around.daemon.0) },

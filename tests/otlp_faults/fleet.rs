@@ -113,11 +113,12 @@ fn vm(number: u128) -> Vm {
         key: VmKey { daemon: daemon.clone(), uuid },
         identity: Arc::new(Identity {
             name: format!("vm-{number}").into(),
-            uuid,
+            uuid: Some(uuid),
             domain_type: Some("kvm".into()),
             arch: Some("x86_64".into()),
             place: Place::Host { host_name: "host-a".into(), uri: daemon.0 },
         }),
+        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
         description: None,
         status: Some(Status::from_libvirt(1, 1)),

@@ -157,11 +157,12 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
         key: VmKey { daemon: DaemonId("qemu:///system".into()), uuid },
         identity: Arc::new(Identity {
             name: name.into(),
-            uuid,
+            uuid: Some(uuid),
             domain_type: Some("kvm".into()),
             arch: Some("x86_64".into()),
             place: Place::Host { host_name: "kvm-17.example.org".into(), uri: "qemu:///system".into() },
         }),
+        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
         description: Some(Arc::new(description("kvm"))),
         status: Some(Status::from_libvirt(state, 1)),

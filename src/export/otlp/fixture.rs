@@ -105,7 +105,7 @@ pub(super) fn daemon_id() -> DaemonId {
 pub(super) fn identity(number: u128, name: &str) -> Arc<Identity> {
     Arc::new(Identity {
         name: name.into(),
-        uuid: Uuid::from_u128(number),
+        uuid: Some(Uuid::from_u128(number)),
         domain_type: Some("kvm".into()),
         arch: Some("x86_64".into()),
         place: Place::Host { host_name: "host-a".into(), uri: "qemu:///system".into() },
@@ -117,6 +117,7 @@ pub(super) fn vm(number: u128) -> Vm {
     Vm {
         key: VmKey { daemon: daemon_id(), uuid: Uuid::from_u128(number) },
         identity: identity(number, &format!("vm-{number}")),
+        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
         description: None,
         status: Some(Status::from_libvirt(1, 1)),

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::settings::ResourceSettings;
 use super::subject::{Instance, Key, Subject};
-use crate::model::{Identity, Place};
+use crate::model::{Identity, Launcher, Place};
 
 /// `service.name` of VMs, unless the configuration has another.
 pub const DOMAIN_SERVICE_NAME: &str = "libvirt-domain";
@@ -28,7 +28,7 @@ pub(super) fn resource(subject: &Subject, key: &Key, settings: &ResourceSettings
     }
     match &key.instance {
         Instance::Domain(uuid) => put("service.instance.id", uuid.hyphenated().encode_lower(&mut [0; 36])),
-        Instance::Daemon(uri) => put("service.instance.id", uri),
+        Instance::Launcher(id) | Instance::Daemon(id) => put("service.instance.id", id),
     }
     match subject {
         Subject::Vm(vm) => identity(&vm.identity, &mut put),
@@ -50,7 +50,9 @@ pub(super) fn resource(subject: &Subject, key: &Key, settings: &ResourceSettings
 
 fn identity(identity: &Identity, put: &mut impl FnMut(&str, &str)) {
     put("libvirt.domain.name", &identity.name);
-    put("libvirt.domain.uuid", identity.uuid.hyphenated().encode_lower(&mut [0; 36]));
+    if let Some(uuid) = identity.uuid {
+        put("libvirt.domain.uuid", uuid.hyphenated().encode_lower(&mut [0; 36]));
+    }
     if let Some(domain_type) = &identity.domain_type {
         put("libvirt.domain.type", domain_type);
     }
@@ -61,6 +63,32 @@ fn identity(identity: &Identity, put: &mut impl FnMut(&str, &str)) {
         Place::Host { host_name, uri } => {
             put("libvirt.host.name", host_name);
             put("libvirt.uri", uri);
+        }
+        Place::Launcher(launcher) => vmi(launcher, put),
+    }
+}
+
+/// What Kubernetes says of a VM, and what its guest says of its operating system.
+fn vmi(launcher: &Launcher, put: &mut impl FnMut(&str, &str)) {
+    put("k8s.namespace.name", &launcher.namespace);
+    put("k8s.node.name", &launcher.node);
+    put("k8s.pod.uid", &launcher.pod_uid);
+    put("kubevirt.vmi.name", &launcher.name);
+    if let Some(uid) = &launcher.uid {
+        put("kubevirt.vmi.uid", uid);
+    }
+    for label in &launcher.labels {
+        put(&format!("kubevirt.vmi.label.{}", label.key), &label.value);
+    }
+    let guest = &launcher.guest;
+    for (name, value) in [
+        ("os.name", &guest.name),
+        ("os.version", &guest.version_id),
+        ("os.description", &guest.pretty_name),
+        ("os.build_id", &guest.kernel_release),
+    ] {
+        if let Some(value) = value {
+            put(name, value);
         }
     }
 }

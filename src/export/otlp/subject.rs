@@ -31,6 +31,8 @@ pub(super) struct Key {
 pub(super) enum Instance {
     /// A domain's UUID.
     Domain(Uuid),
+    /// A launcher pod's UID.
+    Launcher(Arc<str>),
     /// A daemon's URI.
     Daemon(Arc<str>),
 }
@@ -40,8 +42,13 @@ impl Subject {
     pub(super) fn key(&self, own_host: Option<&Arc<str>>) -> Key {
         match self {
             Self::Vm(vm) => {
-                let Place::Host { host_name, .. } = &vm.identity.place;
-                Key { namespace: Some(Arc::clone(host_name)), instance: Instance::Domain(vm.identity.uuid) }
+                let (namespace, instance) = match &vm.identity.place {
+                    Place::Host { host_name, .. } => (host_name, Instance::Domain(vm.key.uuid)),
+                    Place::Launcher(launcher) => {
+                        (&launcher.namespace, Instance::Launcher(Arc::clone(&launcher.pod_uid)))
+                    }
+                };
+                Key { namespace: Some(Arc::clone(namespace)), instance }
             }
             Self::Daemon(daemon) => {
                 let host = daemon.facts.as_ref().map(|facts| &facts.host_name).or(own_host);
@@ -117,7 +124,7 @@ impl Subject {
             Self::Vm(vm) if row.metric.carries_identity() => {
                 let identity = IdentityLabels::new(&vm.identity);
                 row.metric.points(vm, &mut |point| {
-                    let labels: Vec<_> = identity.labels().iter().chain(point.labels).copied().collect();
+                    let labels: Vec<_> = identity.labels().chain(point.labels.iter().copied()).collect();
                     emit(Point { labels: &labels, ..point });
                 });
             }

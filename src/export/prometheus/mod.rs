@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub use format::Format;
 use prometheus::proto::MetricFamily;
 
-use self::write::{push_help, push_label, push_labels, push_value};
+use self::write::{push_help, push_label, push_labels, push_pair, push_value};
 use super::naming;
 use crate::catalog::{IdentityLabels, Kind, Metric, Point, Selected, Selection, daemon_label, daemon_labels};
 use crate::model::Daemon;
@@ -90,7 +90,7 @@ impl Renderer {
 
 fn render_daemon(family: &Family, daemon: &Daemon, header: &mut Option<&str>, out: &mut String) {
     let mut identity = String::new();
-    push_labels(&daemon_labels(daemon), &mut identity);
+    push_labels(daemon_labels(daemon).into_iter(), &mut identity);
     family.row.daemon_points(daemon, &mut |point| family.push(&identity, point, header.take(), out));
 }
 
@@ -159,7 +159,12 @@ impl Identities {
         let several = snapshot.daemons.len() > 1;
         let mut identities = Self { text: String::new(), ends: Vec::with_capacity(snapshot.vms.len()) };
         for vm in &snapshot.vms {
-            push_labels(&IdentityLabels::new(&vm.identity).labels(), &mut identities.text);
+            let identity = IdentityLabels::new(&vm.identity);
+            push_labels(identity.labels(), &mut identities.text);
+            for own in identity.own() {
+                identities.text.push(',');
+                push_pair(&own.label, &own.value, &mut identities.text);
+            }
             if several {
                 identities.text.push(',');
                 push_label(&daemon_label(&vm.key.daemon), &mut identities.text);

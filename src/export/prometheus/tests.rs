@@ -279,7 +279,7 @@ proptest! {
     #[test]
     fn any_label_value_reads_back_as_itself(value in any::<String>()) {
         let mut line = String::from("x{");
-        write::push_pair("l", &value, &mut line);
+        push_pair("l", &value, &mut line);
         line.push_str("} 1");
         prop_assert!(!line.contains('\n'), "one series is one line");
         let (_, labels, number) = parse(&line);

@@ -7,12 +7,12 @@ use super::Format;
 use crate::catalog::{Label, Value};
 
 /// Appends labels, separated by commas.
-pub(super) fn push_labels(labels: &[Label<'_>], out: &mut String) {
-    for (index, label) in labels.iter().enumerate() {
+pub(super) fn push_labels<'a>(labels: impl Iterator<Item = Label<'a>>, out: &mut String) {
+    for (index, label) in labels.enumerate() {
         if index > 0 {
             out.push(',');
         }
-        push_label(label, out);
+        push_label(&label, out);
     }
 }
 

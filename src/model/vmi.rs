@@ -1,0 +1,329 @@
+//! A KubeVirt VirtualMachineInstance, as far as it is used.
+
+use std::sync::Arc;
+
+use super::{Bytes, Timestamp};
+
+/// A KubeVirt VirtualMachineInstance (`kubevirt.io/v1`), as far as it is used. What the object does not say, or says
+/// in a way that cannot be understood, is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vmi {
+    /// `metadata.namespace`
+    pub namespace: Arc<str>,
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// `metadata.uid`: another one is another VMI, whatever its name.
+    pub uid: Arc<str>,
+    /// `status.phase`
+    pub phase: Phase,
+    /// `status.nodeName`: the node that owns it.
+    pub node: Option<Arc<str>>,
+    /// `status.activePods`, by UID: every pod that was made for it and is not deleted, completed ones included.
+    pub pods: Vec<LauncherPod>,
+    /// `status.runtimeUser`: 0 where the launcher runs as root (its libvirt is then the `system` one), 107 as a rule.
+    pub runtime_user: Option<u32>,
+    /// `status.conditions`, those of kinds that are known; each kind once.
+    pub conditions: Vec<Condition>,
+    /// `status.migrationState`
+    pub migration: Option<Migration>,
+    /// `status.interfaces`
+    pub addresses: Vec<GuestInterface>,
+    /// `spec.domain.devices.interfaces`, joined with `spec.networks` by name.
+    pub nics: Vec<SpecInterface>,
+    /// `status.guestOSInfo`, as the guest agent says.
+    pub guest: GuestOs,
+    /// `status.machine.type`
+    pub machine: Option<Arc<str>>,
+    /// `status.memory`
+    pub memory: VmiMemory,
+    /// `status.currentCPUTopology`, else `spec.domain.cpu`.
+    pub topology: Topology,
+    /// What its annotations say of where it comes from.
+    pub origin: Origin,
+    /// `spec.evictionStrategy`
+    pub eviction_strategy: Option<Arc<str>>,
+    /// Whether it has the label `kubevirt.io/outdatedLauncherImage`.
+    pub outdated: bool,
+    /// Those of its labels that the configuration allows.
+    pub labels: Vec<VmiLabel>,
+}
+
+/// A launcher pod of a VMI (`status.activePods`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LauncherPod {
+    /// Its UID.
+    pub uid: Arc<str>,
+    /// The node it is on.
+    pub node: Arc<str>,
+}
+
+/// `status.phase` of a VMI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Phase {
+    /// Not set yet.
+    Unset,
+    /// `Pending`
+    Pending,
+    /// `Scheduling`
+    Scheduling,
+    /// `Scheduled`
+    Scheduled,
+    /// `Running`: also while it is paused.
+    Running,
+    /// `Succeeded`
+    Succeeded,
+    /// `Failed`
+    Failed,
+    /// `WaitingForSync`: the target of a migration between clusters.
+    WaitingForSync,
+    /// `Unknown`, or a phase that this version does not know.
+    #[default]
+    Unknown,
+}
+
+impl Phase {
+    /// Every value, in the order of a VMI's life.
+    pub const ALL: [Self; 9] = [
+        Self::Unset,
+        Self::Pending,
+        Self::Scheduling,
+        Self::Scheduled,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::WaitingForSync,
+        Self::Unknown,
+    ];
+
+    /// The phase with this name in the API.
+    #[must_use]
+    pub fn from_api(name: &str) -> Self {
+        match name {
+            "" => Self::Unset,
+            "Pending" => Self::Pending,
+            "Scheduling" => Self::Scheduling,
+            "Scheduled" => Self::Scheduled,
+            "Running" => Self::Running,
+            "Succeeded" => Self::Succeeded,
+            "Failed" => Self::Failed,
+            "WaitingForSync" => Self::WaitingForSync,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The value of the label `phase`: the API's name in small letters, as KubeVirt writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Pending => "pending",
+            Self::Scheduling => "scheduling",
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::WaitingForSync => "waitingforsync",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A condition of a VMI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Its type.
+    pub kind: ConditionKind,
+    /// `status`: `None` for `Unknown`.
+    pub is_true: Option<bool>,
+}
+
+/// The types of conditions that a VMI of KubeVirt 1.9 may have: a closed set, since they become labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConditionKind(&'static str);
+
+impl ConditionKind {
+    /// Every type, by KubeVirt's name.
+    pub const ALL: [&'static str; 17] = [
+        "Provisioning",
+        "Ready",
+        "Synchronized",
+        "Paused",
+        "AgentConnected",
+        "AccessCredentialsSynchronized",
+        "AgentVersionNotSupported",
+        "LiveMigratable",
+        "HotVCPUChange",
+        "HotMemoryChange",
+        "VolumesChange",
+        "DataVolumesReady",
+        "StorageLiveMigratable",
+        "DecentralizedLiveMigrationFailure",
+        "MigrationRequired",
+        "EvictionRequested",
+        "SoftwareEmulation",
+    ];
+
+    /// The type with this name in the API; `None` for one that this version does not know.
+    #[must_use]
+    pub fn from_api(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known == name).map(Self)
+    }
+
+    /// KubeVirt's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// `status.migrationState`: the last migration of a VMI, or the present one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Migration {
+    /// `migrationUid`: the UID of the VirtualMachineInstanceMigration.
+    pub uid: Option<Arc<str>>,
+    /// `startTimestamp`
+    pub start: Option<Timestamp>,
+    /// `endTimestamp`
+    pub end: Option<Timestamp>,
+    /// `sourceNode`
+    pub source_node: Option<Arc<str>>,
+    /// `targetNode`
+    pub target_node: Option<Arc<str>>,
+    /// `completed`
+    pub completed: bool,
+    /// `failed`
+    pub failed: bool,
+    /// `mode`: `PreCopy`, `PostCopy` or `Paused`.
+    pub mode: Option<MigrationMode>,
+}
+
+/// How a migration proceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MigrationMode {
+    /// `PreCopy`: memory is copied while the source runs.
+    PreCopy,
+    /// `PostCopy`: the target runs and fetches what it lacks.
+    PostCopy,
+    /// `Paused`: the VM stands still while its memory is copied.
+    Paused,
+}
+
+impl MigrationMode {
+    /// The mode with this name in the API.
+    #[must_use]
+    pub fn from_api(name: &str) -> Option<Self> {
+        match name {
+            "PreCopy" => Some(Self::PreCopy),
+            "PostCopy" => Some(Self::PostCopy),
+            "Paused" => Some(Self::Paused),
+            _ => None,
+        }
+    }
+}
+
+/// `status.interfaces`: a network interface as the guest (or KubeVirt) sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GuestInterface {
+    /// `name`: the one in the VMI's specification; absent for interfaces that only the guest knows.
+    pub name: Option<Arc<str>>,
+    /// `interfaceName`: the guest's name for it (`eth0`).
+    pub guest_name: Option<Arc<str>>,
+    /// `ipAddresses`, else `ipAddress`.
+    pub addresses: Vec<Arc<str>>,
+}
+
+/// An interface of a VMI's specification.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SpecInterface {
+    /// `name`
+    pub name: Arc<str>,
+    /// `model`
+    pub model: Option<Arc<str>>,
+    /// Whether it is bound by the core or by a plugin: `core` or `plugin`.
+    pub binding_type: Option<Arc<str>>,
+    /// The binding: `bridge`, `masquerade`, `sriov` …, or the plugin's name.
+    pub binding: Option<Arc<str>>,
+    /// The network behind it: `pod networking`, or the name of the Multus network.
+    pub network: Option<Arc<str>>,
+}
+
+/// `status.guestOSInfo`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GuestOs {
+    /// `name`
+    pub name: Option<Arc<str>>,
+    /// `id`
+    pub id: Option<Arc<str>>,
+    /// `prettyName`
+    pub pretty_name: Option<Arc<str>>,
+    /// `versionId`
+    pub version_id: Option<Arc<str>>,
+    /// `kernelRelease`
+    pub kernel_release: Option<Arc<str>>,
+    /// `machine`: the guest's architecture as its kernel says.
+    pub machine: Option<Arc<str>>,
+}
+
+/// `status.memory`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VmiMemory {
+    /// `guestAtBoot`
+    pub guest_at_boot: Option<Bytes>,
+    /// `guestCurrent`
+    pub guest_current: Option<Bytes>,
+    /// `guestRequested`
+    pub guest_requested: Option<Bytes>,
+    /// `memoryOverhead`: what the launcher needs besides the guest's memory.
+    pub overhead: Option<Bytes>,
+}
+
+/// The virtual processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Topology {
+    /// Cores a socket.
+    pub cores: Option<u32>,
+    /// Sockets.
+    pub sockets: Option<u32>,
+    /// Threads a core.
+    pub threads: Option<u32>,
+}
+
+/// What a VMI's annotations say of where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// `vm.kubevirt.io/os`
+    pub os: Option<Arc<str>>,
+    /// `vm.kubevirt.io/workload`
+    pub workload: Option<Arc<str>>,
+    /// `vm.kubevirt.io/flavor`
+    pub flavor: Option<Arc<str>>,
+    /// `kubevirt.io/instancetype-name` or `kubevirt.io/cluster-instancetype-name`
+    pub instance_type: Option<Arc<str>>,
+    /// `kubevirt.io/preference-name` or `kubevirt.io/cluster-preference-name`
+    pub preference: Option<Arc<str>>,
+}
+
+/// A label of a VMI that the configuration allows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmiLabel {
+    /// Its key in Kubernetes (`app.kubernetes.io/name`).
+    pub key: Arc<str>,
+    /// Its Prometheus label, as KubeVirt writes it (`kubernetes_vmi_label_app_kubernetes_io_name`).
+    pub label: Arc<str>,
+    /// Its value.
+    pub value: Arc<str>,
+}
+
+impl Vmi {
+    /// The name of its libvirt domain: `<namespace>_<name>`. An underscore is in no name of Kubernetes.
+    #[must_use]
+    pub fn domain_name(&self) -> String {
+        format!("{}_{}", self.namespace, self.name)
+    }
+
+    /// The condition of this type.
+    #[must_use]
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind.as_str() == kind)
+    }
+}
