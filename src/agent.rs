@@ -170,6 +170,7 @@ fn start(
         observe::run(
             settings::observe(&config.reading, &config.selection),
             sources.into_feeds(),
+            None,
             clock,
             publish,
             health,

@@ -32,7 +32,7 @@ impl Sources {
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
             let endpoint = Endpoint::start(&settings, sender);
             sources.endpoints.push((uri.clone(), Arc::clone(endpoint.counters())));
-            sources.feeds.push((endpoint, events));
+            sources.feeds.push(Feed::host(endpoint, events));
         }
         sources
     }

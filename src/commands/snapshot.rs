@@ -75,6 +75,7 @@ async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
     let observing = tokio::spawn(observe::run(
         settings,
         Sources::start(&config.source).into_feeds(),
+        None,
         Arc::new(SystemClock::new()),
         publish,
         Arc::new(Health::new()),

@@ -9,9 +9,11 @@ use uuid::Uuid;
 use super::calls::Ask;
 use super::detection::{Cause, backoff};
 use super::figures::has_figures;
+use super::owned::{Owned, Reach};
+use super::roster::{Owner, Who};
 use super::settings::{CONTROL_CALLS_PER_DAEMON, LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST, READS_PER_DAEMON};
 use super::track::{CallState, Pending, Surroundings, Track};
-use crate::model::{Daemon, DaemonFacts, State};
+use crate::model::{Daemon, DaemonFacts, State, Vm};
 use crate::source::Source;
 
 /// How far the first round over a daemon is.
@@ -29,6 +31,8 @@ enum Round {
 pub(super) struct Keeper {
     pub(super) source: Arc<dyn Source>,
     pub(super) around: Surroundings,
+    /// Whose daemon it is, if it is that of one VMI.
+    pub(super) owned: Option<Owned>,
     pub(super) up: bool,
     /// Counts connections: an answer over an earlier one is not used.
     pub(super) generation: u32,
@@ -38,6 +42,8 @@ pub(super) struct Keeper {
     /// What is published of it.
     pub(super) shown: Arc<Daemon>,
     facts: Option<Arc<DaemonFacts>>,
+    /// Whether it was logged that it cannot be reached.
+    told: bool,
     round: Round,
 
     pub(super) list_call: CallState,
@@ -52,17 +58,19 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(source: Arc<dyn Source>, around: Surroundings) -> Self {
+    pub(super) fn new(source: Arc<dyn Source>, around: Surroundings, owner: Option<Owner>) -> Self {
         let shown = Daemon { id: around.daemon.clone(), up: false, facts: None, domains: None };
-        Self {
+        let mut keeper = Self {
             source,
             around,
+            owned: None,
             up: false,
             generation: 0,
             tracks: BTreeMap::new(),
             leftover: BTreeMap::new(),
             shown: Arc::new(shown),
             facts: None,
+            told: false,
             round: Round::Waiting,
             list_call: CallState::Idle,
             list_due: None,
@@ -73,38 +81,124 @@ impl Keeper {
             due_reads: VecDeque::new(),
             control_in_flight: 0,
             reads_in_flight: 0,
+        };
+        if let Some(owner) = owner {
+            keeper.own(owner);
+        }
+        keeper
+    }
+
+    /// Whether its domains may be read.
+    pub(super) fn is_open(&self) -> bool {
+        self.owned.as_ref().is_none_or(|owned| owned.owner.runs())
+    }
+
+    /// What is known of its owner. A VMI that runs now is read from now on; one that does not is read no more. `true` if
+    /// either.
+    pub(super) fn own(&mut self, owner: Owner) -> bool {
+        let was_open = self.is_open();
+        self.around.vmi.clone_from(&owner.vmi);
+        if let Who::Known(launcher) = &owner.who {
+            self.around.launcher = Some(Arc::clone(launcher));
+        }
+        for track in self.tracks.values_mut() {
+            track.set_vmi(owner.vmi.as_ref());
+        }
+        match &mut self.owned {
+            Some(owned) => owned.owner = owner,
+            None => self.owned = Some(Owned::new(owner)),
+        }
+        match (was_open, self.is_open()) {
+            (false, true) => {
+                if self.up {
+                    self.list_call.request();
+                }
+            }
+            (true, false) => self.forget(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether a domain of this name may be read. Its VM is known from then on.
+    pub(super) fn accepts(&mut self, domain: &str) -> bool {
+        let Some(owned) = &self.owned else { return true };
+        let Some(launcher) = owned.owner.launcher_of(domain).filter(|_| owned.owner.runs()) else { return false };
+        self.around.launcher.get_or_insert(launcher);
+        true
+    }
+
+    /// Forgets its domains: whatever is still said of them is void.
+    fn forget(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.list_call.cancel();
+        self.list_due = None;
+        self.clear_queues();
+        let all: Vec<Uuid> = self.tracks.keys().copied().collect();
+        for uuid in all {
+            self.remove(uuid);
+        }
+    }
+
+    fn clear_queues(&mut self) {
+        for queue in [&mut self.status_queue, &mut self.describe_queue, &mut self.urgent_reads, &mut self.due_reads] {
+            queue.clear();
+        }
+    }
+
+    /// What is shown of it: its domains, or the VMI without one.
+    pub(super) fn shown_vms(&mut self, vms: &mut Vec<Arc<Vm>>) {
+        let before = vms.len();
+        vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
+        if vms.len() > before {
+            return;
+        }
+        let reach = match (self.up, self.round) {
+            (true, _) => Reach::Up,
+            (false, Round::Waiting) => Reach::Trying,
+            (false, _) => Reach::Failed,
+        };
+        if let Some(owned) = &mut self.owned {
+            vms.extend(owned.bare(&self.around.daemon, reach).cloned());
         }
     }
 
     /// A connection was made.
     pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>) {
         self.up = true;
+        self.told = false;
         self.generation = self.generation.wrapping_add(1);
         self.around.host_name = Arc::clone(&facts.host_name);
         self.facts = Some(facts);
         self.list_failures = 0;
-        self.list_call.request();
+        if self.is_open() {
+            self.list_call.request();
+        }
     }
 
     /// The connection is gone, or could not be made. `true` if it was there.
     pub(super) fn disconnected(&mut self, reason: &str) -> bool {
-        let first = self.round == Round::Waiting;
         self.round = Round::Done;
         if !std::mem::replace(&mut self.up, false) {
-            if first {
+            // Before its VMI runs nobody misses it.
+            if self.is_open() && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
             }
             return false;
         }
+        self.told = true;
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
-        for queue in [&mut self.status_queue, &mut self.describe_queue, &mut self.urgent_reads, &mut self.due_reads] {
-            queue.clear();
-        }
+        self.clear_queues();
         let before = self.tracks.len();
-        let lost: Vec<Uuid> =
-            self.tracks.iter_mut().filter_map(|(uuid, track)| (!track.daemon_lost()).then_some(*uuid)).collect();
+        // Of a VM that is on its way to another node nothing is left to be shown here.
+        let leaving = self.owned.as_ref().is_some_and(|owned| owned.owner.is_leaving());
+        let lost: Vec<Uuid> = self
+            .tracks
+            .iter_mut()
+            .filter_map(|(uuid, track)| (!track.daemon_lost() || leaving).then_some(*uuid))
+            .collect();
         for uuid in lost {
             self.remove(uuid);
         }
@@ -141,6 +235,9 @@ impl Keeper {
 
     /// Whether the first round over it is done.
     pub(super) fn round_is_done(&mut self) -> bool {
+        if !self.is_open() {
+            return true;
+        }
         if self.round == Round::Reading && self.tracks.values().all(Track::settled) {
             self.round = Round::Done;
         }

@@ -1,6 +1,6 @@
 //! The loop: takes in events and answers, makes the calls that are due, publishes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -13,10 +13,12 @@ use super::calls::{Ask, Call, Calls, Said};
 use super::daemon::Keeper;
 use super::health::Health;
 use super::publish::Publisher;
+use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
 use super::track::{Moment, Phase, Surroundings, Track, Wants};
-use super::{Feed, with_needed};
+use super::with_needed;
 use crate::clock::Clock;
+use crate::model::DaemonId;
 use crate::snapshot::Snapshot;
 use crate::source::{Listed, ReadError, SourceEvent, Stats};
 
@@ -24,57 +26,64 @@ use crate::source::{Listed, ReadError, SourceEvent, Stats};
 pub(super) struct Engine {
     clock: Arc<dyn Clock>,
     health: Arc<Health>,
-    keepers: Vec<Keeper>,
+    /// The daemons by their places. A place is never given twice, so that what comes late for one that is gone finds
+    /// nobody.
+    keepers: BTreeMap<usize, Keeper>,
+    /// The daemons' places by their ids, which is the order of their VMs' keys.
+    places: BTreeMap<DaemonId, usize>,
+    next_place: usize,
+    /// Who is to be read, while that can change.
+    roster: Option<mpsc::Receiver<Roster>>,
+    /// Whether every daemon that was there at the start has been named.
+    rostered: bool,
+    settings: Settings,
+    epoch: Instant,
     /// When which domain must be looked at.
     timers: BTreeSet<(Instant, usize, Uuid)>,
     calls: Calls,
-    parallel_reads: usize,
     reads_in_flight: usize,
     /// The daemon whose turn it is to make a read.
     turn: usize,
     publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
-    /// Carry the sources' events here; they end with the engine.
-    _forwarders: JoinSet<()>,
+    forward: mpsc::Sender<(usize, SourceEvent)>,
+    /// Carry the sources' events here; each ends with its daemon, all with the engine.
+    forwarders: JoinSet<()>,
 }
 
 impl Engine {
     pub(super) fn new(
         settings: &Settings,
         sources: Vec<Feed>,
+        roster: Option<mpsc::Receiver<Roster>>,
         clock: Arc<dyn Clock>,
         snapshots: watch::Sender<Arc<Snapshot>>,
         health: Arc<Health>,
     ) -> Self {
-        let epoch = Instant::now();
-        let (sender, events) = mpsc::channel(EVENT_QUEUE);
-        let mut forwarders = JoinSet::new();
-        let mut keepers = Vec::with_capacity(sources.len());
-        for (place, (source, feed)) in sources.into_iter().enumerate() {
-            let around = Surroundings {
-                daemon: source.id().clone(),
-                host_name: Arc::from(""),
-                intervals: settings.intervals,
-                groups: with_needed(settings.groups),
-                epoch,
-                health: Arc::clone(&health),
-            };
-            keepers.push(Keeper::new(source, around));
-            forwarders.spawn(forward(place, feed, sender.clone()));
-        }
-        Self {
-            publisher: Publisher::new(snapshots, &keepers),
+        let (forward, events) = mpsc::channel(EVENT_QUEUE);
+        let mut engine = Self {
+            publisher: Publisher::new(snapshots, Arc::clone(&health)),
             clock,
             health,
-            keepers,
+            keepers: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next_place: 0,
+            rostered: roster.is_none(),
+            roster,
+            settings: settings.clone(),
+            epoch: Instant::now(),
             timers: BTreeSet::new(),
             calls: Calls::default(),
-            parallel_reads: settings.parallel_reads.max(1),
             reads_in_flight: 0,
             turn: 0,
             events,
-            _forwarders: forwarders,
+            forward,
+            forwarders: JoinSet::new(),
+        };
+        for feed in sources {
+            engine.add(feed);
         }
+        engine
     }
 
     /// Turns until it is told to stop, or nobody reads snapshots any more.
@@ -86,6 +95,8 @@ impl Engine {
                 () = shutdown.cancelled() => break,
                 Some((place, event)) = self.events.recv() => self.on_event(place, event),
                 Some((call, said)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, said),
+                change = next_change(&mut self.roster) => self.on_change(change),
+                Some(_) = self.forwarders.join_next(), if !self.forwarders.is_empty() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.take_in_the_rest();
@@ -93,13 +104,78 @@ impl Engine {
             self.dispatch();
             let moment = self.moment();
             if self.publisher.due(moment.instant) <= moment.instant {
-                self.publisher.publish(&mut self.keepers, moment);
+                self.publish(moment);
             }
             self.health.turn(moment.instant);
         }
         // The last export shows what came in since the last snapshot.
         let moment = self.moment();
-        self.publisher.publish(&mut self.keepers, moment);
+        self.publish(moment);
+    }
+
+    fn publish(&mut self, moment: Moment) {
+        self.publisher.publish(&mut self.keepers, &self.places, self.rostered, moment);
+    }
+
+    /// A daemon is to be read as well.
+    fn add(&mut self, feed: Feed) {
+        let Feed { source, events, owner } = feed;
+        let daemon = source.id().clone();
+        self.remove(&daemon);
+        let place = self.next_place;
+        self.next_place += 1;
+        let around = Surroundings {
+            daemon: daemon.clone(),
+            host_name: Arc::from(""),
+            launcher: None,
+            vmi: None,
+            intervals: self.settings.intervals,
+            groups: with_needed(self.settings.groups),
+            epoch: self.epoch,
+            health: Arc::clone(&self.health),
+        };
+        self.keepers.insert(place, Keeper::new(source, around, owner));
+        self.places.insert(daemon, place);
+        self.forwarders.spawn(forward(place, events, self.forward.clone()));
+    }
+
+    /// A daemon is to be read no more.
+    fn remove(&mut self, daemon: &DaemonId) {
+        let Some(place) = self.places.remove(daemon) else { return };
+        self.disarm(place);
+        // With its source its forwarder ends as well.
+        self.keepers.remove(&place);
+    }
+
+    /// Who is to be read has changed; `None`: it changes no more.
+    fn on_change(&mut self, change: Option<Roster>) {
+        match change {
+            Some(Roster::Add(feed)) => {
+                self.add(feed);
+                self.publisher.lifecycle();
+            }
+            Some(Roster::Update(daemon, owner)) => {
+                let Some(place) = self.places.get(&daemon).copied() else { return };
+                let Some(keeper) = self.keepers.get_mut(&place) else { return };
+                if keeper.own(owner) {
+                    if !keeper.is_open() {
+                        self.disarm(place);
+                    }
+                    self.publisher.lifecycle();
+                } else {
+                    self.publisher.changed();
+                }
+            }
+            Some(Roster::Remove(daemon)) => {
+                self.remove(&daemon);
+                self.publisher.lifecycle();
+            }
+            Some(Roster::Complete) => {
+                self.rostered = true;
+                self.publisher.changed();
+            }
+            None => self.roster = None,
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -109,17 +185,21 @@ impl Engine {
     /// The next time at which something must be done though nothing happens.
     fn wake(&self, now: Instant) -> Instant {
         let timer = self.timers.first().map(|(at, ..)| *at);
-        let lists = self.keepers.iter().filter(|keeper| keeper.up).filter_map(|keeper| keeper.list_due).min();
+        let lists = self.keepers.values().filter(|keeper| keeper.up).filter_map(|keeper| keeper.list_due).min();
         [timer, lists].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
     }
 
     /// What else is there already, so that a burst makes one snapshot.
     fn take_in_the_rest(&mut self) {
         for _ in 0..TURN_BATCH {
+            let change = self.roster.as_mut().and_then(|roster| roster.try_recv().ok());
             let event = self.events.try_recv().ok();
             let answer = self.calls.try_next();
-            if event.is_none() && answer.is_none() {
+            if change.is_none() && event.is_none() && answer.is_none() {
                 return;
+            }
+            if change.is_some() {
+                self.on_change(change);
             }
             if let Some((place, event)) = event {
                 self.on_event(place, event);
@@ -135,7 +215,7 @@ impl Engine {
         let now = Instant::now();
         while let Some((_, place, uuid)) = self.timers.first().filter(|(at, ..)| *at <= now).copied() {
             self.timers.pop_first();
-            let Some(keeper) = self.keepers.get_mut(place) else { continue };
+            let Some(keeper) = self.keepers.get_mut(&place) else { continue };
             let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
             track.wake = None;
             let wants = track.on_wake(now, &keeper.around);
@@ -144,7 +224,7 @@ impl Engine {
             }
             self.follow(place, uuid, wants);
         }
-        for keeper in self.keepers.iter_mut().filter(|keeper| keeper.up) {
+        for keeper in self.keepers.values_mut().filter(|keeper| keeper.up) {
             if keeper.list_due.take_if(|due| *due <= now).is_some() {
                 keeper.list_call.request();
             }
@@ -153,21 +233,31 @@ impl Engine {
 
     /// Makes the calls for which there is room.
     fn dispatch(&mut self) {
-        for place in 0..self.keepers.len() {
-            while let Some((ask, epoch)) = self.keepers[place].next_control() {
-                self.keepers[place].control_in_flight += 1;
-                self.launch(place, ask, epoch);
+        let mut control = Vec::new();
+        for (place, keeper) in &mut self.keepers {
+            while let Some((ask, epoch)) = keeper.next_control() {
+                keeper.control_in_flight += 1;
+                control.push((*place, ask, epoch));
             }
         }
+        for (place, ask, epoch) in control {
+            self.launch(place, ask, epoch);
+        }
         // One each in turn, so that a daemon with a long queue does not keep the others waiting.
+        let now = Instant::now();
         let mut without = 0;
-        while without < self.keepers.len() && self.reads_in_flight < self.parallel_reads {
-            let place = self.turn % self.keepers.len();
+        while without < self.keepers.len() && self.reads_in_flight < self.settings.parallel_reads.max(1) {
+            let next = self.keepers.range_mut(self.turn..).next();
+            let Some((place, keeper)) = next else {
+                self.turn = 0;
+                continue;
+            };
+            let place = *place;
             self.turn = place + 1;
-            match self.keepers[place].next_read(Instant::now()) {
+            match keeper.next_read(now) {
                 Some((ask, epoch)) => {
                     without = 0;
-                    self.keepers[place].reads_in_flight += 1;
+                    keeper.reads_in_flight += 1;
                     self.reads_in_flight += 1;
                     self.launch(place, ask, epoch);
                 }
@@ -178,7 +268,7 @@ impl Engine {
     }
 
     fn launch(&mut self, place: usize, ask: Ask, epoch: u32) {
-        let keeper = &self.keepers[place];
+        let Some(keeper) = self.keepers.get(&place) else { return };
         match ask {
             Ask::List => self.health.lists.one(),
             Ask::Status(_) => self.health.status_queries.one(),
@@ -191,7 +281,7 @@ impl Engine {
 
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
-        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
         match event {
             SourceEvent::Connected(facts) => {
                 if keeper.up {
@@ -209,7 +299,7 @@ impl Engine {
                     self.publisher.changed();
                 }
             }
-            _ if !keeper.up => {}
+            _ if !keeper.up || !keeper.is_open() => {}
             SourceEvent::EventsLost => {
                 tracing::warn!(daemon = %keeper.around.daemon, "events were lost; every domain is read afresh");
                 keeper.list_call.request();
@@ -221,7 +311,8 @@ impl Engine {
             }
             SourceEvent::Domain { uuid, name, event } => {
                 // What is not worth a reading of a domain that we know is no news of one that we do not.
-                if event.is_lifecycle() || keeper.tracks.contains_key(&uuid) {
+                let known = keeper.tracks.contains_key(&uuid);
+                if (event.is_lifecycle() || known) && keeper.accepts(&name) {
                     let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
                     self.follow(place, uuid, wants);
                 }
@@ -238,10 +329,12 @@ impl Engine {
 
     fn on_answer(&mut self, call: Call, said: Said) {
         let moment = self.moment();
-        let Some(keeper) = self.keepers.get_mut(call.daemon) else { return };
+        if matches!(call.ask, Ask::Read(..)) {
+            self.reads_in_flight -= 1;
+        }
+        let Some(keeper) = self.keepers.get_mut(&call.daemon) else { return };
         keeper.returned(call.ask);
         if let Ask::Read(_, groups) = call.ask {
-            self.reads_in_flight -= 1;
             if let Said::Read(answer) = &said {
                 count(&self.health, answer, groups, moment.instant - call.launched);
             }
@@ -286,7 +379,7 @@ impl Engine {
     }
 
     fn on_list(&mut self, place: usize, answer: Result<Vec<Listed>, ReadError>, moment: Moment) {
-        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
         keeper.listed(answer.is_ok(), moment.instant);
         self.publisher.changed();
         let listed = match answer {
@@ -300,7 +393,13 @@ impl Engine {
         let mut known: BTreeSet<Uuid> = keeper.tracks.keys().copied().collect();
         let mut ask: Vec<(Uuid, Wants)> = Vec::new();
         let status = Wants { status: true, ..Wants::default() };
+        if let Some(owned) = &mut keeper.owned {
+            owned.listed(&keeper.around.daemon, listed.iter().map(|domain| &*domain.name));
+        }
         for domain in listed {
+            if !keeper.accepts(&domain.name) {
+                continue;
+            }
             known.remove(&domain.uuid);
             let track = keeper.track(domain.uuid, &domain.name, moment.instant);
             match (track.phase, domain.id) {
@@ -322,9 +421,12 @@ impl Engine {
 
     /// Does what is to be done about a domain, and sets its timer.
     fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
-        let Some(keeper) = self.keepers.get_mut(place) else { return };
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };
+            if let Some(owned) = &mut keeper.owned {
+                owned.domain_gone();
+            }
             if let Some(wake) = track.wake {
                 self.timers.remove(&(wake, place, uuid));
             }
@@ -346,6 +448,9 @@ impl Engine {
             keeper.ask_reading(uuid);
         }
         let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
+        if let Some(owned) = &mut keeper.owned {
+            owned.follow(track);
+        }
         let wake = keeper.up.then(|| track.next_wake(&keeper.around)).flatten();
         if track.wake != wake {
             if let Some(before) = std::mem::replace(&mut track.wake, wake) {
@@ -375,6 +480,14 @@ fn count(
                 health.deadlines.one();
             }
         }
+    }
+}
+
+/// The next change of who is to be read; waits for ever where nothing changes.
+async fn next_change(roster: &mut Option<mpsc::Receiver<Roster>>) -> Option<Roster> {
+    match roster {
+        Some(roster) => roster.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -68,8 +68,10 @@ mod engine;
 mod figures;
 mod health;
 mod labels;
+mod owned;
 mod publish;
 mod reading;
+mod roster;
 mod schedule;
 mod settings;
 mod starts;
@@ -85,29 +87,28 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use health::{Counter, Durations, Health};
+pub use roster::{Feed, Owner, Roster, Who};
 pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, READS_PER_CORE, Settings};
 
 use crate::clock::Clock;
 use crate::model::{Group, Groups};
 use crate::snapshot::Snapshot;
-use crate::source::{Source, SourceEvent};
 
-/// A daemon, and what it reports of its own accord.
-pub type Feed = (Arc<dyn Source>, mpsc::Receiver<SourceEvent>);
-
-/// Observes these daemons until `shutdown` is cancelled: reads their VMs, and publishes what is known to `snapshots`.
+/// Observes these daemons, and those that `roster` names, until `shutdown` is cancelled: reads their VMs, and publishes
+/// what is known to `snapshots`.
 ///
 /// It never fails: what cannot be read is shown as such, counted in `health` and tried again. When it returns, every
 /// call that was still running has been given up and a last snapshot has been published.
 pub async fn run(
     settings: Settings,
     sources: Vec<Feed>,
+    roster: Option<mpsc::Receiver<Roster>>,
     clock: Arc<dyn Clock>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) {
-    engine::Engine::new(&settings, sources, clock, snapshots, health).run(shutdown).await;
+    engine::Engine::new(&settings, sources, roster, clock, snapshots, health).run(shutdown).await;
 }
 
 /// What is read whatever is exported: the state, on which everything else depends, and the job, which tells a VM that is

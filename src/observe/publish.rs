@@ -1,21 +1,22 @@
 //! Snapshots: when, and of what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::daemon::Keeper;
+use super::health::Health;
 use super::settings::{HEARTBEAT, PUBLISH_GAP, URGENT_GAP};
 use super::track::Moment;
-use crate::model::{Timestamp, Vm};
+use crate::model::{DaemonId, Timestamp, Vm};
 use crate::snapshot::Snapshot;
 
 /// The one writer of snapshots.
 pub(super) struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
-    /// The daemons' places in the order of their ids, which is the order of their VMs' keys.
-    order: Vec<usize>,
+    health: Arc<Health>,
     sequence: u64,
     lifecycle: u64,
     complete: bool,
@@ -28,12 +29,10 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(sender: watch::Sender<Arc<Snapshot>>, keepers: &[Keeper]) -> Self {
-        let mut order: Vec<usize> = (0..keepers.len()).collect();
-        order.sort_by_key(|place| keepers[*place].around.daemon.clone());
+    pub(super) fn new(sender: watch::Sender<Arc<Snapshot>>, health: Arc<Health>) -> Self {
         Self {
             sender,
-            order,
+            health,
             sequence: 0,
             lifecycle: 0,
             complete: false,
@@ -66,41 +65,52 @@ impl Publisher {
     }
 
     /// Publishes what is known now. A domain whose last figures were dropped while its daemon is away goes with them.
-    pub(super) fn publish(&mut self, keepers: &mut [Keeper], moment: Moment) {
+    ///
+    /// `places` is the daemons' order, that of their VMs' keys; `rostered` whether all of them are known.
+    pub(super) fn publish(
+        &mut self,
+        keepers: &mut BTreeMap<usize, Keeper>,
+        places: &BTreeMap<DaemonId, usize>,
+        rostered: bool,
+        moment: Moment,
+    ) {
         let mut stuck = 0;
         let mut busy = 0;
-        let mut vms: Vec<Arc<Vm>> = Vec::with_capacity(keepers.iter().map(|keeper| keeper.tracks.len()).sum());
+        let mut vms: Vec<Arc<Vm>> = Vec::with_capacity(keepers.values().map(|keeper| keeper.tracks.len()).sum());
         // Nothing in a snapshot is younger than it, even a stamp that was moved on to stay in order.
         let mut published = moment.stamp.max(self.published);
-        for place in &self.order {
-            let Some(keeper) = keepers.get_mut(*place) else { continue };
+        for place in places.values() {
+            let Some(keeper) = keepers.get_mut(place) else { continue };
             self.lifecycle += keeper.age(moment.instant);
             for track in keeper.tracks.values() {
                 stuck += u64::from(track.is_stuck());
                 busy += u64::from(track.busy_since.is_some());
                 published = published.max(track.last_stamp());
-                vms.extend(track.shown().cloned());
             }
+            keeper.shown_vms(&mut vms);
         }
-        for keeper in keepers.iter_mut() {
+        for keeper in keepers.values_mut() {
             keeper.refresh();
         }
-        self.complete = self.complete || keepers.iter_mut().all(Keeper::round_is_done);
+        self.complete = self.complete || (rostered && keepers.values_mut().all(Keeper::round_is_done));
         self.sequence += 1;
         self.published = published;
         self.last = Some(moment.instant);
         self.changed = false;
         self.urgent = false;
-        if let Some(keeper) = keepers.first() {
-            keeper.around.health.stuck.set(stuck);
-            keeper.around.health.busy.set(busy);
-            keeper.around.health.snapshots.one();
-        }
+        self.health.stuck.set(stuck);
+        self.health.busy.set(busy);
+        self.health.snapshots.one();
         self.sender.send_replace(Arc::new(Snapshot {
             published,
             sequence: self.sequence,
             complete: self.complete,
-            daemons: keepers.iter().map(|keeper| Arc::clone(&keeper.shown)).collect(),
+            // A launcher's daemon is no more than a part of its VM.
+            daemons: keepers
+                .values()
+                .filter(|keeper| keeper.owned.is_none())
+                .map(|keeper| Arc::clone(&keeper.shown))
+                .collect(),
             vms,
             lifecycle: self.lifecycle,
         }));

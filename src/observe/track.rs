@@ -10,7 +10,8 @@ use super::figures::{Figures, has_figures, strip};
 use super::schedule::Schedule;
 use super::settings::{HEARTBEAT, Intervals, STAMP_STEP};
 use crate::model::{
-    Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Place, Timestamp, Vm, VmKey,
+    Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Launcher, Place, Timestamp, Vm, VmKey,
+    Vmi,
 };
 
 /// What a domain is to us. The picture is in the module's documentation.
@@ -123,7 +124,12 @@ pub(super) struct Moment {
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
     pub(super) daemon: DaemonId,
+    /// The host's name, as the daemon gives it.
     pub(super) host_name: Arc<str>,
+    /// The VMI's place, where the daemon is that of a launcher.
+    pub(super) launcher: Option<Arc<Launcher>>,
+    /// What the Kubernetes API says of the VMI.
+    pub(super) vmi: Option<Arc<Vmi>>,
     pub(super) intervals: Intervals,
     pub(super) groups: Groups,
     pub(super) epoch: Instant,
@@ -183,7 +189,8 @@ pub(super) struct Track {
 impl Track {
     pub(super) fn new(uuid: Uuid, name: Arc<str>, around: &Surroundings, now: Instant) -> Self {
         let key = VmKey { daemon: around.daemon.clone(), uuid };
-        let vm = Vm::new(key, Arc::new(identity(uuid, &name, None, around)));
+        let identity = Arc::new(identity(uuid, &name, None, around));
+        let vm = Vm { vmi: around.vmi.clone(), ..Vm::new(key, identity) };
         Self {
             vm: Arc::new(vm),
             visible: false,
@@ -225,6 +232,13 @@ impl Track {
     /// What is shown of it.
     pub(super) fn shown(&self) -> Option<&Arc<Vm>> {
         if self.visible { Some(&self.vm) } else { self.held.as_ref() }
+    }
+
+    /// What the API says of it has changed.
+    pub(super) fn set_vmi(&mut self, vmi: Option<&Arc<Vmi>>) {
+        for vm in [Some(&mut self.vm), self.held.as_mut()].into_iter().flatten() {
+            Arc::make_mut(vm).vmi = vmi.cloned();
+        }
     }
 
     /// Whether it cannot be read for a reason that is its own.
@@ -414,6 +428,9 @@ fn identity(uuid: Uuid, name: &Arc<str>, description: Option<&Description>, arou
         uuid: Some(uuid),
         domain_type: description.map(|description| Arc::clone(&description.domain_type)),
         arch: description.and_then(|description| description.arch.clone()),
-        place: Place::Host { host_name: Arc::clone(&around.host_name), uri: Arc::clone(&around.daemon.0) },
+        place: match &around.launcher {
+            Some(launcher) => Place::Launcher(Arc::clone(launcher)),
+            None => Place::Host { host_name: Arc::clone(&around.host_name), uri: Arc::clone(&around.daemon.0) },
+        },
     }
 }

@@ -111,7 +111,7 @@ impl Track {
             }
             self.phase = Phase::Inactive;
         } else if self.phase != Phase::Active {
-            wants = self.runs(status);
+            wants = self.runs(status, around);
         }
         if self.vm.status != Some(status) {
             self.vm_mut().status = Some(status);
@@ -139,11 +139,12 @@ impl Track {
     }
 
     /// It runs, and we did not know.
-    fn runs(&mut self, status: Status) -> Wants {
+    fn runs(&mut self, status: Status, around: &Surroundings) -> Wants {
         if self.incarnated {
             // The daemon was away. Whether it is still the same incarnation, the next reading says.
             self.phase = Phase::Active;
-        } else if is_arriving(status) {
+        } else if around.vmi.is_none() && is_arriving(status) {
+            // Where the API says whose VM it is, it says when it has arrived, too.
             self.phase = Phase::Arriving;
             return Wants::default();
         } else {

@@ -55,7 +55,7 @@ impl Bench {
         let (fakes, feeds): (Vec<_>, Vec<_>) = uris.iter().map(|uri| FakeSource::new(uri)).unzip();
         prepare(&fakes);
         let sources: Vec<Feed> =
-            fakes.iter().zip(feeds).map(|(fake, feed)| (Arc::clone(fake) as Arc<dyn Source>, feed)).collect();
+            fakes.iter().zip(feeds).map(|(fake, feed)| Feed::host(Arc::clone(fake) as Arc<dyn Source>, feed)).collect();
         let (sender, snapshots) = channel();
         let health = Arc::new(Health::new());
         let clock = FakeClock::new();
@@ -63,6 +63,7 @@ impl Bench {
         let task = tokio::spawn(super::run(
             settings,
             sources,
+            None,
             Arc::clone(&clock) as Arc<dyn Clock>,
             sender,
             Arc::clone(&health),

@@ -99,6 +99,8 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
     let around = Surroundings {
         daemon: DaemonId("fake:///one".into()),
         host_name: "host".into(),
+        launcher: None,
+        vmi: None,
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
         epoch: origin,
