@@ -7,6 +7,7 @@
 //!  clock     the one place where the wall clock is read
 //!  catalog   what is measured: one table an entity, one row a metric          pure
 //!  snapshot  everything known at one moment, immutable
+//!  join      which VMI is read through which launcher pod             pure
 //!  source    the port through which a hypervisor is read (a trait)
 //!
 //!  libvirt   the libvirt edge: one daemon behind the port `source`
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod export;
+pub mod join;
 pub mod libvirt;
 pub mod model;
 pub mod observe;

@@ -11,6 +11,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("catalog", &["model"]),
     ("snapshot", &["model"]),
     ("source", &["model"]),
+    ("join", &["model"]),
     ("config", &["model", "catalog"]),
     // The stages. They do not know each other: `agent` introduces them.
     ("libvirt", &["model", "clock", "source"]),
@@ -28,6 +29,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "snapshot",
             "source",
             "config",
+            "join",
             "libvirt",
             "observe",
             "export",
