@@ -92,7 +92,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        daemons = config.source.uris.join(" "),
+        vms = %config.source.vms,
         collector = config.otlp_metrics.as_ref().map(|otlp| otlp.endpoint.to_string()),
         listen = address.map(|address| address.to_string()),
         "virt-otel starts"

@@ -25,7 +25,7 @@ impl Sources {
     #[must_use]
     pub fn start(config: &config::Source) -> Self {
         let mut sources = Self { feeds: Vec::new(), endpoints: Vec::new() };
-        for uri in &config.uris {
+        for uri in config.vms.uris() {
             let mut settings = Settings::new(DaemonId(uri.as_str().into()));
             settings.deadline = config.deadline;
             settings.runtime_dir.clone_from(&config.runtime_dir);

@@ -33,7 +33,7 @@ const NAMED: usize = 5;
 
 /// Reads once and prints.
 pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
-    let read = agent::runtime(config.source.uris.len()).map_err(AgentError::Runtime).and_then(|runtime| {
+    let read = agent::runtime(config.source.vms.uris().len()).map_err(AgentError::Runtime).and_then(|runtime| {
         let read = runtime.block_on(read(config));
         runtime.shutdown_background();
         read

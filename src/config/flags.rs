@@ -10,9 +10,11 @@ pub(super) const VARIABLE_PREFIX: &str = "VIRT_OTEL_";
 /// `None`: the default is another setting, as the flag's help says.
 pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("mode", "libvirt"),
-    ("libvirt-uri", "qemu:///system"),
     ("deadline", "3s"),
-    ("vm-service-name", "libvirt-domain"),
+    ("libvirt-uri", "qemu:///system"),
+    ("pods-dir", "/pods"),
+    ("streaming-lists", "false"),
+    ("socket", "/var/run/libvirt/virtqemud-sock"),
     ("interval", "15s"),
     ("exporters", "otlp,prometheus"),
     ("logs-exporter", "none"),
@@ -22,11 +24,13 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 const LONG_ABOUT: &str = "\
-Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus.
+Telemetry of virtual machines run by libvirt, on its own or under KubeVirt, for OpenTelemetry and Prometheus.
 
-virt-otel reads every VM of a libvirt daemon over a read-only connection and publishes what it read twice: pushed as \
-OTLP to an OpenTelemetry Collector, and served for Prometheus at http://localhost:9464/metrics. Without a command it \
-does `run`.";
+virt-otel reads every VM over a read-only libvirt connection and publishes what it read twice: pushed as OTLP to an \
+OpenTelemetry Collector, and served for Prometheus at http://localhost:9464/metrics. Without a command it does `run`.
+
+--mode says who names the VMs: `libvirt` is any libvirt host, `kubevirt` one agent on each node of a Kubernetes \
+cluster, `sidecar` one agent in one virt-launcher pod. An option that belongs to one mode is listed under it.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,6 +44,10 @@ Examples:
       For a Collector elsewhere, over TLS.
   virt-otel run --libvirt-uri qemu:///system --group-interval block=120s --metrics-exclude 'libvirt.domain.network.*'
       Read disks less often, and leave out the network.
+  virt-otel run --mode kubevirt --node-name worker-1 --listen :9464 --vmi-labels app,team
+      Every VMI of one Kubernetes node, as a pod with the kubelet's pods directory at /pods; deploy/kubernetes has it.
+  virt-otel snapshot --mode kubevirt --node-name worker-1 --kubeconfig ~/.kube/config --pods-dir /var/lib/kubelet/pods
+      The same once, as a table, as root on the node itself.
 
 Every option can be given as a variable too (VIRT_OTEL_<OPTION>); an option beats its variable. The standard OTEL_* \
 variables mean what the OpenTelemetry specification says; docs/configuration.md lists them.";
@@ -119,16 +127,13 @@ pub(super) struct MetricsFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which VMs")]
 pub(super) struct SourceFlags {
-    /// Who says which VMs exist
+    /// Who says which VMs exist: libvirt, kubevirt or sidecar
     ///
-    /// `libvirt`: every domain of the daemons named by --libvirt-uri.
-    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["libvirt"]))]
+    /// `libvirt`: every domain of the daemons named by --libvirt-uri. `kubevirt`: every VMI that the Kubernetes API
+    /// places on --node-name, each read from its virt-launcher pod; one agent a node. `sidecar`: the one VMI of the
+    /// virt-launcher pod that the agent was injected into, without the API. Options of another mode are refused.
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["libvirt", "kubevirt", "sidecar"]))]
     pub(super) mode: Option<String>,
-    /// A libvirt daemon to read; may be given several times
-    ///
-    /// Any libvirt connection URI. The connection is always read-only.
-    #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
-    pub(super) libvirt_uri: Vec<String>,
     /// How long one call into libvirt may take before the VM counts as stuck
     ///
     /// From 100ms to 60s. A VM that does not answer in time never holds up the others.
@@ -136,9 +141,90 @@ pub(super) struct SourceFlags {
     pub(super) deadline: Option<String>,
     /// The service.name of the VMs' OpenTelemetry resources
     ///
-    /// The agent's own is set by OTEL_SERVICE_NAME.
+    /// Without it, libvirt-domain, and kubevirt-vmi in the modes kubevirt and sidecar. The agent's own is set by
+    /// OTEL_SERVICE_NAME.
     #[arg(long, value_name = "NAME")]
     pub(super) vm_service_name: Option<String>,
+    #[command(flatten)]
+    pub(super) libvirt: LibvirtFlags,
+    #[command(flatten)]
+    pub(super) pod: PodFlags,
+    #[command(flatten)]
+    pub(super) kubevirt: KubevirtFlags,
+    #[command(flatten)]
+    pub(super) sidecar: SidecarFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Mode libvirt")]
+pub(super) struct LibvirtFlags {
+    /// A libvirt daemon to read; may be given several times
+    ///
+    /// Any libvirt connection URI. The connection is always read-only.
+    #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
+    pub(super) libvirt_uri: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Modes kubevirt and sidecar")]
+pub(super) struct PodFlags {
+    /// The name of the node that the agent is on
+    ///
+    /// Needed in both modes. In a pod, set the variable from the field spec.nodeName (downward API).
+    #[arg(long, value_name = "NAME")]
+    pub(super) node_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Mode kubevirt")]
+pub(super) struct KubevirtFlags {
+    /// A kubeconfig file that says how the Kubernetes API is reached; for development
+    ///
+    /// Without it, the service account of the agent's pod.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<String>,
+    /// Where the kubelet's pods directory is mounted; read-only is enough
+    ///
+    /// On the node it is /var/lib/kubelet/pods, unless the kubelet was given another root.
+    #[arg(long, value_name = "DIR")]
+    pub(super) pods_dir: Option<String>,
+    /// Which labels of a VMI are published, as keys with commas between; none unless given
+    ///
+    /// At most 16, such as `app,app.kubernetes.io/part-of`. They are attributes of the VMI's Resource, and labels of
+    /// one metric at /metrics.
+    #[arg(long, value_name = "KEYS")]
+    pub(super) vmi_labels: Option<String>,
+    /// Get the first list of VMIs as a stream
+    ///
+    /// Spares the API server memory where many VMIs are on one node. Needs an API server with the feature WatchList.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) streaming_lists: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Mode sidecar")]
+pub(super) struct SidecarFlags {
+    /// The socket of the pod's virtqemud
+    ///
+    /// In the volume libvirt-runtime of the pod, mounted where the virt-launcher has it.
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<String>,
+    /// The UID of the agent's pod
+    ///
+    /// Needed. Set the variable from the field metadata.uid.
+    #[arg(long, value_name = "UID")]
+    pub(super) pod_uid: Option<String>,
+    /// The namespace of the agent's pod, which is the VMI's
+    ///
+    /// Needed. Set the variable from the field metadata.namespace.
+    #[arg(long, value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+    /// The name of the VMI
+    ///
+    /// Without it, the domain's name says it. A pod of a new KubeVirt has it in the label vmi.kubevirt.io/id (field
+    /// metadata.labels['vmi.kubevirt.io/id']), but shortened there if it has more than 63 characters.
+    #[arg(long, value_name = "NAME")]
+    pub(super) vmi_name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -162,7 +248,8 @@ pub(super) struct ReadingFlags {
 pub(super) struct SelectFlags {
     /// Publish only metrics whose name matches; may be given several times
     ///
-    /// A glob over OpenTelemetry names, such as `libvirt.domain.cpu.*`. Dots may be written as underscores.
+    /// A glob over OpenTelemetry names, such as `libvirt.domain.cpu.*`, or `kubevirt.vmi.cpu.*` in the modes kubevirt
+    /// and sidecar. Dots may be written as underscores.
     #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
     pub(super) metrics_include: Vec<String>,
     /// Do not publish metrics whose name matches; may be given several times, and beats --metrics-include

@@ -1,7 +1,7 @@
 //! Who said what: a flag beats its variable, that beats the standard variable, that beats the default.
 
 use super::environment::Environment;
-use super::error::{Given, Origin};
+use super::error::{ConfigError, Given, Origin};
 use super::flags;
 
 /// Looks values up, layer by layer.
@@ -18,6 +18,24 @@ impl Layers<'_> {
             return Some(Given { value: value.clone(), origin: Origin::Flag(name) });
         }
         self.variable(&flags::variable(name)).or_else(|| self.first(standard)).or_else(|| default(name))
+    }
+
+    /// The value of a flag that has a default.
+    ///
+    /// # Errors
+    ///
+    /// None that can happen: a test looks every default up.
+    pub(super) fn required(
+        self,
+        name: &'static str,
+        flag: Option<&String>,
+        standard: &[&str],
+    ) -> Result<Given, ConfigError> {
+        self.one(name, flag, standard).ok_or_else(|| ConfigError {
+            origin: format!("--{name}"),
+            problem: "has no value".into(),
+            accepted: "give one".into(),
+        })
     }
 
     /// The values of a flag that may be repeated. Its variable holds them with commas between.

@@ -8,14 +8,15 @@ mod error;
 mod flags;
 mod layers;
 mod markdown;
+mod names;
 mod otlp;
+mod source;
 mod standard;
 mod validate;
 mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::FromArgMatches as _;
@@ -25,6 +26,7 @@ pub use error::{ConfigError, EXIT_USAGE, Refusal};
 pub use flags::command;
 pub use markdown::markdown;
 pub use otlp::Otlp;
+pub use source::{Kubevirt, Sidecar, Source, Vms};
 pub use standard::{STANDARD, Standard};
 pub use values::Listen;
 
@@ -49,7 +51,7 @@ pub enum Invocation {
 /// The settings of `run`.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Which daemons are read.
+    /// Which VMs are read.
     pub source: Source,
     /// How often.
     pub reading: Reading,
@@ -82,7 +84,7 @@ pub struct Run {
 pub struct Snapshot {
     /// How it is printed.
     pub format: SnapshotFormat,
-    /// Which daemons are read.
+    /// Which VMs are read.
     pub source: Source,
     /// Which metrics are printed.
     pub selection: Selection,
@@ -92,19 +94,6 @@ pub struct Snapshot {
     pub logs: Logs,
     /// What looks like a mistake but stops nothing: one sentence each, for the log.
     pub warnings: Vec<String>,
-}
-
-/// Which daemons are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Their libvirt URIs, each once.
-    pub uris: Vec<String>,
-    /// How long one call may take.
-    pub deadline: Duration,
-    /// The `service.name` of the VMs' resources.
-    pub service_name: String,
-    /// `XDG_RUNTIME_DIR`: where the user's own daemons (`qemu:///session`) have their sockets.
-    pub runtime_dir: Option<PathBuf>,
 }
 
 /// How often VMs are read.

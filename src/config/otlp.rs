@@ -7,7 +7,7 @@ use tonic::transport::Uri;
 
 use super::error::{ConfigError, Given};
 use super::layers::Layers;
-use super::values::{milliseconds, pairs, switch, word};
+use super::values::{file, milliseconds, pairs, switch, word};
 
 /// How a signal is pushed over OTLP/gRPC.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prometheus forgets a series.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
 
+/// What the variables of certificates and keys accept.
+const PEM: &str = "give the path of a PEM file";
+
 /// The settings of one signal.
 pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Otlp, ConfigError> {
     let find = |name: &str| {
@@ -79,9 +82,9 @@ pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Otlp, ConfigErr
     let timeout = find("TIMEOUT").map(|given| milliseconds(&given, &TIMEOUTS)).transpose()?.unwrap_or(DEFAULT_TIMEOUT);
     let gzip =
         find("COMPRESSION").map(|given| word(&given, &[("gzip", true), ("none", false)])).transpose()?.unwrap_or(true);
-    let ca_file = find("CERTIFICATE").map(|given| file(&given)).transpose()?;
+    let ca_file = find("CERTIFICATE").map(|given| file(&given, PEM)).transpose()?;
     let client_files = match (find("CLIENT_CERTIFICATE"), find("CLIENT_KEY")) {
-        (Some(certificate), Some(key)) => Some((file(&certificate)?, file(&key)?)),
+        (Some(certificate), Some(key)) => Some((file(&certificate, PEM)?, file(&key, PEM)?)),
         (Some(alone), None) => return Err(alone.problem("there is no key with it", "set …_CLIENT_KEY too")),
         (None, Some(alone)) => {
             return Err(alone.problem("there is no certificate with it", "set …_CLIENT_CERTIFICATE too"));
@@ -132,14 +135,4 @@ fn headers(given: &Given) -> Result<Vec<(String, String)>, ConfigError> {
             Ok((name, value))
         })
         .collect()
-}
-
-/// A file that can be opened. What is in it is checked where it is used.
-fn file(given: &Given) -> Result<PathBuf, ConfigError> {
-    let path = PathBuf::from(&given.value);
-    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => Ok(path),
-        Ok(_) => Err(given.wrong("is not a file", "give the path of a PEM file")),
-        Err(error) => Err(given.wrong(format!("cannot be opened ({error})"), "give the path of a PEM file")),
-    }
 }

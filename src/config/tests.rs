@@ -31,7 +31,8 @@ fn assert_sentence(sentence: &str, names: &str) {
 #[test]
 fn needs_nothing() {
     let run = run(&[], []);
-    assert_eq!(run.source.uris, ["qemu:///system"]);
+    assert_eq!(run.source.vms, Vms::Libvirt { uris: vec!["qemu:///system".to_owned()] });
+    assert_eq!(run.source.service_name, "libvirt-domain");
     assert_eq!(run.source.deadline, Duration::from_secs(3));
     assert_eq!(run.reading.interval, Duration::from_secs(15));
     assert_eq!(run.reading.groups[&Group::Cpu], Duration::from_secs(15));
@@ -75,7 +76,7 @@ fn repeated_flags_and_lists_in_variables_say_the_same() {
     let flags = run(&["--libvirt-uri", "qemu:///system", "--libvirt-uri", "test:///default"], []);
     let variable = run(&[], [("VIRT_OTEL_LIBVIRT_URI", "qemu:///system, test:///default")]);
     assert_eq!(flags.source, variable.source);
-    assert_eq!(flags.source.uris.len(), 2);
+    assert_eq!(flags.source.vms.uris().len(), 2);
     let flags = run(&["--group-interval", "block=90s", "--group-interval", "job=5s"], []);
     let variable = run(&[], [("VIRT_OTEL_GROUP_INTERVAL", "block=90s,job=5s")]);
     assert_eq!(flags.reading, variable.reading);

@@ -7,38 +7,33 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::error::{ConfigError, Given, Origin};
-use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
+use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags};
 use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
+use super::source::source;
 use super::values::{duration, listen, milliseconds, pairs, switch, word};
-use super::{
-    Identity, Listen, LogFormat, Logs, Own, Reading, Run, Snapshot, SnapshotFormat, Source, standard::STANDARD,
-};
+use super::{Identity, Listen, LogFormat, Logs, Own, Reading, Run, Snapshot, SnapshotFormat, standard::STANDARD};
 use crate::catalog::{Selection, Vocabulary};
 use crate::model::Group;
 
 /// A VM is read once a second at most, whatever happens to it; and just under five minutes is as long as Prometheus
 /// shows a series without a new value.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
-/// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
-const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// How often one may push: as often as VMs are read at most; at least every five minutes.
 const EXPORT_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
 /// How long one push may take.
 const EXPORT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
 /// The specification's default.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many daemons one agent reads: each may hold a dozen threads.
-const MOST_DAEMONS: usize = 32;
 /// The service.name of the agent itself.
 const OWN_SERVICE_NAME: &str = "virt-otel";
 
 /// The settings of `run`.
 pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigError> {
     let mut warnings = unknown_variables(layers);
-    let source = source(&flags.source, layers)?;
+    let source = source(&flags.source, layers, &mut warnings)?;
     let reading = reading(&flags.reading, layers)?;
-    let selection = selection(&flags.select, layers, &mut warnings)?;
+    let selection = selection(&flags.select, layers, source.vms.vocabulary(), &mut warnings)?;
     let logs = logs(&flags.log, layers, "info")?;
     let identity = identity(layers)?;
     let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
@@ -100,10 +95,12 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
         None => SnapshotFormat::Table,
     };
     let mut warnings = unknown_variables(layers);
+    let source = source(&flags.source, layers, &mut warnings)?;
+    let selection = selection(&flags.select, layers, source.vms.vocabulary(), &mut warnings)?;
     Ok(Snapshot {
         format,
-        source: source(&flags.source, layers)?,
-        selection: selection(&flags.select, layers, &mut warnings)?,
+        source,
+        selection,
         identity: identity(layers)?,
         // A person waits for the table: that a daemon was connected is no news.
         logs: logs(&flags.log, layers, "warn")?,
@@ -111,48 +108,8 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
     })
 }
 
-fn source(flags: &SourceFlags, layers: Layers<'_>) -> Result<Source, ConfigError> {
-    if let Some(given) = layers.one("mode", flags.mode.as_ref(), &[]) {
-        word(&given, &[("libvirt", ())])?;
-    }
-    let given = layers.many("libvirt-uri", &flags.libvirt_uri);
-    let mut uris: Vec<String> = Vec::with_capacity(given.len());
-    for given in &given {
-        if uris.contains(&given.value) {
-            return Err(given.wrong("is there twice", "give each daemon once"));
-        }
-        if uris.len() == MOST_DAEMONS {
-            return Err(given.wrong("is one daemon too many", format!("give {MOST_DAEMONS} at most")));
-        }
-        uris.push(libvirt_uri(given)?);
-    }
-    let Some(deadline) = layers.one("deadline", flags.deadline.as_ref(), &[]) else {
-        return Err(no_default("deadline"));
-    };
-    let Some(name) = layers.one("vm-service-name", flags.vm_service_name.as_ref(), &[]) else {
-        return Err(no_default("vm-service-name"));
-    };
-    if name.value.trim().is_empty() {
-        return Err(name.wrong("is empty", "give a service name, or leave it out"));
-    }
-    let runtime_dir = layers.variable("XDG_RUNTIME_DIR").map(|given| given.value.into());
-    Ok(Source { uris, deadline: duration(&deadline, &DEADLINES)?, service_name: name.value, runtime_dir })
-}
-
-/// A libvirt URI begins with a driver's name, perhaps with a transport (`qemu+ssh`).
-fn libvirt_uri(given: &Given) -> Result<String, ConfigError> {
-    const ACCEPTED: &str = "give one such as qemu:///system or qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro";
-    let scheme = given.value.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.'));
-    let printable = !given.value.chars().any(|char| char.is_control() || char.is_whitespace());
-    if is_scheme && printable { Ok(given.value.clone()) } else { Err(given.wrong("is not a libvirt URI", ACCEPTED)) }
-}
-
 fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<Reading, ConfigError> {
-    let Some(given) = layers.one("interval", flags.interval.as_ref(), &[]) else {
-        return Err(no_default("interval"));
-    };
+    let given = layers.required("interval", flags.interval.as_ref(), &[])?;
     let interval = duration(&given, &INTERVALS)?;
     let mut groups: BTreeMap<Group, Duration> = Group::ALL.into_iter().map(|group| (group, interval)).collect();
     let mut seen = Vec::new();
@@ -178,10 +135,15 @@ fn group_interval(given: &Given) -> Result<(Group, Duration), ConfigError> {
     Ok((group, duration(&given.part(value.trim()), &INTERVALS)?))
 }
 
-fn selection(flags: &SelectFlags, layers: Layers<'_>, warnings: &mut Vec<String>) -> Result<Selection, ConfigError> {
+fn selection(
+    flags: &SelectFlags,
+    layers: Layers<'_>,
+    vocabulary: Vocabulary,
+    warnings: &mut Vec<String>,
+) -> Result<Selection, ConfigError> {
     let include = layers.many("metrics-include", &flags.metrics_include);
     let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
-    let everything = Selection::everything(Vocabulary::Libvirt);
+    let everything = Selection::everything(vocabulary);
     let names: Vec<&str> =
         everything.vm.iter().chain(&everything.daemon).map(|selected| selected.name.as_str()).collect();
     for given in include.iter().chain(&exclude) {
@@ -193,7 +155,7 @@ fn selection(flags: &SelectFlags, layers: Layers<'_>, warnings: &mut Vec<String>
     }
     let included = globs(&include)?;
     let excluded = globs(&exclude)?;
-    let selection = Selection::new(Vocabulary::Libvirt, |name| {
+    let selection = Selection::new(vocabulary, |name| {
         (include.is_empty() || matches(&included, name)) && !matches(&excluded, name)
     });
     match include.first().or(exclude.first()) {
@@ -207,9 +169,11 @@ fn selection(flags: &SelectFlags, layers: Layers<'_>, warnings: &mut Vec<String>
 fn globs(patterns: &[Given]) -> Result<GlobSet, ConfigError> {
     let mut set = GlobSetBuilder::new();
     for given in patterns {
-        set.add(Glob::new(&given.value).map_err(|error| {
-            given.wrong(format!("is not a glob ({})", error.kind()), "give one such as libvirt.domain.cpu.*")
-        })?);
+        set.add(
+            Glob::new(&given.value).map_err(|error| {
+                given.wrong(format!("is not a glob ({})", error.kind()), "give one such as *.cpu.*")
+            })?,
+        );
     }
     set.build().map_err(|error| ConfigError {
         origin: patterns.first().map(|given| given.origin.to_string()).unwrap_or_default(),
@@ -231,9 +195,7 @@ fn exporters(flags: &ExportFlags, layers: Layers<'_>) -> Result<(bool, bool), Co
         Prometheus,
         Nowhere,
     }
-    let Some(list) = layers.one("exporters", flags.exporters.as_ref(), &["OTEL_METRICS_EXPORTER"]) else {
-        return Err(no_default("exporters"));
-    };
+    let list = layers.required("exporters", flags.exporters.as_ref(), &["OTEL_METRICS_EXPORTER"])?;
     let words = [("otlp", To::Otlp), ("prometheus", To::Prometheus), ("none", To::Nowhere)];
     let parts = split(&list);
     let to = parts.iter().map(|given| word(given, &words)).collect::<Result<Vec<_>, _>>()?;
@@ -244,9 +206,7 @@ fn exporters(flags: &ExportFlags, layers: Layers<'_>) -> Result<(bool, bool), Co
 }
 
 fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, ConfigError> {
-    let Some(given) = layers.one("listen", flags.listen.as_ref(), &[]) else {
-        return Err(no_default("listen"));
-    };
+    let given = layers.required("listen", flags.listen.as_ref(), &[])?;
     let mut address = listen(&given)?;
     if given.origin == Origin::Default {
         if let Some(host) = layers.variable("OTEL_EXPORTER_PROMETHEUS_HOST") {
@@ -332,9 +292,4 @@ fn unknown_variables(layers: Layers<'_>) -> Vec<String> {
         .filter(|name| heads.iter().any(|head| name.starts_with(head)) && !standard(name) && !traces(name));
     warnings.extend(ignored.map(|name| format!("{name}: is not used; docs/configuration.md lists what is")));
     warnings
-}
-
-/// Cannot happen: a test looks every default up.
-fn no_default(name: &'static str) -> ConfigError {
-    ConfigError { origin: format!("--{name}"), problem: "has no value".into(), accepted: "give one".into() }
 }

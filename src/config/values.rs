@@ -1,6 +1,7 @@
 //! Values that several settings share: durations, switches, lists of pairs, addresses.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{ConfigError, Given};
@@ -84,6 +85,22 @@ fn percent_decoded(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(decoded).ok()
+}
+
+/// A file that can be opened. What is in it is checked where it is used.
+pub(super) fn file(given: &Given, accepted: &str) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(&given.value);
+    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(_) => Err(given.wrong("is not a file", accepted)),
+        Err(error) => Err(given.wrong(format!("cannot be opened ({error})"), accepted)),
+    }
+}
+
+/// A path from the root. Whether anything is there is seen where it is used: it may come later.
+pub(super) fn absolute(given: &Given) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(&given.value);
+    if path.is_absolute() { Ok(path) } else { Err(given.wrong("is not an absolute path", "begin it with a slash")) }
 }
 
 /// Where to listen.

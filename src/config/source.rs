@@ -1,0 +1,312 @@
+//! Which VMs are read, and how their libvirt is reached: the three modes.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{ConfigError, Given};
+use super::flags::{self, SourceFlags};
+use super::layers::{Layers, split};
+use super::names;
+use super::values::{absolute, duration, file, switch, word};
+use crate::catalog::Vocabulary;
+
+/// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
+const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// How many daemons one agent reads in mode libvirt: each may hold a dozen threads.
+const MOST_DAEMONS: usize = 32;
+/// How many labels of a VMI are published: each one is an attribute on every VMI's Resource.
+const MOST_LABELS: usize = 16;
+
+/// Which VMs are read, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Who says which VMs exist, and where their libvirt is.
+    pub vms: Vms,
+    /// How long one call may take.
+    pub deadline: Duration,
+    /// The `service.name` of the VMs' resources.
+    pub service_name: String,
+    /// `XDG_RUNTIME_DIR`: where the user's own daemons (`qemu:///session`) have their sockets.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// Who says which VMs exist: the mode, with what belongs to it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vms {
+    /// Libvirt says: every domain of these daemons.
+    Libvirt {
+        /// Their libvirt URIs, each once.
+        uris: Vec<String>,
+    },
+    /// The Kubernetes API says: every VMI of one node.
+    Kubevirt(Kubevirt),
+    /// The pod says: the one VM of the virt-launcher pod that we are in.
+    Sidecar(Sidecar),
+}
+
+/// The settings of mode kubevirt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubevirt {
+    /// The name of this node, as `status.nodeName` of a VMI has it: a DNS subdomain that can be a label's value.
+    pub node: String,
+    /// A kubeconfig file that can be opened; `None` for the service account of this pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the kubelet's pods directory is mounted: absolute.
+    pub pods_dir: PathBuf,
+    /// The keys of the labels of a VMI that are published: valid, each once, no two alike as Prometheus labels.
+    pub vmi_labels: Vec<String>,
+    /// Whether the first list comes as a stream of the watch.
+    pub streaming_lists: bool,
+}
+
+/// The settings of mode sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sidecar {
+    /// The socket of this pod's virtqemud: absolute.
+    pub socket: PathBuf,
+    /// The name of this pod's node: a DNS subdomain.
+    pub node: String,
+    /// The namespace of this pod, which is the VMI's: a DNS label.
+    pub namespace: String,
+    /// The UID of this pod.
+    pub pod_uid: String,
+    /// The VMI's name, a DNS subdomain; `None` if the domain's name is to say it.
+    pub vmi_name: Option<String>,
+}
+
+impl Vms {
+    /// Whose words are used for a VM.
+    #[must_use]
+    pub const fn vocabulary(&self) -> Vocabulary {
+        match self {
+            Self::Libvirt { .. } => Vocabulary::Libvirt,
+            Self::Kubevirt(_) | Self::Sidecar(_) => Vocabulary::Kubevirt,
+        }
+    }
+
+    /// The daemons that are named by a URI; none in the modes in which VMs are found by other means.
+    #[must_use]
+    pub fn uris(&self) -> &[String] {
+        match self {
+            Self::Libvirt { uris } => uris,
+            Self::Kubevirt(_) | Self::Sidecar(_) => &[],
+        }
+    }
+}
+
+/// For the log: what is read.
+impl fmt::Display for Vms {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Libvirt { uris } => formatter.write_str(&uris.join(" ")),
+            Self::Kubevirt(Kubevirt { node, .. }) => write!(formatter, "the VMIs of node {node}"),
+            Self::Sidecar(Sidecar { socket, .. }) => write!(formatter, "the VMI behind {}", socket.display()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Libvirt,
+    Kubevirt,
+    Sidecar,
+}
+
+impl Mode {
+    const WORDS: [(&'static str, Self); 3] =
+        [("libvirt", Self::Libvirt), ("kubevirt", Self::Kubevirt), ("sidecar", Self::Sidecar)];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Libvirt => "libvirt",
+            Self::Kubevirt => "kubevirt",
+            Self::Sidecar => "sidecar",
+        }
+    }
+
+    /// The default of `--vm-service-name`.
+    const fn service_name(self) -> &'static str {
+        match self {
+            Self::Libvirt => "libvirt-domain",
+            Self::Kubevirt | Self::Sidecar => "kubevirt-vmi",
+        }
+    }
+}
+
+pub(super) fn source(
+    flags: &SourceFlags,
+    layers: Layers<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Source, ConfigError> {
+    let mode = match layers.one("mode", flags.mode.as_ref(), &[]) {
+        Some(given) => word(&given, &Mode::WORDS)?,
+        None => Mode::Libvirt,
+    };
+    refuse_strangers(mode, flags, layers, warnings)?;
+    let vms = match mode {
+        Mode::Libvirt => Vms::Libvirt { uris: uris(flags, layers)? },
+        Mode::Kubevirt => Vms::Kubevirt(kubevirt(flags, layers)?),
+        Mode::Sidecar => Vms::Sidecar(sidecar(flags, layers)?),
+    };
+    let deadline = duration(&layers.required("deadline", flags.deadline.as_ref(), &[])?, &DEADLINES)?;
+    let service_name = match layers.one("vm-service-name", flags.vm_service_name.as_ref(), &[]) {
+        Some(name) if name.value.trim().is_empty() => {
+            return Err(name.wrong("is empty", "give a service name, or leave it out"));
+        }
+        Some(name) => name.value,
+        None => mode.service_name().to_owned(),
+    };
+    let runtime_dir = layers.variable("XDG_RUNTIME_DIR").map(|given| given.value.into());
+    Ok(Source { vms, deadline, service_name, runtime_dir })
+}
+
+/// An option of another mode would be silently useless. Who writes it on the command line means this start; a variable
+/// may be meant for others too.
+fn refuse_strangers(
+    mode: Mode,
+    flags: &SourceFlags,
+    layers: Layers<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    use Mode::{Kubevirt, Libvirt, Sidecar};
+    let SourceFlags { libvirt, pod, kubevirt, sidecar, .. } = flags;
+    let options: [(&str, bool, &[Mode]); 10] = [
+        ("libvirt-uri", !libvirt.libvirt_uri.is_empty(), &[Libvirt]),
+        ("node-name", pod.node_name.is_some(), &[Kubevirt, Sidecar]),
+        ("kubeconfig", kubevirt.kubeconfig.is_some(), &[Kubevirt]),
+        ("pods-dir", kubevirt.pods_dir.is_some(), &[Kubevirt]),
+        ("vmi-labels", kubevirt.vmi_labels.is_some(), &[Kubevirt]),
+        ("streaming-lists", kubevirt.streaming_lists.is_some(), &[Kubevirt]),
+        ("socket", sidecar.socket.is_some(), &[Sidecar]),
+        ("pod-uid", sidecar.pod_uid.is_some(), &[Sidecar]),
+        ("namespace", sidecar.namespace.is_some(), &[Sidecar]),
+        ("vmi-name", sidecar.vmi_name.is_some(), &[Sidecar]),
+    ];
+    for (name, on_command_line, modes) in options.into_iter().filter(|(_, _, modes)| !modes.contains(&mode)) {
+        let problem = format!("means nothing in mode {}", mode.as_str());
+        let modes: Vec<String> = modes.iter().map(|mode| format!("--mode {}", mode.as_str())).collect();
+        let modes = modes.join(" or ");
+        if on_command_line {
+            let accepted = format!("leave it out, or give {modes}");
+            return Err(ConfigError { origin: format!("--{name}"), problem, accepted });
+        }
+        if let Some(given) = layers.variable(&flags::variable(name)) {
+            warnings.push(format!("{}: {problem}; unset it, or give {modes}", given.origin));
+        }
+    }
+    Ok(())
+}
+
+fn uris(flags: &SourceFlags, layers: Layers<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut uris: Vec<String> = Vec::new();
+    for given in &layers.many("libvirt-uri", &flags.libvirt.libvirt_uri) {
+        if uris.contains(&given.value) {
+            return Err(given.wrong("is there twice", "give each daemon once"));
+        }
+        if uris.len() == MOST_DAEMONS {
+            return Err(given.wrong("is one daemon too many", format!("give {MOST_DAEMONS} at most")));
+        }
+        uris.push(libvirt_uri(given)?);
+    }
+    Ok(uris)
+}
+
+/// A libvirt URI begins with a driver's name, perhaps with a transport (`qemu+ssh`).
+fn libvirt_uri(given: &Given) -> Result<String, ConfigError> {
+    const ACCEPTED: &str = "give one such as qemu:///system or qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro";
+    let scheme = given.value.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.'));
+    let printable = !given.value.chars().any(|char| char.is_control() || char.is_whitespace());
+    if is_scheme && printable { Ok(given.value.clone()) } else { Err(given.wrong("is not a libvirt URI", ACCEPTED)) }
+}
+
+fn kubevirt(flags: &SourceFlags, layers: Layers<'_>) -> Result<Kubevirt, ConfigError> {
+    let node = from_pod("node-name", flags.pod.node_name.as_ref(), layers, Mode::Kubevirt, "spec.nodeName")?;
+    let name = node_name(&node)?;
+    // The watch selects by a label that holds the node's name.
+    if name.len() > names::LABEL_VALUE {
+        let what = "is longer than the value of a label, so that KubeVirt can run no VMI there";
+        return Err(node.wrong(what, format!("give a node's name of {} characters at most", names::LABEL_VALUE)));
+    }
+    let flags = &flags.kubevirt;
+    let kubeconfig = layers.one("kubeconfig", flags.kubeconfig.as_ref(), &[]);
+    let labels = layers.one("vmi-labels", flags.vmi_labels.as_ref(), &[]);
+    Ok(Kubevirt {
+        node: name,
+        kubeconfig: kubeconfig.map(|given| file(&given, "give the path of a kubeconfig file")).transpose()?,
+        pods_dir: absolute(&layers.required("pods-dir", flags.pods_dir.as_ref(), &[])?)?,
+        vmi_labels: labels.map(|given| label_keys(&given)).transpose()?.unwrap_or_default(),
+        streaming_lists: switch(&layers.required("streaming-lists", flags.streaming_lists.as_ref(), &[])?)?,
+    })
+}
+
+fn sidecar(flags: &SourceFlags, layers: Layers<'_>) -> Result<Sidecar, ConfigError> {
+    let of_pod = |name, flag, field| from_pod(name, flag, layers, Mode::Sidecar, field);
+    let node = of_pod("node-name", flags.pod.node_name.as_ref(), "spec.nodeName")?;
+    let flags = &flags.sidecar;
+    let namespace = of_pod("namespace", flags.namespace.as_ref(), "metadata.namespace")?;
+    let pod_uid = of_pod("pod-uid", flags.pod_uid.as_ref(), "metadata.uid")?;
+    let vmi_name = layers.one("vmi-name", flags.vmi_name.as_ref(), &[]);
+    Ok(Sidecar {
+        socket: absolute(&layers.required("socket", flags.socket.as_ref(), &[])?)?,
+        node: node_name(&node)?,
+        namespace: checked(&namespace, names::is_dns_label, "a namespace", "vms")?,
+        pod_uid: checked(&pod_uid, names::is_pod_uid, "a pod's UID", "2c4d3f0e-9a51-4c7e-8f0b-6d1a5e3b7c90")?,
+        vmi_name: vmi_name
+            .map(|given| checked(&given, names::is_dns_subdomain, "the name of a VMI", "web-1"))
+            .transpose()?,
+    })
+}
+
+/// What a pod must be told about itself. Where it is missing, the sentence says which field of the pod has it.
+fn from_pod(
+    name: &'static str,
+    flag: Option<&String>,
+    layers: Layers<'_>,
+    mode: Mode,
+    field: &str,
+) -> Result<Given, ConfigError> {
+    layers.one(name, flag, &[]).ok_or_else(|| ConfigError {
+        origin: format!("--{name}"),
+        problem: format!("is missing in mode {}", mode.as_str()),
+        accepted: format!(
+            "give it, or set {} from the pod's field {field} (valueFrom: fieldRef: fieldPath: {field})",
+            flags::variable(name)
+        ),
+    })
+}
+
+fn node_name(given: &Given) -> Result<String, ConfigError> {
+    checked(given, names::is_dns_subdomain, "a node's name", "worker-1.example.org")
+}
+
+fn checked(given: &Given, is: impl Fn(&str) -> bool, what: &str, example: &str) -> Result<String, ConfigError> {
+    if is(&given.value) {
+        return Ok(given.value.clone());
+    }
+    Err(given.wrong(format!("is not {what}"), format!("give one such as {example}")))
+}
+
+/// Keys of labels with commas between.
+fn label_keys(list: &Given) -> Result<Vec<String>, ConfigError> {
+    let mut keys: Vec<String> = Vec::new();
+    for given in split(list) {
+        let key = checked(&given, names::is_label_key, "the key of a label", "app or app.kubernetes.io/name")?;
+        if keys.contains(&key) {
+            return Err(given.wrong("is there twice", "give each label once"));
+        }
+        let prometheus = names::prometheus(&key);
+        if let Some(other) = keys.iter().find(|other| names::prometheus(other) == prometheus) {
+            let what = format!("has the same name in Prometheus as `{other}`");
+            return Err(given.wrong(what, "give one of the two"));
+        }
+        if keys.len() == MOST_LABELS {
+            return Err(given.wrong("is one label too many", format!("give {MOST_LABELS} at most")));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
