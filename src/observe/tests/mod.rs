@@ -8,6 +8,7 @@ mod figures;
 mod lifecycle;
 mod logs;
 mod migration;
+mod owned;
 mod pace;
 mod properties;
 
