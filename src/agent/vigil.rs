@@ -1,0 +1,177 @@
+//! When a sidecar has nothing to do any more.
+//!
+//! As a native sidecar the agent is ended by the kubelet, once the pod's other containers have. In a pod in which it is
+//! an ordinary container nobody ends it, and the pod stays for as long as it does. So it watches what its libvirt says:
+//! a launcher has one domain, once; when that has ended and its libvirt after it, the launcher has ended.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::source::{DomainEvent, SourceEvent};
+
+/// The stage's name.
+pub(super) const STAGE: &str = "agent::vigil";
+
+/// How long libvirt may be away after its domain has ended. The launcher ends its libvirt within a second then, and the
+/// last push has had its time.
+const AFTER_THE_DOMAIN: Duration = Duration::from_secs(10);
+
+/// How long libvirt may be away though its domain was not seen to end: the launcher has died, or has started its
+/// libvirt anew, which takes it a few seconds.
+const AFTER_LIBVIRT: Duration = Duration::from_secs(60);
+
+/// How long to wait for a libvirt that never was there. A launcher starts its own before it asks for anything else; but
+/// the pod's other containers may have large images to fetch first.
+const BEFORE_LIBVIRT: Duration = Duration::from_secs(600);
+
+/// What is known of the pod's libvirt.
+#[derive(Debug)]
+struct Vigil {
+    /// Since when it has been away; `None` while it is there.
+    away: Option<Instant>,
+    /// Whether it ever was there.
+    met: bool,
+    /// Whether its domain has run and ended.
+    ended: bool,
+}
+
+impl Vigil {
+    fn new(now: Instant) -> Self {
+        Self { away: Some(now), met: false, ended: false }
+    }
+
+    fn hear(&mut self, event: &SourceEvent, now: Instant) {
+        match event {
+            SourceEvent::Connected(_) => {
+                self.away = None;
+                self.met = true;
+            }
+            SourceEvent::Disconnected { .. } => {
+                self.away.get_or_insert(now);
+            }
+            SourceEvent::Domain { event, .. } => match event {
+                DomainEvent::Stopped => self.ended = true,
+                DomainEvent::Started { .. } | DomainEvent::Resumed { .. } => self.ended = false,
+                _ => {}
+            },
+            SourceEvent::EventsLost | SourceEvent::Late { .. } => {}
+        }
+    }
+
+    /// When there is nothing to do any more, if nothing else is heard.
+    fn over_at(&self) -> Option<Instant> {
+        let patience = match (self.met, self.ended) {
+            (false, _) => BEFORE_LIBVIRT,
+            (true, true) => AFTER_THE_DOMAIN,
+            (true, false) => AFTER_LIBVIRT,
+        };
+        self.away.map(|away| away + patience)
+    }
+}
+
+/// Hands on what libvirt reports, and returns when there is nothing to do any more.
+pub(super) async fn keep(
+    mut heard: mpsc::Receiver<SourceEvent>,
+    told: mpsc::Sender<SourceEvent>,
+    stop: CancellationToken,
+) {
+    let mut vigil = Vigil::new(Instant::now());
+    loop {
+        let over = async {
+            match vigil.over_at() {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            event = heard.recv() => {
+                let Some(event) = event else { break };
+                vigil.hear(&event, Instant::now());
+                if told.send(event).await.is_err() {
+                    break;
+                }
+            }
+            () = over => {
+                tracing::info!(
+                    domain_ended = vigil.ended, libvirt_was_there = vigil.met,
+                    "the launcher of this pod has ended, and with it the work of this sidecar"
+                );
+                return;
+            }
+        }
+    }
+    // Neither end goes before the agent does.
+    stop.cancelled().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::DaemonFacts;
+
+    /// When the vigil ends after these events, each of them so many seconds after the one before; `None` if it does not
+    /// within an hour.
+    async fn over(events: &[(u64, SourceEvent)]) -> Option<u64> {
+        let (sender, heard) = mpsc::channel(16);
+        let (told, mut handed_on) = mpsc::channel(16);
+        let began = Instant::now();
+        let vigil = tokio::spawn(keep(heard, told, CancellationToken::new()));
+        for (after, event) in events {
+            tokio::time::sleep(Duration::from_secs(*after)).await;
+            sender.send(event.clone()).await.unwrap();
+            assert_eq!(handed_on.recv().await.as_ref(), Some(event), "everything is handed on");
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(3_600), vigil).await;
+        ended.is_ok().then(|| began.elapsed().as_secs())
+    }
+
+    fn connected() -> SourceEvent {
+        let facts = DaemonFacts { host_name: "pod".into(), driver: "QEMU".into(), libvirt: None, hypervisor: None };
+        SourceEvent::Connected(Arc::new(facts))
+    }
+
+    fn away() -> SourceEvent {
+        SourceEvent::Disconnected { reason: "nobody listens".to_owned() }
+    }
+
+    fn domain(event: DomainEvent) -> SourceEvent {
+        SourceEvent::Domain { uuid: Uuid::from_u128(1), name: "shop_web".into(), event }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_libvirt_is_there_it_goes_on_even_without_a_domain() {
+        assert_eq!(over(&[(1, connected()), (5, domain(DomainEvent::Stopped))]).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_domain_and_its_libvirt_it_is_over_soon() {
+        let life = [(1, connected()), (5, domain(DomainEvent::Stopped)), (1, away()), (2, away())];
+        assert_eq!(over(&life).await, Some(1 + 5 + 1 + 10), "counted from the first failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_libvirt_that_comes_back_in_time_is_worth_waiting_for() {
+        assert_eq!(over(&[(1, connected()), (5, away()), (50, connected())]).await, None);
+        assert_eq!(over(&[(1, connected()), (5, away())]).await, Some(6 + 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_domain_that_runs_again_has_not_ended() {
+        let started = domain(DomainEvent::Started { incoming_migration: false });
+        let life = [(1, connected()), (1, domain(DomainEvent::Stopped)), (1, started), (1, away())];
+        assert_eq!(over(&life).await, Some(4 + 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_libvirt_that_never_comes_is_not_waited_for_for_ever() {
+        assert_eq!(over(&[(1, away()), (100, away())]).await, Some(600));
+    }
+}
