@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 
 use crate::config;
 use crate::libvirt::endpoint::{Endpoint, EndpointCounters, Settings};
-use crate::model::DaemonId;
 use crate::observe::Feed;
 use crate::source::SourceEvent;
 
@@ -26,7 +25,7 @@ impl Sources {
     pub fn start(config: &config::Source) -> Self {
         let mut sources = Self { feeds: Vec::new(), endpoints: Vec::new() };
         for uri in &config.uris {
-            let mut settings = Settings::new(DaemonId(uri.as_str().into()));
+            let mut settings = Settings::of_uri(uri);
             settings.deadline = config.deadline;
             settings.runtime_dir.clone_from(&config.runtime_dir);
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
