@@ -11,10 +11,12 @@
 mod content;
 mod ending;
 mod error;
+mod fleet;
 mod readings;
 mod settings;
 mod signals;
 mod sources;
+mod vigil;
 
 use std::sync::Arc;
 

@@ -1,32 +1,109 @@
-//! The daemons that are read.
+//! The daemons that are read, by mode.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::config;
-use crate::libvirt::endpoint::{Endpoint, EndpointCounters, Settings};
-use crate::model::DaemonId;
-use crate::observe::Feed;
+use super::error::AgentError;
+use super::fleet::{self, Fleet};
+use super::vigil;
+use crate::config::{self, Kubevirt, Sidecar, Vms};
+use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings};
+use crate::libvirt::limits;
+use crate::model::{DaemonId, GuestOs, Launcher};
+use crate::observe::{Feed, Owner, Roster, Who};
 use crate::source::SourceEvent;
+use crate::watch::{self, WatchCounters};
 
 /// Events of one daemon that wait for `observe`: a host that starts or stops a few hundred VMs by one script sends
 /// about three for each, within the time of one turn of the loop. More are dropped, and everything is read afresh.
 const EVENTS: usize = 1_024;
 
-/// The started endpoints, one a daemon.
+/// Changes of who is to be read that wait for `observe`, which takes them within a turn of its loop.
+const ROSTER: usize = 64;
+
+/// Events of the watch that wait to be joined, which takes microseconds. While they do not fit, the watch waits.
+const VMI_EVENTS: usize = 64;
+
+/// How many VMIs a node has at most, by the design: Kubernetes itself recommends 110 pods a node, and large machines are
+/// run with a few hundred.
+const LAUNCHERS: usize = 1_000;
+
+/// Files that a launcher takes: two connections, each with a socket and libvirt's own descriptor.
+const FILES_PER_LAUNCHER: u64 = 4;
+
+/// Files for everything else: scrapes, pushes, the API, libraries.
+const FILES_BESIDES: u64 = 256;
+
+/// Threads for blocking calls that the daemon of a host may hold: eight calls left behind, four in flight, and one each
+/// for opening, listing, asking for a state or for XML, with as many again while one of these hangs.
+const THREADS_PER_HOST: usize = 20;
+
+/// Threads that a launcher may hold while everything of it hangs: it has one VM. They are made when they are needed; at
+/// rest there are none.
+const THREADS_PER_LAUNCHER: usize = 8;
+
+/// What all launchers are called together in the agent's own metrics: a series for each would be one a VM, for nothing
+/// that the VM's own do not say.
+const LAUNCHERS_NAME: &str = "launchers";
+
+/// Work that a source does for as long as the agent runs.
+pub(super) struct Work {
+    /// The stage's name.
+    pub(super) name: &'static str,
+    /// The work, once it is told how it will be ended.
+    pub(super) run: Box<dyn FnOnce(CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+}
+
+impl Work {
+    fn new<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { name, run: Box::new(|stop| Box::pin(run(stop))) }
+    }
+}
+
+/// How many threads of the runtime's pool blocking calls may hold at most.
+#[must_use]
+pub(super) fn blocking_threads(vms: &Vms) -> usize {
+    match vms {
+        Vms::Libvirt { uris } => uris.len().saturating_mul(THREADS_PER_HOST),
+        Vms::Kubevirt(_) => LAUNCHERS * THREADS_PER_LAUNCHER,
+        Vms::Sidecar(_) => THREADS_PER_LAUNCHER,
+    }
+}
+
+/// Where VMs are read, and who says so.
 pub struct Sources {
     feeds: Vec<Feed>,
+    roster: Option<mpsc::Receiver<Roster>>,
+    work: Vec<Work>,
     endpoints: Vec<(String, Arc<EndpointCounters>)>,
+    watch: Option<Arc<WatchCounters>>,
 }
 
 impl Sources {
-    /// Begins to connect to every daemon. Must be called within the runtime.
-    #[must_use]
-    pub fn start(config: &config::Source) -> Self {
-        let mut sources = Self { feeds: Vec::new(), endpoints: Vec::new() };
-        for uri in config.vms.uris() {
-            let mut settings = Settings::new(DaemonId(uri.as_str().into()));
+    /// Begins to connect to every daemon that the configuration names. Must be called within the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the credentials for the Kubernetes API cannot be used.
+    pub async fn start(config: &config::Source) -> Result<Self, AgentError> {
+        match &config.vms {
+            Vms::Libvirt { uris } => Ok(Self::hosts(config, uris)),
+            Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt).await,
+            Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar)),
+        }
+    }
+
+    fn hosts(config: &config::Source, uris: &[String]) -> Self {
+        let mut sources = Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
+        for uri in uris {
+            let mut settings = Settings::of_uri(uri);
             settings.deadline = config.deadline;
             settings.runtime_dir.clone_from(&config.runtime_dir);
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
@@ -37,15 +114,106 @@ impl Sources {
         sources
     }
 
-    /// The counters of each daemon, by URI.
+    async fn node(config: &config::Source, kubevirt: &Kubevirt) -> Result<Self, AgentError> {
+        let settings = watch::Settings {
+            node: kubevirt.node.clone(),
+            kubeconfig: kubevirt.kubeconfig.clone(),
+            vmi_labels: kubevirt.vmi_labels.clone(),
+            streaming_lists: kubevirt.streaming_lists,
+        };
+        let server = watch::connect(&settings).await?;
+        open_files_for(LAUNCHERS);
+        let (vmi_sender, vmi_events) = mpsc::channel(VMI_EVENTS);
+        let (roster, changes) = mpsc::channel(ROSTER);
+        let counters = Arc::new(WatchCounters::default());
+        let shared = Arc::new(EndpointCounters::default());
+        let launchers = fleet::Launchers {
+            pods_dir: kubevirt.pods_dir.clone(),
+            node: kubevirt.node.as_str().into(),
+            deadline: config.deadline,
+            counters: Arc::clone(&shared),
+        };
+        let fleet = Fleet::new(launchers, roster);
+        let watched = Arc::clone(&counters);
+        Ok(Self {
+            feeds: Vec::new(),
+            roster: Some(changes),
+            work: vec![
+                Work::new("watch", |stop| watch::run(server, settings, vmi_sender, watched, stop)),
+                Work::new("agent::fleet", |stop| fleet.run(vmi_events, stop)),
+            ],
+            endpoints: vec![(LAUNCHERS_NAME.to_owned(), shared)],
+            watch: Some(counters),
+        })
+    }
+
+    fn pod(config: &config::Source, sidecar: &Sidecar) -> Self {
+        let launcher = Arc::new(Launcher {
+            namespace: sidecar.namespace.as_str().into(),
+            name: sidecar.vmi_name.as_deref().unwrap_or_default().into(),
+            uid: None,
+            node: sidecar.node.as_str().into(),
+            pod_uid: sidecar.pod_uid.as_str().into(),
+            labels: Vec::new(),
+            guest: GuestOs::default(),
+        });
+        let who = if sidecar.vmi_name.is_some() { Who::Known(launcher) } else { Who::NamedByDomain(launcher) };
+        let name = sidecar.socket.display().to_string();
+        let mut settings = Settings::new(DaemonId(name.as_str().into()), Address::Socket(sidecar.socket.clone()));
+        settings.deadline = config.deadline;
+        let (sender, heard) = mpsc::channel(EVENTS);
+        let (told, events) = mpsc::channel(EVENTS);
+        let endpoint = Endpoint::start(&settings, sender);
+        Self {
+            endpoints: vec![(name, Arc::clone(endpoint.counters()))],
+            feeds: vec![Feed { source: endpoint, events, owner: Some(Owner { who, vmi: None }) }],
+            roster: None,
+            work: vec![Work::new(vigil::STAGE, |stop| vigil::keep(heard, told, stop))],
+            watch: None,
+        }
+    }
+
+    /// The counters of each daemon, by URI; those of all launchers together.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(String, Arc<EndpointCounters>)> {
         self.endpoints.clone()
     }
 
+    /// The counters of the watch, if there is one.
+    #[must_use]
+    pub fn watch(&self) -> Option<Arc<WatchCounters>> {
+        self.watch.clone()
+    }
+
+    /// What the sources have to do meanwhile.
+    pub(super) fn take_work(&mut self) -> Vec<Work> {
+        std::mem::take(&mut self.work)
+    }
+
+    /// Does that until the token is cancelled, in tasks of their own. For whoever has no stages.
+    pub fn work(&mut self, stop: &CancellationToken) {
+        for work in self.take_work() {
+            drop(tokio::spawn((work.run)(stop.clone())));
+        }
+    }
+
     /// What `observe` is given.
     #[must_use]
-    pub fn into_feeds(self) -> Vec<Feed> {
-        self.feeds
+    pub fn into_feeds(self) -> (Vec<Feed>, Option<mpsc::Receiver<Roster>>) {
+        (self.feeds, self.roster)
+    }
+}
+
+/// A system that does not give so many files is no reason to end: most nodes have a dozen VMs.
+fn open_files_for(launchers: usize) {
+    let wanted = u64::try_from(launchers).unwrap_or(u64::MAX).saturating_mul(FILES_PER_LAUNCHER) + FILES_BESIDES;
+    match limits::raise_open_files(wanted) {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => tracing::warn!(
+            limit, wanted, vms = limit.saturating_sub(FILES_BESIDES) / FILES_PER_LAUNCHER,
+            "the limit of open files (RLIMIT_NOFILE) is low: no more VMs than that can be read on this node; raise it in \
+             the container runtime"
+        ),
+        Err(error) => tracing::warn!(%error, wanted, "the limit of open files (RLIMIT_NOFILE) could not be raised"),
     }
 }

@@ -6,6 +6,7 @@
 //!  event       libvirt's event numbers into words
 //!  decode      typed parameters into readings
 //!  domain_xml  a domain's XML into its description
+//!  limits      how many files the process may have open
 //! ```
 
 pub mod decode;
@@ -13,4 +14,5 @@ pub mod domain_xml;
 pub mod endpoint;
 mod event;
 mod ffi;
+pub mod limits;
 mod raw;

@@ -62,6 +62,7 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt", &["libvirt"]),
     ("virt_sys", &["libvirt"]),
     ("quick_xml", &["libvirt"]),
+    ("rustix", &["libvirt"]),
     ("prost", &["export"]),
     ("tonic", &["export", "telemetry", "config"]),
     ("tonic_types", &["export"]),

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use super::Settings;
 use super::backoff::{Backoff, LONGEST_LOCAL, LONGEST_REMOTE};
 use super::budget::{Budget, Reach};
 use super::control::Control;
-use super::counters::EndpointCounters;
+use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
 use super::hypervisor::{Call, Called, Hypervisor, OpenError, Opened};
 use super::link::Link;
@@ -104,8 +104,10 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) deadline: Duration,
     pub(super) hypervisor: H,
     pub(super) counters: Arc<EndpointCounters>,
+    load: ShownLoad,
 
     requests: mpsc::Receiver<Request>,
+    hurry: Arc<Notify>,
     done_sender: mpsc::Sender<Done<H::Connection>>,
     done: mpsc::Receiver<Done<H::Connection>>,
     events: mpsc::Sender<SourceEvent>,
@@ -141,19 +143,22 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn new(
         hypervisor: H,
         settings: &Settings,
-        counters: Arc<EndpointCounters>,
         requests: mpsc::Receiver<Request>,
+        hurry: Arc<Notify>,
         events: mpsc::Sender<SourceEvent>,
     ) -> Self {
+        let counters = settings.counters.clone();
         let (done_sender, done) = mpsc::channel(DONE_MAX);
         let longest = if hypervisor.is_local() { LONGEST_LOCAL } else { LONGEST_REMOTE };
         Self {
-            id: settings.uri.clone(),
+            id: settings.id.clone(),
             deadline: settings.deadline,
             hypervisor,
             inbox: Inbox::new(counters.clone()),
+            load: ShownLoad::new(counters.clone()),
             counters,
             requests,
+            hurry,
             done_sender,
             done,
             events,
@@ -207,6 +212,7 @@ impl<H: Hypervisor> Actor<H> {
                         permit.send(event);
                     }
                 }
+                () = self.hurry.notified() => self.hurry(),
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -293,9 +299,13 @@ impl<H: Hypervisor> Actor<H> {
         ReadError::Disconnected { daemon: self.id.clone() }
     }
 
-    fn show_load(&self) {
+    fn show_load(&mut self) {
         let calls = self.records.len() + self.idle.len();
-        let connections = calls + usize::from(self.link.has_connection());
-        self.counters.set_load(self.budget.running(), self.budget.abandoned(), self.quarantine.stuck(), connections);
+        self.load.show(Load {
+            in_flight: self.budget.running(),
+            abandoned: self.budget.abandoned(),
+            stuck: self.quarantine.stuck(),
+            connections: calls + usize::from(self.link.has_connection()),
+        });
     }
 }

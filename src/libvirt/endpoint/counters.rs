@@ -1,5 +1,6 @@
 //! What an endpoint counts of its own doing, for the agent's own metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -95,7 +96,8 @@ impl CallCounters {
     }
 }
 
-/// What one endpoint counts. Written by the endpoint, read by whoever likes; nothing here is ever waited for.
+/// What endpoints count: one, or several together. Written by them, read by whoever likes; nothing here is ever waited
+/// for.
 #[derive(Debug, Default)]
 pub struct EndpointCounters {
     calls: [CallCounters; CallKind::ALL.len()],
@@ -196,13 +198,6 @@ impl EndpointCounters {
         self.calls(kind).late.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn set_load(&self, in_flight: usize, abandoned: usize, stuck: usize, connections: usize) {
-        self.in_flight.store(wide(in_flight), Relaxed);
-        self.abandoned.store(wide(abandoned), Relaxed);
-        self.stuck.store(wide(stuck), Relaxed);
-        self.connections.store(wide(connections), Relaxed);
-    }
-
     pub(super) fn count_connect(&self) {
         self.connects.fetch_add(1, Relaxed);
     }
@@ -229,6 +224,51 @@ impl EndpointCounters {
 
     pub(super) fn count_refused_request(&self) {
         self.requests_refused.fetch_add(1, Relaxed);
+    }
+}
+
+/// What one endpoint has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Load {
+    pub(super) in_flight: usize,
+    pub(super) abandoned: usize,
+    pub(super) stuck: usize,
+    pub(super) connections: usize,
+}
+
+/// The part of the counters' load that is one endpoint's. It is taken back when the endpoint ends.
+#[derive(Debug)]
+pub(super) struct ShownLoad {
+    counters: Arc<EndpointCounters>,
+    shown: Load,
+}
+
+impl ShownLoad {
+    pub(super) fn new(counters: Arc<EndpointCounters>) -> Self {
+        Self { counters, shown: Load::default() }
+    }
+
+    /// Replaces what was shown before.
+    pub(super) fn show(&mut self, load: Load) {
+        let counters = &self.counters;
+        for (figure, before, now) in [
+            (&counters.in_flight, self.shown.in_flight, load.in_flight),
+            (&counters.abandoned, self.shown.abandoned, load.abandoned),
+            (&counters.stuck, self.shown.stuck, load.stuck),
+            (&counters.connections, self.shown.connections, load.connections),
+        ] {
+            if before != now {
+                // Adding wraps around: the sum over all endpoints is right, whichever of them went down.
+                figure.fetch_add(wide(now).wrapping_sub(wide(before)), Relaxed);
+            }
+        }
+        self.shown = load;
+    }
+}
+
+impl Drop for ShownLoad {
+    fn drop(&mut self) {
+        self.show(Load::default());
     }
 }
 

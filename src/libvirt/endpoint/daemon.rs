@@ -1,10 +1,13 @@
 //! The real way to a daemon: libvirt's blocking calls, each on a thread of tokio's blocking pool.
 
-use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::address::Address;
 use super::hypervisor::{Call, Called, Eventually, Hypervisor, OpenError, Opened, Reply};
-use super::socket::{self, Location, SocketError};
+use super::socket::{Route, SocketError};
 use crate::libvirt::raw::{Failure, Sink};
 use crate::libvirt::{decode, domain_xml, ffi};
 use crate::model::{Group, Status};
@@ -14,27 +17,36 @@ use crate::model::{Group, Status};
 /// crashes the client library of libvirt 9, and there is never a call on that one once it is in use.
 const KEEPALIVE: (i32, u32) = (5, 3);
 
-/// A daemon by its URI.
+/// A daemon by its address.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    uri: Arc<str>,
-    location: Location,
+    route: Route,
+    /// One permit for each connection that is being opened, exists, or is being closed.
+    permits: Arc<Semaphore>,
 }
 
 impl Daemon {
-    pub(super) fn new(uri: Arc<str>, location: Location) -> Self {
-        Self { uri, location }
+    /// The daemon at an address, with at most so many connections at a time.
+    pub(super) fn new(address: &Address, runtime_dir: Option<&Path>, connections: usize) -> Self {
+        Self { route: Route::to(address, runtime_dir), permits: Arc::new(Semaphore::new(connections)) }
     }
 }
 
 /// A connection that is closed on the blocking pool: closing asks the daemon, and so blocks on a mute one.
-pub(super) struct PooledConnection(Option<ffi::Connection>);
+pub(super) struct PooledConnection(Option<Owned>);
+
+/// The connection, and what it may be one of: given back when the close has returned, so that a daemon which answers
+/// new connections and lets old ones hang cannot take one thread after the other.
+struct Owned {
+    connection: ffi::Connection,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let Some(connection) = self.0.take() else { return };
+        let Some(owned) = self.0.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn_blocking(move || drop(connection)));
+            drop(runtime.spawn_blocking(move || drop(owned)));
         }
     }
 }
@@ -43,20 +55,27 @@ impl Hypervisor for Daemon {
     type Connection = PooledConnection;
 
     fn is_local(&self) -> bool {
-        self.location != Location::Elsewhere
+        self.route.is_local()
     }
 
     fn open(&self, sink: Option<Arc<dyn Sink>>) -> Eventually<Result<Opened<PooledConnection>, OpenError>> {
-        let (uri, preflight) = (self.uri.clone(), self.look());
+        let route = self.route.clone();
+        let permit = self.permits.clone().try_acquire_owned();
         Box::pin(async move {
-            preflight.await.map_or(Ok(()), |sign| {
-                sign.map_err(|error| match &error {
-                    SocketError::Mute { .. } => OpenError::Mute(chain(&error)),
-                    _ => OpenError::Failed(chain(&error)),
+            let permit = permit.map_err(|_| OpenError::Failed(TOO_MANY.to_owned()))?;
+            let target = route.target().map_err(refused)?;
+            target.preflight().await.unwrap_or(Ok(())).map_err(refused)?;
+            let run = move || {
+                let opened = open(&target.uri(), sink);
+                // Only now: until libvirt has connected, the URI may speak of a descriptor of the target's.
+                drop(target);
+                opened.map(|(connection, refused_events)| {
+                    let connection = PooledConnection(Some(Owned { connection, _permit: permit }));
+                    Opened { connection, refused_events }
                 })
-            })?;
-            let opened = tokio::task::spawn_blocking(move || open(&uri, sink)).await;
-            opened.unwrap_or_else(|_| Err(crashed())).map_err(|failure| OpenError::Failed(failure.to_string()))
+            };
+            let opened = tokio::task::spawn_blocking(run).await;
+            opened.unwrap_or_else(|_| Err(crashed())).map_err(|failure| OpenError::Failed(advised(failure.message)))
         })
     }
 
@@ -64,7 +83,7 @@ impl Hypervisor for Daemon {
         Box::pin(async move {
             let run = move || {
                 let mut pooled = connection;
-                let Some(connection) = &mut pooled.0 else {
+                let Some(Owned { connection, .. }) = &mut pooled.0 else {
                     return Called { connection: None, result: Err(crashed()) };
                 };
                 let result = answer(connection, call);
@@ -77,39 +96,41 @@ impl Hypervisor for Daemon {
     }
 
     fn preflight(&self) -> Eventually<Option<Result<(), String>>> {
-        let look = self.look();
-        Box::pin(async move { look.await.map(|sign| sign.map_err(|error| chain(&error))) })
+        let route = self.route.clone();
+        Box::pin(async move {
+            let sign = match route.target() {
+                Ok(target) => target.preflight().await,
+                Err(error) => Some(Err(error)),
+            };
+            sign.map(|sign| sign.map_err(|error| error.to_string()))
+        })
     }
 }
 
-impl Daemon {
-    fn look(&self) -> impl Future<Output = Option<Result<(), SocketError>>> + Send + 'static {
-        let path = self.location.socket().map(ToOwned::to_owned);
-        async move {
-            match path {
-                Some(path) => Some(socket::preflight(&path).await),
-                None => None,
-            }
-        }
+/// What is said when there is no permit for one more connection.
+const TOO_MANY: &str = "too many connections to it hang: they are waited for before another is opened";
+
+fn refused(error: SocketError) -> OpenError {
+    if error.is_mute() { OpenError::Mute(error.to_string()) } else { OpenError::Failed(error.to_string()) }
+}
+
+/// What libvirt says, with what to do about it where that is known and not in the message.
+fn advised(message: String) -> String {
+    if message.contains(NO_USER_RECORD) {
+        format!("{message}: libvirt needs a line for that uid in /etc/passwd; add one to the container image")
+    } else {
+        message
     }
 }
+
+/// What libvirt says when the uid of the process has no name.
+const NO_USER_RECORD: &str = "Failed to find user record for uid";
 
 fn crashed() -> Failure {
     Failure::ours("the call ended without an answer")
 }
 
-/// An error with its causes, as one sentence: reasons are logged and shown, not handled.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text} ({error})");
-        cause = error.source();
-    }
-    text
-}
-
-fn open(uri: &str, sink: Option<Arc<dyn Sink>>) -> Result<Opened<PooledConnection>, Failure> {
+fn open(uri: &str, sink: Option<Arc<dyn Sink>>) -> Result<(ffi::Connection, u32), Failure> {
     let mut connection = ffi::Connection::open(uri)?;
     let mut refused_events = 0;
     if let Some(sink) = sink {
@@ -120,7 +141,7 @@ fn open(uri: &str, sink: Option<Arc<dyn Sink>>) -> Result<Opened<PooledConnectio
             tracing::debug!(uri, %failure, "no keepalive on this connection");
         }
     }
-    Ok(Opened { connection: PooledConnection(Some(connection)), refused_events })
+    Ok((connection, refused_events))
 }
 
 fn answer(connection: &mut ffi::Connection, call: Call) -> Result<Reply, Failure> {
@@ -147,4 +168,16 @@ fn answer(connection: &mut ffi::Connection, call: Call) -> Result<Reply, Failure
             Reply::Pong
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_without_a_name_is_told_with_what_to_do() {
+        let said = advised("Failed to find user record for uid '65532'".to_owned());
+        assert!(said.contains("uid '65532'") && said.contains("/etc/passwd"), "{said}");
+        assert_eq!(advised("authentication failed".to_owned()), "authentication failed");
+    }
 }

@@ -70,6 +70,14 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
+    /// Somebody has reason to believe that the daemon is there.
+    pub(super) fn hurry(&mut self) {
+        if let Link::Down { retry_at } = &mut self.link {
+            *retry_at = Instant::now();
+            self.backoff.reset();
+        }
+    }
+
     /// The connection for events was opened, or not.
     pub(super) fn linked(&mut self, result: Result<Opened<H::Connection>, OpenError>, took: Duration) {
         self.counters.count_call(CallKind::Open, took, result.is_ok());

@@ -18,6 +18,7 @@
 //! blocking threads (`shutdown_background` or `shutdown_timeout`).
 
 mod actor;
+mod address;
 mod backoff;
 mod budget;
 mod control;
@@ -38,34 +39,50 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use self::address::{Address, LauncherSocket};
 pub use self::counters::{CallCounters, CallKind, EndpointCounters};
 
 use self::actor::Actor;
 use self::daemon::Daemon;
 use self::hypervisor::{Hypervisor, Reply};
 use self::request::{Ask, Request};
-use self::socket::Location;
 use crate::model::{DaemonId, Description, Groups, Status};
 use crate::source::{Answer, Listed, ReadError, Source, SourceEvent, Stats};
 
 /// Requests that may be on their way to the endpoint. It takes them within microseconds.
 const REQUESTS_MAX: usize = 256;
 
+/// Connections to a daemon with many VMs, and so blocking threads, that an endpoint may hold at most: eight calls left
+/// behind, four in flight, one for events, one each for a list, a state and XML with one of these late, and three that
+/// are being opened or closed.
+const CONNECTIONS_MAX: usize = 20;
+
+/// The same for a daemon with one VM: a call that hangs in it and one beside it, one for events, one each for a list, a
+/// state and XML, and two that are being opened or closed. A launcher that lets everything hang takes no more.
+const CONNECTIONS_MAX_OF_ONE: usize = 8;
+
 /// What an endpoint needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The daemon's URI, as libvirt takes it. It is opened read-only.
-    pub uri: DaemonId,
+    /// What the daemon is called, in logs and in the keys of its VMs.
+    pub id: DaemonId,
+    /// Where it is. It is opened read-only.
+    pub address: Address,
     /// How long a call may take before it is left behind. 3 s is thirty times what a slow one takes.
     pub deadline: Duration,
     /// Statistics calls at once, 1 to [`Settings::AT_ONCE`]; 1 where the daemon has one VM.
     pub calls_at_once: usize,
-    /// `XDG_RUNTIME_DIR`, where session daemons have their sockets; without it these are opened unseen.
+    /// Connections that may exist at a time, those that hang included. Each holds a thread of tokio's blocking pool
+    /// while it is opened, closed or called through, so this is what the pool must have for the endpoint at most.
+    pub connections: usize,
+    /// `XDG_RUNTIME_DIR`, where session daemons have their sockets; without it these are opened unseen. Only for URIs.
     pub runtime_dir: Option<PathBuf>,
+    /// Where the endpoint counts. Endpoints that are given the same count together; a clone of settings shares it too.
+    pub counters: Arc<EndpointCounters>,
 }
 
 impl Settings {
@@ -75,11 +92,31 @@ impl Settings {
     /// Most statistics calls at once.
     pub const AT_ONCE: usize = budget::AT_ONCE;
 
-    /// The defaults for a daemon.
+    /// The defaults for a daemon at this address, with counters of its own. The daemon at a URI is taken to have many
+    /// VMs, those in launcher pods one.
     #[must_use]
-    pub fn new(uri: DaemonId) -> Self {
-        Self { uri, deadline: Self::DEADLINE, calls_at_once: Self::AT_ONCE, runtime_dir: None }
+    pub fn new(id: DaemonId, address: Address) -> Self {
+        let (calls_at_once, connections) = match &address {
+            Address::Uri(_) => (Self::AT_ONCE, CONNECTIONS_MAX),
+            Address::Launcher(_) | Address::Socket(_) => (1, CONNECTIONS_MAX_OF_ONE),
+        };
+        let counters = Arc::default();
+        Self { id, address, deadline: Self::DEADLINE, calls_at_once, connections, runtime_dir: None, counters }
     }
+
+    /// The defaults for a daemon at a URI, which is what it is called, too.
+    #[must_use]
+    pub fn of_uri(uri: &str) -> Self {
+        let uri: Arc<str> = uri.into();
+        Self::new(DaemonId(uri.clone()), Address::Uri(uri))
+    }
+}
+
+/// Whether a daemon answers at this address: its socket is there, may be used, and speaks libvirt. Decides within a second
+/// and changes nothing. An address without a socket that can be looked at does not.
+pub async fn answers(address: &Address) -> bool {
+    let Ok(target) = socket::Route::to(address, None).target() else { return false };
+    matches!(target.preflight().await, Some(Ok(())))
 }
 
 /// One daemon.
@@ -94,8 +131,8 @@ impl Endpoint {
     /// gets [`SourceEvent::EventsLost`] in the end.
     #[must_use]
     pub fn start(settings: &Settings, events: mpsc::Sender<SourceEvent>) -> Arc<EndpointHandle> {
-        let location = Location::of(&settings.uri.0, settings.runtime_dir.as_deref());
-        Self::start_with(Daemon::new(settings.uri.0.clone(), location), settings, events)
+        let daemon = Daemon::new(&settings.address, settings.runtime_dir.as_deref(), settings.connections);
+        Self::start_with(daemon, settings, events)
     }
 
     fn start_with<H: Hypervisor>(
@@ -104,10 +141,11 @@ impl Endpoint {
         events: mpsc::Sender<SourceEvent>,
     ) -> Arc<EndpointHandle> {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        let counters = Arc::new(EndpointCounters::default());
-        let actor = Actor::new(hypervisor, settings, counters.clone(), requests, events);
+        let hurry = Arc::new(Notify::new());
+        let actor = Actor::new(hypervisor, settings, requests, hurry.clone(), events);
         drop(tokio::spawn(actor.run()));
-        Arc::new(EndpointHandle { id: settings.uri.clone(), requests: sender, counters })
+        let counters = settings.counters.clone();
+        Arc::new(EndpointHandle { id: settings.id.clone(), requests: sender, hurry, counters })
     }
 }
 
@@ -116,14 +154,22 @@ impl Endpoint {
 pub struct EndpointHandle {
     id: DaemonId,
     requests: mpsc::Sender<Request>,
+    hurry: Arc<Notify>,
     counters: Arc<EndpointCounters>,
 }
 
 impl EndpointHandle {
-    /// What the endpoint counts of its own doing.
+    /// What the endpoint counts of its own doing, together with those that were given the same counters.
     #[must_use]
     pub fn counters(&self) -> &Arc<EndpointCounters> {
         &self.counters
+    }
+
+    /// Tries to connect now instead of at the end of the present wait, and begins with short waits again. For whoever
+    /// has heard that the daemon should be there: its VM is said to run. Does nothing while it is connected or an
+    /// attempt is under way.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// Asks and waits for the answer, which always comes: the endpoint holds the deadlines.

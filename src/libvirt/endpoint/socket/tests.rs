@@ -1,5 +1,8 @@
-use tokio::net::UnixListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 
+use super::location::decode;
+use super::preflight::{REMOTE_PROC_AUTH_LIST, REMOTE_PROGRAM, preflight};
 use super::*;
 
 fn local(uri: &str) -> Vec<PathBuf> {
@@ -51,7 +54,7 @@ where
         let (stream, _) = listener.accept().await.unwrap();
         serve(stream).await;
     });
-    let result = preflight(&path).await;
+    let result = preflight(&path, &path).await;
     server.abort();
     result
 }
@@ -74,7 +77,8 @@ async fn a_daemon_that_answers_is_told_from_everything_else() {
     assert!(matches!(stranger.await, Err(SocketError::Stranger { .. })));
     let hung_up = with_server(|stream| async move { drop(stream) });
     assert!(matches!(hung_up.await, Err(SocketError::HungUp { .. })));
-    let missing = preflight(Path::new("/nonexistent/libvirt-sock")).await;
+    let missing = Path::new("/nonexistent/libvirt-sock");
+    let missing = preflight(missing, missing).await;
     assert!(matches!(missing, Err(SocketError::Connect { .. })));
 }
 

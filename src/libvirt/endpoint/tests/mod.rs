@@ -22,7 +22,7 @@ fn vm(number: u128) -> Uuid {
 
 fn begin(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
     let (sender, events) = mpsc::channel(64);
-    let settings = Settings::new(DaemonId("fake:///".into()));
+    let settings = Settings::of_uri("fake:///");
     (Endpoint::start_with(fake.clone(), &settings, sender), events)
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_libvirts_test_driver() {
     let (sender, mut events) = mpsc::channel(64);
-    let endpoint = Endpoint::start(&Settings::new(DaemonId("test:///default".into())), sender);
+    let endpoint = Endpoint::start(&Settings::of_uri("test:///default"), sender);
     let wait = tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap();
     let Some(SourceEvent::Connected(facts)) = wait else { panic!("{wait:?}") };
     assert_eq!(&*facts.driver, "TEST");
@@ -22,7 +22,7 @@ async fn reads_libvirts_test_driver() {
 #[tokio::test]
 async fn a_uri_that_libvirt_refuses_is_told_with_its_reason() {
     let (sender, mut events) = mpsc::channel(64);
-    let _endpoint = Endpoint::start(&Settings::new(DaemonId("qemu:///system?socket=/nonexistent/sock".into())), sender);
+    let _endpoint = Endpoint::start(&Settings::of_uri("qemu:///system?socket=/nonexistent/sock"), sender);
     let wait = tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap();
     let Some(SourceEvent::Disconnected { reason }) = wait else { panic!("{wait:?}") };
     assert!(reason.contains("/nonexistent/sock") && reason.contains("is the daemon running?"), "{reason}");

@@ -1,0 +1,148 @@
+//! Why a socket cannot be used, as sentences that say what was tried and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::libvirt::endpoint) enum SocketError {
+    /// What is given as a pod's UID cannot be one.
+    #[error("{uid:?} is no pod UID: its libvirt is not looked for")]
+    PodUid {
+        /// What was given, cut to a length that can be shown.
+        uid: String,
+    },
+    /// The directory of pods cannot be opened.
+    #[error("the pods directory {path} cannot be opened: mount the kubelet's there, or say where it is ({cause})")]
+    PodsDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The pod has no directory.
+    #[error("there is no {path}: has the pod ended, or is this not the kubelet's pods directory?")]
+    NoPod {
+        /// The pod's directory.
+        path: PathBuf,
+    },
+    /// There is no such file yet.
+    #[error("{path} is not there yet: its daemon has not started, or has ended; it is looked for again")]
+    Absent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// A symbolic link is on the way.
+    #[error("{component} is a symbolic link, which the way to a launcher's socket never has: it is not followed")]
+    Symlink {
+        /// The link.
+        component: PathBuf,
+    },
+    /// A file is on the way, where a directory should be.
+    #[error("{path} cannot be reached: something on the way there is not a directory")]
+    NotDirectory {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It is something else.
+    #[error("{path} is {kind}, not a socket: it is not opened")]
+    NotSocket {
+        /// What was found there.
+        path: PathBuf,
+        /// What it is, with an article.
+        kind: &'static str,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "{path} belongs to uid {owner}, while the launcher runs as uid {expected}: somebody else has put it there, and \
+         it is not opened"
+    )]
+    Owner {
+        /// The socket.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it should be.
+        expected: u32,
+    },
+    /// The kernel does not let us.
+    #[error(
+        "no permission to open {path}: run the agent as root, with the capability CAP_DAC_OVERRIDE, or as the user of \
+         the daemon"
+    )]
+    Permission {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// There is no way to walk safely.
+    #[error(
+        "{path} cannot be walked to without following links: that needs the system call openat2 (Linux 5.6 or later, \
+         and a seccomp profile that allows it) ({cause})"
+    )]
+    Kernel {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The process, or the host, has no descriptors left.
+    #[error("no file descriptor is left to open {path}: raise the limit of open files ({cause})")]
+    Descriptors {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// Something else went wrong on the way.
+    #[error("{path} cannot be opened ({cause})")]
+    Walk {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// Nobody listens there.
+    #[error("nobody listens on {path}: is the daemon running? ({cause})")]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// It has as many connections waiting as it takes.
+    #[error("{path} takes no more connections: is the daemon stopped or overloaded?")]
+    Full {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The other side hung up.
+    #[error("{path} hung up: is it a libvirt socket? ({cause})")]
+    HungUp {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The other side does not speak libvirt.
+    #[error("what listens on {path} is not libvirt")]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The other side is mute.
+    #[error("{path} did not answer within {deadline:?}: is the daemon stopped or overloaded?")]
+    Mute {
+        /// The socket.
+        path: PathBuf,
+        /// How long was waited.
+        deadline: Duration,
+    },
+}
+
+impl SocketError {
+    /// Whether somebody is there who does not answer.
+    pub(in crate::libvirt::endpoint) const fn is_mute(&self) -> bool {
+        matches!(self, Self::Mute { .. } | Self::Full { .. })
+    }
+}
