@@ -189,7 +189,7 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
     }
 }
 
-fn ages(groups: &[Group]) -> Vec<GroupAge> {
+pub fn ages(groups: &[Group]) -> Vec<GroupAge> {
     groups.iter().map(|group| GroupAge { group: *group, age: Duration::from_millis(250) }).collect()
 }
 
