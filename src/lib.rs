@@ -43,3 +43,8 @@ extern crate self as virt_otel;
 #[cfg(test)]
 #[path = "../tests/support/sample.rs"]
 mod sample;
+
+/// The same for KubeVirt.
+#[cfg(test)]
+#[path = "../tests/support/vmis.rs"]
+mod vmis;

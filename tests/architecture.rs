@@ -12,7 +12,7 @@ use std::path::Path;
 
 use tables::{ARROWS, CHANGING_METHODS, LIBVIRT_FUNCTIONS, LIBVIRT_TYPES, OUTSIDE};
 use text::{File, Named, sources, tokens, walk};
-use virt_otel::catalog::{Entity, Selection, Vocabulary};
+use virt_otel::catalog::{Entity, Read, Selection, Vocabulary};
 
 /// The longest that a file may be, without its tests: what one can hold in one's head.
 const LONGEST_FILE: usize = 500;
@@ -260,19 +260,23 @@ fn every_time_span_has_a_name() {
 
 #[test]
 fn both_vocabularies_have_the_same_rows() {
+    // A row by its name without the vocabulary's prefix, and whether it is read from the Kubernetes API.
     let rows = |vocabulary: Vocabulary| {
         let selection = Selection::everything(vocabulary);
         let all = [(Entity::Vm, selection.vm), (Entity::Daemon, selection.daemon)];
-        let mut names = Vec::new();
+        let mut rows = Vec::new();
         for (entity, selected) in all {
             for row in selected {
                 let short = row.name.strip_prefix(vocabulary.prefix(entity));
-                names.push(short.expect("a name with the vocabulary's prefix").to_owned());
+                let from_api = matches!(row.metric.read, Read::Vmi(_) | Read::VmiEach(..));
+                rows.push((short.expect("a name with the vocabulary's prefix").to_owned(), from_api));
             }
         }
-        names
+        rows
     };
-    assert_eq!(rows(Vocabulary::Libvirt), rows(Vocabulary::Kubevirt));
+    let (api, both): (Vec<_>, Vec<_>) = rows(Vocabulary::Kubevirt).into_iter().partition(|(_, from_api)| *from_api);
+    assert_eq!(rows(Vocabulary::Libvirt), both, "what libvirt tells is the same in every mode");
+    assert!(!api.is_empty(), "KubeVirt's vocabulary has what the Kubernetes API alone knows");
 }
 
 #[test]

@@ -11,7 +11,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use support::{registry, sample};
+use support::kubevirt::{self, Verdict};
+use support::{registry, sample, vmis};
 use virt_otel::catalog::{
     Attribute, Entity, IdentityLabels, Kind, Metric, Read, Selection, Stability, Unit, Value, Vocabulary, all,
     attribute, daemon_labels,
@@ -19,7 +20,9 @@ use virt_otel::catalog::{
 use virt_otel::commands;
 use virt_otel::export::naming;
 use virt_otel::export::prometheus::{Format, Renderer};
-use virt_otel::model::{Group, HypervisorType, JobKind, JobOperation, State, StateReason, VcpuState};
+use virt_otel::model::{
+    ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, State, StateReason, VcpuState,
+};
 
 const VOCABULARIES: [Vocabulary; 2] = [Vocabulary::Libvirt, Vocabulary::Kubevirt];
 
@@ -96,7 +99,10 @@ fn counters_leave_total_to_the_translation_and_gauges_do_not_pretend() {
 fn info_up_and_yes_or_no_gauges_have_no_unit() {
     // With the unit `1` their Prometheus names would end in `_ratio`.
     for row in all() {
-        if row.name.ends_with("info") || row.name == "up" || row.name.starts_with("collection.s") {
+        if row.name.ends_with("info")
+            || row.name == "up"
+            || ["collection.connected", "collection.stuck", "collection.success"].contains(&row.name)
+        {
             assert_eq!(row.unit, Unit::None, "{}", row.name);
             assert_eq!(row.kind, Kind::Gauge, "{}", row.name);
         }
@@ -123,7 +129,7 @@ fn units_are_base_units_and_annotations_are_singular_words() {
 
 #[test]
 fn values_are_of_the_type_that_the_unit_says() {
-    let snapshot = sample::snapshot();
+    let (snapshot, kubevirt) = (sample::snapshot(), vmis::snapshot());
     let mut seen = BTreeSet::new();
     for row in all() {
         let check = &mut |point: virt_otel::catalog::Point<'_>| {
@@ -132,7 +138,7 @@ fn values_are_of_the_type_that_the_unit_says() {
             assert_eq!(double, row.unit.is_double(), "{}", row.name);
             let keys: Vec<&str> = point.labels.iter().map(|label| label.attribute.key).collect();
             let declared: Vec<&str> = row.attributes().iter().map(|attribute| attribute.key).collect();
-            if row.name.ends_with("info") {
+            if registry::describes(row) {
                 assert!(keys.iter().all(|key| declared.contains(key)), "{}: {keys:?}", row.name);
             } else {
                 assert_eq!(keys, declared, "{}", row.name);
@@ -144,21 +150,14 @@ fn values_are_of_the_type_that_the_unit_says() {
             assert_eq!(point.at.is_some(), row.read.group().is_some(), "{}: what is read has a stamp", row.name);
         };
         match row.read.entity() {
-            Entity::Vm => snapshot.vms.iter().for_each(|vm| row.points(vm, check)),
+            Entity::Vm => snapshot.vms.iter().chain(&kubevirt.vms).for_each(|vm| row.points(vm, check)),
             Entity::Daemon => snapshot.daemons.iter().for_each(|daemon| row.daemon_points(daemon, check)),
         }
     }
-    // The sample has nearly everything, so that the golden pages show it. What it leaves out is what it leaves out
+    // The samples have nearly everything, so that the golden pages show it. What it leaves out is what it leaves out
     // of its disks and jobs.
     for row in all().filter(|row| !row.name.starts_with("storage.") && !row.name.starts_with("job.")) {
         assert!(seen.contains(row.name), "the sample has no {}", row.name);
-    }
-}
-
-#[test]
-fn what_has_kubevirts_name_is_stable() {
-    for row in all().filter(|row| row.kubevirt.starts_with("kubevirt_vmi_") && !row.kubevirt.contains(' ')) {
-        assert_eq!(row.stability, Stability::Stable, "{}", row.name);
     }
 }
 
@@ -249,8 +248,123 @@ fn closed_sets_are_those_of_the_model() {
     assert_eq!(attribute::GROUP.values, Group::ALL.map(Group::as_str));
     assert_eq!(attribute::JOB_OPERATION.values, JobOperation::ALL.map(JobOperation::as_str));
     assert_eq!(attribute::JOB_STATE.values, JobKind::ALL.map(JobKind::as_str));
+    assert_eq!(attribute::PHASE.values, Phase::ALL.map(Phase::as_str));
+    assert_eq!(attribute::CONDITION.values, ConditionKind::ALL);
     let reasons: BTreeSet<&str> = State::ALL.into_iter().flat_map(StateReason::names).copied().collect();
     assert_eq!(attribute::STATE_REASON.values.iter().copied().collect::<BTreeSet<_>>(), reasons);
+}
+
+// KubeVirt.
+
+/// What KubeVirt's metrics become here: a row that says it has KubeVirt's name has its labels and its kind too, one that
+/// differs says so, and no other row has a name that means something else in KubeVirt.
+#[test]
+fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
+    let rows = rows(Vocabulary::Kubevirt);
+    let identity: BTreeSet<&str> = Vocabulary::Kubevirt.identity().iter().map(|attribute| attribute.label).collect();
+    let mut kubevirts = BTreeSet::new();
+    for theirs in kubevirt::GROUPS.iter().flat_map(|group| group.metrics) {
+        assert!(kubevirts.insert(theirs.name), "{} twice", theirs.name);
+        assert!(theirs.who.iter().all(|label| identity.contains(label)), "{}", theirs.name);
+        let ours = rows.iter().find(|(name, row)| naming::of_row(name, row) == theirs.name).map(|(_, row)| *row);
+        let kind = match ours.map(|row| row.kind) {
+            Some(Kind::Counter) => kubevirt::Kind::Counter,
+            _ => kubevirt::Kind::Gauge,
+        };
+        match (theirs.verdict, ours) {
+            (Verdict::Same(_), Some(row)) => {
+                assert_eq!(row.kubevirt, theirs.name, "{}", row.name);
+                assert_eq!(row.stability, Stability::Stable, "{}", row.name);
+                assert_eq!(kind, theirs.kind, "{}", row.name);
+                let labels: Vec<&str> = row.attributes().iter().map(|attribute| attribute.label).collect();
+                assert_eq!(labels, theirs.labels, "{}", row.name);
+            }
+            (Verdict::Differs(_), Some(row)) => {
+                let says_so = row.kubevirt.strip_prefix(theirs.name).is_some_and(|rest| rest.starts_with(", "));
+                assert!(says_so, "{} does not say how it differs: {}", row.name, row.kubevirt);
+                assert_eq!(kind, theirs.kind, "{}", row.name);
+            }
+            (Verdict::NotOurs(why), None) => assert!(!why.is_empty(), "{}", theirs.name),
+            (verdict, ours) => panic!("{} is {verdict:?}, and the catalogue has {ours:?}", theirs.name),
+        }
+    }
+    let names: BTreeSet<String> = rows.iter().map(|(name, row)| naming::of_row(name, row)).collect();
+    for (_, row) in rows {
+        let claimed = row.kubevirt.split([',', ' ']).next().unwrap_or_default();
+        let claims = row.kubevirt == claimed || row.kubevirt.starts_with(&format!("{claimed}, "));
+        assert!(
+            !claimed.starts_with("kubevirt_vmi_") || !claims || kubevirts.contains(claimed),
+            "{}: KubeVirt has no {claimed}",
+            row.name
+        );
+    }
+    for (rule, deprecated, ..) in kubevirt::RULES {
+        assert!(!names.contains(*rule) && !names.contains(*deprecated), "{rule} is a recording rule of KubeVirt");
+    }
+}
+
+/// What dashboards for KubeVirt ask, as far as it takes no arithmetic of Prometheus: each selector finds series, and each
+/// of them has the labels by which it is summed, matched or named.
+#[test]
+fn queries_written_for_kubevirt_find_their_series() {
+    let page = page(Vocabulary::Kubevirt, Format::Text004);
+    for (name, with, labels) in [
+        ("kubevirt_vmi_cpu_usage_seconds_total", "name=\"web-1\"", &["namespace", "name", "node"][..]),
+        ("kubevirt_vmi_vcpu_seconds_total", "state=\"running\"", &["namespace", "name", "id"]),
+        ("kubevirt_vmi_vcpu_wait_seconds_total", "namespace=\"shop\"", &["name", "id"]),
+        ("kubevirt_vmi_memory_available_bytes", "", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_memory_usable_bytes", "", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_storage_iops_read_total", "drive=\"rootdisk\"", &["namespace", "name", "drive"]),
+        ("kubevirt_vmi_storage_read_times_seconds_total", "drive=\"vdb\"", &["name", "drive"]),
+        ("kubevirt_vmi_network_receive_bytes_total", "interface=\"default\"", &["name", "interface"]),
+        ("kubevirt_vmi_migration_data_processed_bytes", "name=\"mover\"", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_migration_data_remaining_bytes", "name=\"mover\"", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_migration_data_bytes_total", "name=\"mover\"", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_info", "phase=\"running\"", &["namespace", "name", "node", "outdated"]),
+        ("kubevirt_vmi_info", "guest_os_name=\"Fedora Linux\"", &["os", "workload", "flavor", "evictable"]),
+        ("kubevirt_vmi_status_addresses", "type=\"ExternalInterface\"", &["name", "address"]),
+        ("kubevirt_vmi_hypervisor_info", "hypervisor_type=\"qemu-tcg\"", &["namespace", "name", "node"]),
+        ("kubevirt_vmi_cpu_usage_seconds_total", "kubernetes_vmi_label_app_kubernetes_io_name=\"shop\"", &["name"]),
+    ] {
+        let found: Vec<&str> = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') && rest.contains(with)))
+            .collect();
+        assert!(!found.is_empty(), "{name}{{{with}}}");
+        for series in found {
+            for label in labels {
+                assert!(
+                    series.contains(&format!("{{{label}=\"")) || series.contains(&format!(",{label}=\"")),
+                    "{label} is not on {series}"
+                );
+            }
+        }
+    }
+}
+
+/// Used is available less usable, per VM: Prometheus subtracts series whose labels are all the same.
+#[test]
+fn memory_in_use_can_be_computed_of_every_vm() {
+    let page = page(Vocabulary::Kubevirt, Format::Text004);
+    let labels = |name: &str| -> Vec<&str> {
+        let series = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+        series.filter_map(|rest| Some(rest.rsplit_once('}')?.0)).collect()
+    };
+    let available = labels("kubevirt_vmi_memory_available_bytes");
+    assert!(available.len() > 1);
+    assert_eq!(available, labels("kubevirt_vmi_memory_usable_bytes"));
+}
+
+#[test]
+fn no_series_is_on_a_page_twice() {
+    for vocabulary in VOCABULARIES {
+        let page = page(vocabulary, Format::Text004);
+        let mut seen = BTreeSet::new();
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+            assert!(seen.insert(series), "{series} twice");
+        }
+    }
 }
 
 // What is rendered from the catalogue.
@@ -286,6 +400,27 @@ fn the_reference_is_up_to_date() {
 }
 
 #[test]
+fn the_comparison_with_kubevirt_is_up_to_date() {
+    const PATH: &str = "docs/compatibility.md";
+    let parts = [
+        (
+            "<!-- Rendered from tests/support/kubevirt.rs by `cargo test --test contract`. -->\n",
+            kubevirt::tables(),
+            "<!-- End of what is rendered. -->\n",
+        ),
+        ("<!-- The rules, rendered likewise. -->\n", kubevirt::rules(), "<!-- End of the rules. -->\n"),
+        (
+            "<!-- From the catalogue, rendered likewise. -->\n",
+            kubevirt::ours_alone(),
+            "<!-- End of the catalogue. -->\n",
+        ),
+    ];
+    let text = std::fs::read_to_string(PATH).unwrap();
+    let text = parts.iter().fold(text, |text, (begin, rendered, end)| between(PATH, &text, begin, rendered, end));
+    assert_rendered([(PATH, text)]);
+}
+
+#[test]
 fn the_registry_is_up_to_date() {
     let files = registry::files();
     let expected: BTreeSet<PathBuf> = files.iter().map(|(path, _)| path.into()).collect();
@@ -316,13 +451,16 @@ fn the_collectors_know_every_label() {
             )
         })
         .collect();
-    let files = ["otel/collector/prometheus-remote.yaml", "otel/collector/prometheus-scrape.yaml"].map(|path| {
-        let text = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = text.split_once(BEGIN).unwrap_or_else(|| panic!("{path} has no line {BEGIN:?}"));
-        let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("{path} has no line {END:?}"));
-        (path, format!("{before}{BEGIN}{statements}{END}{after}"))
-    });
+    let files = ["otel/collector/prometheus-remote.yaml", "otel/collector/prometheus-scrape.yaml"]
+        .map(|path| (path, between(path, &std::fs::read_to_string(path).unwrap(), BEGIN, &statements, END)));
     assert_rendered(files);
+}
+
+/// A text with what stands between two of its lines replaced.
+fn between(path: &str, text: &str, begin: &str, rendered: &str, end: &str) -> String {
+    let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{path} has no line {begin:?}"));
+    let (_, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no line {end:?}"));
+    format!("{before}{begin}{rendered}{end}{after}")
 }
 
 const BEGIN: &str =
@@ -331,16 +469,26 @@ const END: &str = "          # End of what is rendered.\n";
 
 #[test]
 fn the_classic_page_is_what_it_was() {
-    assert_rendered([("tests/golden/metrics.prom", page(Format::Text004))]);
+    assert_rendered([
+        ("tests/golden/metrics.prom", page(Vocabulary::Libvirt, Format::Text004)),
+        ("tests/golden/kubevirt.prom", page(Vocabulary::Kubevirt, Format::Text004)),
+    ]);
 }
 
 #[test]
 fn the_openmetrics_page_is_what_it_was() {
-    assert_rendered([("tests/golden/metrics.openmetrics", page(Format::OpenMetrics100))]);
+    assert_rendered([
+        ("tests/golden/metrics.openmetrics", page(Vocabulary::Libvirt, Format::OpenMetrics100)),
+        ("tests/golden/kubevirt.openmetrics", page(Vocabulary::Kubevirt, Format::OpenMetrics100)),
+    ]);
 }
 
-fn page(format: Format) -> String {
+fn page(vocabulary: Vocabulary, format: Format) -> String {
+    let snapshot = match vocabulary {
+        Vocabulary::Libvirt => sample::snapshot(),
+        Vocabulary::Kubevirt => vmis::snapshot(),
+    };
     let mut page = String::new();
-    Renderer::new(&Selection::everything(Vocabulary::Libvirt)).render(&sample::snapshot(), &[], format, &mut page);
+    Renderer::new(&Selection::everything(vocabulary)).render(&snapshot, &[], format, &mut page);
     page
 }

@@ -1,5 +1,11 @@
 //! The dictionary of attributes: each key once, with its Prometheus label.
 
+mod resource;
+mod vmi;
+
+pub use resource::*;
+pub use vmi::*;
+
 /// An attribute: a dimension of a metric, or a part of a VM's identity.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Attribute {
@@ -43,7 +49,7 @@ impl Attribute {
 }
 
 /// Every attribute, in the order of the documentation.
-pub const ALL: [&Attribute; 52] = [
+pub const ALL: [&Attribute; 81] = [
     &DOMAIN,
     &UUID,
     &NAMESPACE,
@@ -84,6 +90,31 @@ pub const ALL: [&Attribute; 52] = [
     &HOST,
     &LIBVIRT_VERSION,
     &HYPERVISOR_VERSION,
+    &PHASE,
+    &CONDITION,
+    &EVICTABLE,
+    &OUTDATED,
+    &OS,
+    &WORKLOAD,
+    &FLAVOR,
+    &INSTANCE_TYPE,
+    &PREFERENCE,
+    &GUEST_OS_KERNEL_RELEASE,
+    &GUEST_OS_MACHINE,
+    &GUEST_OS_ARCH,
+    &GUEST_OS_NAME,
+    &GUEST_OS_VERSION_ID,
+    &VNIC_NAME,
+    &INTERFACE_NAME,
+    &ADDRESS,
+    &ADDRESS_TYPE,
+    &BINDING_TYPE,
+    &BINDING_NAME,
+    &NETWORK,
+    &VNIC_MODEL,
+    &MIGRATION_UID,
+    &MIGRATION_STATUS,
+    &MIGRATION_VMI,
     &SERVICE_NAMESPACE,
     &SERVICE_NAME,
     &SERVICE_INSTANCE,
@@ -96,6 +127,10 @@ pub const ALL: [&Attribute; 52] = [
     &VMI_NAME,
     &VMI_UID,
     &VMI_LABEL,
+    &OS_NAME,
+    &OS_VERSION,
+    &OS_DESCRIPTION,
+    &OS_BUILD_ID,
 ];
 
 // Who it is. These keys have no namespace on purpose: they are the labels that `hypervisor_info` promises, and a
@@ -403,74 +438,4 @@ pub const HYPERVISOR_VERSION: Attribute = Attribute::open(
     "hypervisor_version",
     "The version of the hypervisor that libvirt drives, QEMU as a rule.",
     &["7.2.15"],
-);
-
-// Resources only. The first three make the labels `job` and `instance` at receivers that follow Prometheus.
-
-/// The first part of what keeps two VMs apart.
-pub const SERVICE_NAMESPACE: Attribute = Attribute::resource(
-    "service.namespace",
-    "The host's name; with the next it becomes the label job in Prometheus.",
-    &["kvm-17.example.org"],
-);
-
-/// The second part.
-pub const SERVICE_NAME: Attribute = Attribute::resource(
-    "service.name",
-    "What the Resource is; with the one before it becomes the label job in Prometheus.",
-    &["libvirt-domain", "libvirt-daemon"],
-);
-
-/// The third part.
-pub const SERVICE_INSTANCE: Attribute = Attribute::resource(
-    "service.instance.id",
-    "The domain's UUID, or the daemon's URI; it becomes the label instance in Prometheus.",
-    &["6695eb01-f6a4-8304-79aa-97f2502e193f"],
-);
-
-/// The domain's name in the Resource.
-pub const DOMAIN_NAME: Attribute = Attribute::resource("libvirt.domain.name", "The libvirt domain's name.", &["web-1"]);
-
-/// The domain's UUID in the Resource.
-pub const DOMAIN_UUID: Attribute =
-    Attribute::resource("libvirt.domain.uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
-
-/// The guest's architecture in the Resource.
-pub const HOST_ARCH: Attribute = Attribute::resource(
-    "host.arch",
-    "The guest's architecture in OpenTelemetry's spelling, because the host of a VM's Resource is the VM.",
-    &["amd64", "arm64"],
-);
-
-/// The namespace in the Resource.
-pub const K8S_NAMESPACE: Attribute =
-    Attribute::resource("k8s.namespace.name", "The namespace of the VirtualMachineInstance.", &["default"]);
-
-/// The node in the Resource.
-pub const K8S_NODE: Attribute =
-    Attribute::resource("k8s.node.name", "The node that runs the VirtualMachineInstance.", &["node-17"]);
-
-/// The launcher pod.
-pub const K8S_POD_UID: Attribute = Attribute::resource(
-    "k8s.pod.uid",
-    "The UID of the virt-launcher pod that runs the VirtualMachineInstance.",
-    &["275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"],
-);
-
-/// The VMI's name.
-pub const VMI_NAME: Attribute =
-    Attribute::resource("kubevirt.vmi.name", "The name of the VirtualMachineInstance.", &["web-1"]);
-
-/// The VMI's UID.
-pub const VMI_UID: Attribute = Attribute::resource(
-    "kubevirt.vmi.uid",
-    "The UID of the VirtualMachineInstance, which the API alone knows.",
-    &["d0d4d9ba-8d5b-4d9a-9a1e-3d2b7b0f1c11"],
-);
-
-/// A label of the VMI.
-pub const VMI_LABEL: Attribute = Attribute::resource(
-    "kubevirt.vmi.label.<key>",
-    "The value of a label of the VirtualMachineInstance that --vmi-labels allows.",
-    &["web"],
 );

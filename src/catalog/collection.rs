@@ -13,6 +13,16 @@ pub(super) const SECTION: Section = Section {
 
 const METRICS: &[Metric] = &[
     Metric {
+        name: "collection.connected",
+        unit: Unit::None,
+        kind: Kind::Gauge,
+        brief: "Whether the libvirt that runs the VM can be reached, 1 or 0.",
+        stability: Stability::Development,
+        source: "virt-otel",
+        kubevirt: "KubeVirt has no such metric; a VMI whose libvirt cannot be reached is missing there.",
+        read: Read::Vm(|vm| vm.collection.connected.map(Value::from)),
+    },
+    Metric {
         name: "collection.stuck",
         unit: Unit::None,
         kind: Kind::Gauge,

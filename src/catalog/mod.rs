@@ -31,6 +31,8 @@ mod state;
 mod storage;
 mod storage_limit;
 mod vcpu;
+mod vmi;
+mod vmi_network;
 
 pub use attribute::Attribute;
 pub use identity::{IdentityLabels, daemon_label, daemon_labels};
@@ -50,7 +52,7 @@ pub struct Section {
 }
 
 /// Every section, in the order of the documentation and of the exposition.
-pub const SECTIONS: [Section; 14] = [
+pub const SECTIONS: [Section; 16] = [
     machine::SECTION,
     state::SECTION,
     collection::SECTION,
@@ -64,6 +66,8 @@ pub const SECTIONS: [Section; 14] = [
     job::SECTION,
     migration::SECTION,
     memory::DIRTY_RATE,
+    vmi::SECTION,
+    vmi_network::SECTION,
     daemon::SECTION,
 ];
 
@@ -72,19 +76,24 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
     SECTIONS.iter().flat_map(|section| section.metrics)
 }
 
-/// The most attributes that an info metric has.
-const INFO_MAX: usize = 12;
+/// The most attributes that an info metric has: those of KubeVirt's `kubevirt_vmi_info`.
+const INFO_MAX: usize = 13;
 
 /// Emits the 1 of an info metric, with those attributes that have a value: a label that is empty is, to Prometheus,
 /// a label that is not there.
 fn info(attributes: &[(&'static Attribute, Option<&str>)], emit: Emit<'_>) {
+    described(attributes, Value::Integer(1), emit);
+}
+
+/// Emits a value with those attributes that have one.
+fn described(attributes: &[(&'static Attribute, Option<&str>)], value: Value, emit: Emit<'_>) {
     let mut labels = [Label::new(&attribute::DEVICE, ""); INFO_MAX];
     let mut count = 0;
-    for (attribute, value) in attributes {
-        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+    for (attribute, text) in attributes {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
         let Some(slot) = labels.get_mut(count) else { break };
-        *slot = Label::new(attribute, value);
+        *slot = Label::new(attribute, text);
         count += 1;
     }
-    emit(&labels[..count], Value::Integer(1));
+    emit(&labels[..count], value);
 }

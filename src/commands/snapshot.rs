@@ -185,7 +185,7 @@ mod tests {
     const SHUT_OFF: i64 = 5;
 
     fn collection(complete: Option<bool>, stuck: bool) -> Collection {
-        Collection { stuck, complete, ages: Vec::new() }
+        Collection { stuck, complete, ..Collection::default() }
     }
 
     #[test]

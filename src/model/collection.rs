@@ -7,6 +7,8 @@ use super::Group;
 /// How well a VM could be read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Collection {
+    /// Whether the libvirt that runs it can be reached; `None` where nobody says.
+    pub connected: Option<bool>,
     /// A call into its QEMU hangs past its deadline, or somebody else's job has kept us out for longer than three
     /// intervals without being known.
     pub stuck: bool,

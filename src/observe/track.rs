@@ -357,7 +357,7 @@ impl Track {
         self.figures.expire(&mut self.vm, now, intervals);
         if self.incarnated {
             let ages = self.figures.ages(now);
-            let collection = Collection { stuck: self.is_stuck(), complete: self.complete, ages };
+            let collection = Collection { connected: None, stuck: self.is_stuck(), complete: self.complete, ages };
             Arc::make_mut(&mut self.vm).collection = collection;
         }
         self.refreshed = Some(now);

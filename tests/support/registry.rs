@@ -2,16 +2,23 @@
 
 use std::fmt::Write;
 
-use virt_otel::catalog::{Attribute, Entity, Kind, Metric, Selected, Selection, Stability, Vocabulary, attribute};
+use virt_otel::catalog::{Attribute, Kind, Metric, Selected, Selection, Stability, Vocabulary, attribute};
 
 const RENDERED: &str =
     "# Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file.\n";
 
 /// Keys that OpenTelemetry's semantic conventions define: they are referred to, and not defined again.
-const UPSTREAM: [&str; 7] = [
+const UPSTREAM: [&str; 14] = [
     "cpu.logical_number",
     "host.arch",
+    "k8s.namespace.name",
+    "k8s.node.name",
+    "k8s.pod.uid",
     "network.interface.name",
+    "os.build_id",
+    "os.description",
+    "os.name",
+    "os.version",
     "service.instance.id",
     "service.name",
     "service.namespace",
@@ -21,12 +28,14 @@ const UPSTREAM: [&str; 7] = [
 /// Every file of the registry, by its path.
 pub fn files() -> Vec<(&'static str, String)> {
     let Selection { vm, daemon } = Selection::everything(Vocabulary::Libvirt);
+    let vmi = Selection::everything(Vocabulary::Kubevirt).vm;
     vec![
         ("otel/registry/manifest.yaml", manifest()),
         ("otel/registry/attributes.yaml", attributes()),
         ("otel/registry/entities.yaml", entities()),
-        ("otel/registry/metrics/libvirt.domain.yaml", metrics(&vm)),
-        ("otel/registry/metrics/libvirt.yaml", metrics(&daemon)),
+        ("otel/registry/metrics/kubevirt.vmi.yaml", metrics(&vmi, "kubevirt.vmi", Vocabulary::Kubevirt.identity())),
+        ("otel/registry/metrics/libvirt.domain.yaml", metrics(&vm, "libvirt.domain", Vocabulary::Libvirt.identity())),
+        ("otel/registry/metrics/libvirt.yaml", metrics(&daemon, "libvirt.daemon", &[])),
     ]
 }
 
@@ -54,14 +63,21 @@ fn attributes() -> String {
     out
 }
 
+/// The end of a key that stands for many: `kubevirt.vmi.label.<key>`.
+const TEMPLATE: &str = ".<key>";
+
 fn push_attribute(attribute: &Attribute, out: &mut String) {
-    let _ = writeln!(out, "- key: {}", attribute.key);
+    let (key, kind) = match attribute.key.strip_suffix(TEMPLATE) {
+        Some(key) => (key, "template[string]"),
+        None => (attribute.key, "string"),
+    };
+    let _ = writeln!(out, "- key: {key}");
     if attribute.values.is_empty() {
-        out.push_str("  type: string\n");
+        let _ = writeln!(out, "  type: {kind}");
     } else {
         out.push_str("  type:\n    members:\n");
         for value in attribute.values {
-            let id = value.replace('-', "_");
+            let id = value.replace('-', "_").to_lowercase();
             let _ = writeln!(out, "    - id: {id}\n      value: {}\n      stability: development", quoted(value));
         }
     }
@@ -74,43 +90,70 @@ fn push_attribute(attribute: &Attribute, out: &mut String) {
 
 fn entities() -> String {
     use attribute::{
-        DOMAIN_NAME, DOMAIN_TYPE, DOMAIN_UUID, HOST, HOST_ARCH, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE, URI,
+        DOMAIN_NAME, DOMAIN_TYPE, DOMAIN_UUID, HOST, HOST_ARCH, K8S_NAMESPACE, K8S_NODE, K8S_POD_UID, OS_BUILD_ID,
+        OS_DESCRIPTION, OS_NAME, OS_VERSION, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE, URI, VMI_LABEL,
+        VMI_NAME, VMI_UID,
     };
     let mut out = format!("{RENDERED}file_format: definition/2\nentities:\n");
-    for (kind, brief, identity, description) in [
+    for (kind, brief, description) in [
         (
-            entity(Entity::Vm),
+            "libvirt.domain",
             "A domain of libvirt: a virtual machine on one host.",
-            &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE][..],
             &[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI][..],
         ),
         (
-            entity(Entity::Daemon),
-            "A libvirt daemon.",
-            &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE],
-            &[&URI, &HOST],
+            "kubevirt.vmi",
+            "A VirtualMachineInstance of KubeVirt in one virt-launcher pod.",
+            &[
+                &K8S_NAMESPACE,
+                &K8S_NODE,
+                &K8S_POD_UID,
+                &VMI_NAME,
+                &VMI_UID,
+                &VMI_LABEL,
+                &DOMAIN_NAME,
+                &DOMAIN_UUID,
+                &DOMAIN_TYPE,
+                &HOST_ARCH,
+                &OS_NAME,
+                &OS_VERSION,
+                &OS_DESCRIPTION,
+                &OS_BUILD_ID,
+            ],
         ),
+        ("libvirt.daemon", "A libvirt daemon.", &[&URI, &HOST]),
     ] {
         let _ = writeln!(out, "- type: {kind}\n  brief: {}\n  stability: development", quoted(brief));
+        let identity = &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE][..];
         for (role, attributes) in [("identity", identity), ("description", description)] {
             let _ = writeln!(out, "  {role}:");
             for attribute in attributes {
-                let _ = writeln!(out, "  - ref: {}", attribute.key);
+                let _ = writeln!(out, "  - ref: {}", attribute.key.strip_suffix(TEMPLATE).unwrap_or(attribute.key));
             }
         }
     }
     out
 }
 
-fn metrics(rows: &[Selected]) -> String {
+fn metrics(rows: &[Selected], entity: &str, identity: &[&Attribute]) -> String {
     let mut out = format!("{RENDERED}file_format: definition/2\nmetrics:\n");
     for Selected { name, metric } in rows {
-        push_metric(name, metric, &mut out);
+        let identity = if metric.carries_identity() { identity } else { &[] };
+        push_metric(name, metric, entity, identity, &mut out);
     }
     out
 }
 
-fn push_metric(name: &str, row: &Metric, out: &mut String) {
+/// Whether the attributes of a row say what something is: then each of them may be unknown. Others tell series apart, and
+/// are always there.
+pub fn describes(row: &Metric) -> bool {
+    let migrations = ["migration.start_time", "migration.end_time", "migration.succeeded", "migration.failed"];
+    row.name.ends_with("info") && !row.carries_identity()
+        || row.name.ends_with("_addresses")
+        || migrations.contains(&row.name)
+}
+
+fn push_metric(name: &str, row: &Metric, entity: &str, identity: &[&Attribute], out: &mut String) {
     let instrument = match row.kind {
         Kind::Counter => "counter",
         Kind::UpDownCounter => "updowncounter",
@@ -126,23 +169,14 @@ fn push_metric(name: &str, row: &Metric, out: &mut String) {
         quoted(row.brief),
         quoted(&row.unit.ucum()),
     );
-    let identity: &[&Attribute] = if row.carries_identity() { &[&attribute::DOMAIN, &attribute::UUID] } else { &[] };
     if !row.attributes().is_empty() {
         out.push_str("  attributes:\n");
+        let level = if describes(row) { "recommended" } else { "required" };
         for attribute in identity.iter().chain(row.attributes()) {
-            // What describes may be unknown; what tells two series apart is always there.
-            let level = if row.name.ends_with(".info") && !row.carries_identity() { "recommended" } else { "required" };
             let _ = writeln!(out, "  - ref: {}\n    requirement_level: {level}", attribute.key);
         }
     }
-    let _ = writeln!(out, "  entity_associations:\n  - {}", entity(row.read.entity()));
-}
-
-const fn entity(entity: Entity) -> &'static str {
-    match entity {
-        Entity::Vm => "libvirt.domain",
-        Entity::Daemon => "libvirt.daemon",
-    }
+    let _ = writeln!(out, "  entity_associations:\n  - {entity}");
 }
 
 /// A double-quoted scalar.

@@ -82,7 +82,12 @@ pub fn stuck() -> Vm {
     vm.hypervisor = Some(HypervisorType::QemuTcg);
     vm.description = Some(Arc::new(description("qemu")));
     vm.cpu = Some(reading(Cpu { time: Some(Duration::from_millis(5_500)), ..Cpu::default() }));
-    vm.collection = Collection { stuck: true, complete: Some(false), ages: ages(&[Group::Cpu, Group::State]) };
+    vm.collection = Collection {
+        connected: Some(true),
+        stuck: true,
+        complete: Some(false),
+        ages: ages(&[Group::Cpu, Group::State]),
+    };
     vm
 }
 
@@ -124,7 +129,8 @@ pub fn inactive() -> Vm {
     vm.hypervisor = None;
     vm.description = None;
     vm.status = Some(Status::from_libvirt(5, 1));
-    vm.collection = Collection { stuck: false, complete: Some(true), ages: ages(&[Group::State]) };
+    vm.collection =
+        Collection { connected: Some(true), stuck: false, complete: Some(true), ages: ages(&[Group::State]) };
     vm
 }
 
@@ -175,6 +181,7 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
         dirty_rate: None,
         job: None,
         collection: Collection {
+            connected: Some(true),
             stuck: false,
             complete: Some(true),
             ages: ages(&[Group::State, Group::Cpu, Group::Balloon, Group::Vcpu, Group::Interface, Group::Block]),
@@ -182,7 +189,7 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
     }
 }
 
-fn ages(groups: &[Group]) -> Vec<GroupAge> {
+pub fn ages(groups: &[Group]) -> Vec<GroupAge> {
     groups.iter().map(|group| GroupAge { group: *group, age: Duration::from_millis(250) }).collect()
 }
 
