@@ -149,6 +149,45 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_64() {
     }
 }
 
+/// The settings of the modes kubevirt and sidecar, each wrong, on the command line and in the environment.
+#[tokio::test]
+async fn a_wrong_setting_of_a_pod_is_one_sentence_and_exit_code_64() {
+    const UID: &str = "2c4d3f0e-9a51-4c7e-8f0b-6d1a5e3b7c90";
+    let pod = [("NODE_NAME", "worker-1"), ("NAMESPACE", "vms"), ("POD_UID", UID)];
+    for (mode, setting, value) in [
+        ("kubevirt", "node-name", "Worker_1"),
+        ("kubevirt", "kubeconfig", "/nonexistent/kubeconfig"),
+        ("kubevirt", "pods-dir", "var/lib/kubelet/pods"),
+        ("kubevirt", "vmi-labels", "app,a label"),
+        ("kubevirt", "streaming-lists", "perhaps"),
+        ("sidecar", "node-name", "worker 1"),
+        ("sidecar", "socket", "virtqemud-sock"),
+        ("sidecar", "pod-uid", "virt-launcher-web-x7k2p"),
+        ("sidecar", "namespace", "vms.example.org"),
+        ("sidecar", "vmi-name", "vms_web"),
+    ] {
+        let suffix = setting.to_uppercase().replace('-', "_");
+        let variable = format!("VIRT_OTEL_{suffix}");
+        let mut wrong = program();
+        wrong.env("VIRT_OTEL_MODE", mode);
+        for (name, value) in pod.iter().filter(|(name, _)| *name != suffix) {
+            wrong.env(format!("VIRT_OTEL_{name}"), value);
+        }
+        assert_refused(&output(wrong.env(&variable, value)).await, &format!("{variable}: "));
+        wrong.env_remove(&variable).arg(format!("--{setting}={value}"));
+        assert_refused(&output(&mut wrong).await, &format!("--{setting}: "));
+    }
+    for (arguments, names) in [
+        (["--mode=kubevirt", "--listen=:0"], "--node-name: "),
+        (["--mode=sidecar", "--node-name=worker-1"], "--namespace: "),
+        (["--mode=kubevirt", "--libvirt-uri=qemu:///system"], "--libvirt-uri: "),
+        (["--mode=libvirt", "--vmi-name=web"], "--vmi-name: "),
+        (["--mode=sidecar", "--pods-dir=/pods"], "--pods-dir: "),
+    ] {
+        assert_refused(&output(program().args(arguments)).await, names);
+    }
+}
+
 fn assert_refused(output: &Output, names: &str) {
     let sentence = text(&output.stderr);
     assert_eq!(output.status.code(), Some(64), "{sentence}");

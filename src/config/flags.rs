@@ -77,7 +77,7 @@ pub(super) enum Cmd {
     #[command(after_long_help = EXAMPLES)]
     Run(Box<RunFlags>),
     /// Read every VM once, print, and exit with 0 if every one answered
-    Snapshot(SnapshotFlags),
+    Snapshot(Box<SnapshotFlags>),
     /// Print the catalogue: every metric with its unit, kind and attributes
     Metrics(MetricsFlags),
     /// Print the completions for a shell

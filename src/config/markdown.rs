@@ -10,11 +10,15 @@ const HEAD: &str = "\
 # Configuration
 
 `virt-otel` needs none: it reads `qemu:///system` every 15 s, pushes to a Collector at `localhost:4317`, and serves
-`http://localhost:9464/metrics`.
+`http://localhost:9464/metrics`. Under KubeVirt it needs `--mode` and what its pod tells it of itself; the manifests in
+[deploy/](../deploy/README.md) have it.
 
 An option beats its variable, that beats the standard OpenTelemetry variable, that beats the default. An empty variable
 is an unset one. Lists in a variable have commas between. A value that cannot be used ends the start with one sentence
 that names the option or variable, and exit code 64.
+
+An option under the heading of a mode belongs to that mode: on the command line of another one it ends the start in the
+same way, as a variable it is warned of and has no effect.
 
 ## Options
 ";
@@ -35,8 +39,13 @@ pub fn markdown() -> String {
                 heading.unwrap_or("Others")
             );
         }
-        let placeholder =
-            arg.get_value_names().and_then(|names| names.first()).map(|name| format!(" {name}")).unwrap_or_default();
+        let name = arg.get_value_names().and_then(|names| names.first());
+        let may_stand_alone = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
+        let placeholder = match name {
+            Some(name) if may_stand_alone => format!("[={name}]"),
+            Some(name) => format!(" {name}"),
+            None => String::new(),
+        };
         let default = flags::default(flag).map(|value| format!("`{value}`")).unwrap_or_default();
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
         // The default and the variable stand at the end of the help and have columns of their own here.

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod modes;
+
 fn parsed<const N: usize>(arguments: &[&str], variables: [(&str, &str); N]) -> Result<Invocation, Refusal> {
     parse(std::iter::once("virt-otel").chain(arguments.iter().copied()), &Environment::from(variables))
 }
