@@ -43,10 +43,6 @@ use signals::Signals;
 /// work of a reading: two are enough, and keep one page from holding up an event.
 const WORKERS: usize = 2;
 
-/// Threads for blocking calls that one daemon may hold: eight calls left behind, four in flight, and one each for
-/// opening, listing, asking for a state or for XML, with as many again while one of these hangs.
-const BLOCKING_PER_DAEMON: usize = 20;
-
 /// Threads for everything else that blocks: resolving names, the end of the log, the library's event loop.
 const BLOCKING_BESIDES: usize = 8;
 
@@ -59,17 +55,17 @@ pub enum Ended {
     AtOnce(u8),
 }
 
-/// The runtime for an agent that reads so many daemons.
+/// The runtime for an agent that reads these VMs.
 ///
 /// End it with `shutdown_background`: a call into libvirt that hangs cannot be ended, only left behind.
 ///
 /// # Errors
 ///
 /// When the system gives no threads.
-pub fn runtime(daemons: usize) -> std::io::Result<tokio::runtime::Runtime> {
+pub fn runtime(vms: &config::Vms) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(daemons.saturating_mul(BLOCKING_PER_DAEMON).saturating_add(BLOCKING_BESIDES))
+        .max_blocking_threads(sources::blocking_threads(vms).saturating_add(BLOCKING_BESIDES))
         .enable_all()
         .build()
 }
@@ -99,13 +95,16 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
         listen = address.map(|address| address.to_string()),
         "virt-otel starts"
     );
-    let mut stages = start(config, listeners, &identity)?;
+    let mut stages = start(config, listeners, &identity).await?;
     let outcome = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal = signal.name(), "told to stop");
             Ok(())
         }
-        stage = stages.any_ended() => {
+        stage = stages.any_ended() => if stage == vigil::STAGE {
+            // The one that says by its end that there is nothing to do any more.
+            Ok(())
+        } else {
             tracing::error!(stage, "a stage ended that should not; please report this with the log before it");
             Err(AgentError::StageEnded { stage })
         }
@@ -121,7 +120,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
 }
 
 /// Builds the stages and starts them.
-fn start(
+async fn start(
     config: &config::Run,
     listeners: Vec<tokio::net::TcpListener>,
     identity: &telemetry::Identity,
@@ -140,9 +139,10 @@ fn start(
         }
         _ => None,
     };
-    let sources = Sources::start(&config.source);
+    let mut sources = Sources::start(&config.source).await?;
     let counted = Arc::new(Counted {
         endpoints: sources.endpoints(),
+        watch: sources.watch(),
         health: Arc::clone(&health),
         otlp: otlp_counters,
         scrapes: config.prometheus.then(|| Arc::clone(&scrapes)),
@@ -160,19 +160,25 @@ fn start(
         }
     };
     let shown = Arc::new(Shown {
+        watch: sources.watch(),
         renderer: config.prometheus.then(|| Renderer::new(&config.selection)),
         own: own_page,
         snapshots: snapshots.clone(),
         health: Arc::clone(&health),
+        watch: sources.watch(),
         clock: Arc::clone(&clock),
     });
 
     let mut stages = Stages::new();
+    for work in sources.take_work() {
+        stages.spawn(work.name, Phase::Read, work.run);
+    }
+    let (feeds, roster) = sources.into_feeds();
     stages.spawn("observe", Phase::Read, |stop| {
         observe::run(
             settings::observe(&config.reading, &config.selection),
-            sources.into_feeds(),
-            None,
+            feeds,
+            roster,
             clock,
             publish,
             health,

@@ -29,6 +29,8 @@ pub struct State {
     pub since_turn: Duration,
     /// Whether the first round over every daemon is done.
     pub complete: bool,
+    /// For how long the Kubernetes API has not answered; zero while it does, `None` where it is not asked.
+    pub api_away: Option<Duration>,
     /// How old the latest snapshot is; `None` before the first.
     pub snapshot_age: Option<Duration>,
     /// How many VMs are in it.

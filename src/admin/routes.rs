@@ -107,11 +107,16 @@ async fn livez(Shared(desk): Shared<Desk>) -> Response {
 
 async fn readyz(Shared(desk): Shared<Desk>) -> Response {
     let state = desk.content.state();
-    if state.complete {
-        sentence(StatusCode::OK, "The first round over every daemon is done.\n")
+    let (status, mut text) = if state.complete {
+        (StatusCode::OK, "The first round over every daemon is done.\n".to_owned())
     } else {
-        sentence(StatusCode::SERVICE_UNAVAILABLE, "The first round over every daemon is not done yet.\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "The first round over every daemon is not done yet.\n".to_owned())
+    };
+    // What is known is still true of the VMs that it is about, and they are read on: no reason not to be ready.
+    if let Some(away) = landing::api_away(&state) {
+        text.push_str(&away);
     }
+    sentence(status, text)
 }
 
 async fn home(Shared(desk): Shared<Desk>) -> Response {

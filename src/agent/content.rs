@@ -8,6 +8,7 @@ use crate::export::prometheus::{Format, Renderer};
 use crate::observe::Health;
 use crate::snapshot::Snapshots;
 use crate::telemetry;
+use crate::watch::WatchCounters;
 
 /// Bytes that a page takes for each VM, about: its first buffer need not grow.
 const BYTES_PER_VM: usize = 8 * 1_024;
@@ -18,6 +19,8 @@ pub(super) struct Shown {
     pub(super) own: Option<telemetry::Page>,
     pub(super) snapshots: Snapshots,
     pub(super) health: Arc<Health>,
+    /// `None` where there is no Kubernetes API to be asked.
+    pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -39,6 +42,7 @@ impl Content for Shown {
             serves_metrics: self.renderer.is_some(),
             since_turn: self.health.since_turn(),
             complete: snapshot.complete,
+            api_away: self.watch.as_ref().map(|watch| watch.away().unwrap_or_default()),
             snapshot_age: (snapshot.sequence > 0).then(|| self.clock.now().since(snapshot.published)),
             vms: snapshot.vms.len(),
             daemons: snapshot

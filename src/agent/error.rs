@@ -4,6 +4,7 @@ use crate::admin::ListenError;
 use crate::config::EXIT_USAGE;
 use crate::export::otlp::OtlpError;
 use crate::telemetry::{ChannelError, LogsError};
+use crate::watch;
 
 /// `EX_UNAVAILABLE` of sysexits.h: something outside is not to be had.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -24,6 +25,9 @@ pub enum AgentError {
     /// The certificates for the agent's own telemetry cannot be used.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    /// The credentials for the Kubernetes API cannot be used.
+    #[error(transparent)]
+    Watch(#[from] watch::ConnectError),
     /// There is no log.
     #[error(transparent)]
     Logs(#[from] LogsError),
@@ -49,7 +53,7 @@ impl AgentError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Otlp(_) | Self::Channel(_) | Self::Logs(_) => EXIT_USAGE,
+            Self::Otlp(_) | Self::Channel(_) | Self::Watch(_) | Self::Logs(_) => EXIT_USAGE,
             Self::Listen(_) => EXIT_UNAVAILABLE,
             Self::Own(_) | Self::StageEnded { .. } => EXIT_SOFTWARE,
             Self::Runtime(_) | Self::Signals(_) => EXIT_OSERR,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -194,9 +194,15 @@ impl Fleet {
 
     /// Looks which pod of those VMIs is alive that have several here.
     fn look(&mut self) {
-        for Choice { vmi, pods } in self.join.choices().take(LOOKS.saturating_sub(self.looks.len())) {
+        if !self.looks.is_empty() {
+            return; // the last ones are not over
+        }
+        let room = Arc::new(Semaphore::new(LOOKS));
+        for Choice { vmi, pods } in self.join.choices() {
+            let room = Arc::clone(&room);
             let addresses: Vec<_> = pods.into_iter().map(|pod| (self.launchers.address(&vmi, &pod), pod)).collect();
             self.looks.spawn(async move {
+                let _place = room.acquire_owned().await.ok()?;
                 for (address, pod) in addresses {
                     if endpoint::answers(&address).await {
                         return Some((VmiName::of(&vmi), pod));

@@ -9,12 +9,14 @@ use crate::libvirt::endpoint::{CallKind, EndpointCounters};
 use crate::model::Group;
 use crate::observe::Health;
 use crate::snapshot::Snapshots;
-use crate::telemetry::{self, Calls, Daemon, Observe, Otlp, Readings, Scrapes};
+use crate::telemetry::{self, Calls, Daemon, Observe, Otlp, Readings, Scrapes, Watch};
+use crate::watch::{EventKind, FaultKind, WatchCounters};
 
 /// The counters of every stage.
 pub(super) struct Counted {
     pub(super) endpoints: Vec<(String, Arc<EndpointCounters>)>,
     pub(super) health: Arc<Health>,
+    pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) otlp: Option<Arc<OtlpCounters>>,
     pub(super) scrapes: Option<Arc<ScrapeCounters>>,
     pub(super) snapshots: Snapshots,
@@ -42,6 +44,7 @@ impl Counted {
                 unknown_parameters: health.unknown_parameters.get(),
                 snapshots: health.snapshots.get(),
             },
+            watch: self.watch.as_deref().map(watch),
             otlp: self.otlp.as_deref().map(otlp),
             scrapes: self.scrapes.as_deref().map(|scrapes| Scrapes {
                 answered: scrapes.answered(),
@@ -81,6 +84,18 @@ fn daemon(uri: &str, counters: &EndpointCounters) -> Daemon {
         refused: counters.requests_refused(),
         events: counters.events_received(),
         events_dropped: counters.events_dropped(),
+    }
+}
+
+fn watch(counters: &WatchCounters) -> Watch {
+    Watch {
+        connected: counters.connected(),
+        away: counters.away(),
+        events: EventKind::ALL.into_iter().map(|kind| (kind.as_str(), counters.events(kind))).collect(),
+        errors: FaultKind::ALL.into_iter().map(|kind| (kind.as_str(), counters.errors(kind))).collect(),
+        objects_dropped: counters.objects_dropped(),
+        fields_dropped: counters.fields_dropped(),
+        labels_dropped: counters.labels_dropped(),
     }
 }
 

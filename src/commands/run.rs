@@ -12,7 +12,7 @@ const BY_SIGNAL: u8 = 128;
 
 /// Runs the agent.
 pub(super) fn run(config: &Run, err: &mut dyn Write) -> ExitCode {
-    let ended = agent::runtime(config.source.vms.uris().len()).map_err(AgentError::Runtime).and_then(|runtime| {
+    let ended = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
         let ended = runtime.block_on(agent::run(config));
         // A call into libvirt that hangs must not keep the process.
         runtime.shutdown_background();

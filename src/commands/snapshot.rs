@@ -33,7 +33,7 @@ const NAMED: usize = 5;
 
 /// Reads once and prints.
 pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
-    let read = agent::runtime(config.source.vms.uris().len()).map_err(AgentError::Runtime).and_then(|runtime| {
+    let read = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
         let read = runtime.block_on(read(config));
         runtime.shutdown_background();
         read
@@ -72,10 +72,13 @@ async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
     let (publish, mut snapshots) = snapshot::channel();
     let stop = CancellationToken::new();
     let settings = observe::Settings { intervals: Intervals::uniform(INTERVAL), ..observe::Settings::default() };
+    let mut sources = Sources::start(&config.source).await?;
+    sources.work(&stop);
+    let (feeds, roster) = sources.into_feeds();
     let observing = tokio::spawn(observe::run(
         settings,
-        Sources::start(&config.source).into_feeds(),
-        None,
+        feeds,
+        roster,
         Arc::new(SystemClock::new()),
         publish,
         Arc::new(Health::new()),

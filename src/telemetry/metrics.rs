@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::readings::{Calls, Daemon, Group, Otlp, Readings};
+use super::readings::{Calls, Daemon, Group, Otlp, Readings, Watch};
 use crate::catalog::{Kind, Unit, Value};
 
 /// Takes the attributes and the value of each series of a row.
@@ -30,6 +30,7 @@ const URI: &str = "libvirt.uri";
 const CALL: &str = "libvirt.call";
 const GROUP: &str = "libvirt.stats.group";
 const REASON: &str = "reason";
+const KIND: &str = "kind";
 
 /// A row that only grows.
 const fn counter(
@@ -73,6 +74,13 @@ fn each_call(readings: &Readings, emit: Emit<'_>, value: fn(&Calls) -> Value) {
 fn each_group(readings: &Readings, emit: Emit<'_>, value: fn(&Group) -> Value) {
     for group in &readings.groups {
         emit(&[(GROUP, group.name)], value(group));
+    }
+}
+
+/// One series, if the Kubernetes API is watched.
+fn of_watch(readings: &Readings, emit: Emit<'_>, value: fn(&Watch) -> Value) {
+    if let Some(watch) = &readings.watch {
+        emit(&[], value(watch));
     }
 }
 
@@ -257,6 +265,63 @@ pub const METRICS: &[OwnMetric] = &[
                 emit(&[(REASON, reason)], (*points).into());
             }
         },
+    ),
+    gauge(
+        "virt_otel.kubernetes.connected",
+        Unit::None,
+        &[],
+        "Whether the Kubernetes API answered when it was last asked, 1 or 0.",
+        |now, emit| of_watch(now, emit, |watch| watch.connected.into()),
+    ),
+    gauge(
+        "virt_otel.kubernetes.away",
+        Unit::Seconds,
+        &[],
+        "Time since the Kubernetes API stopped answering, 0 while it answers; what is known of VMIs stays meanwhile.",
+        |now, emit| of_watch(now, emit, |watch| watch.away.unwrap_or_default().into()),
+    ),
+    counter(
+        "virt_otel.kubernetes.events",
+        Unit::Count("event"),
+        &[KIND],
+        "What the watch said of the VMIs of this node: restarted and synced count lists.",
+        |now, emit| {
+            for (kind, events) in now.watch.iter().flat_map(|watch| &watch.events) {
+                emit(&[(KIND, kind)], (*events).into());
+            }
+        },
+    ),
+    counter(
+        "virt_otel.kubernetes.errors",
+        Unit::Count("error"),
+        &[REASON],
+        "Requests to the Kubernetes API, and answers of it, that failed.",
+        |now, emit| {
+            for (reason, errors) in now.watch.iter().flat_map(|watch| &watch.errors) {
+                emit(&[(REASON, reason)], (*errors).into());
+            }
+        },
+    ),
+    counter(
+        "virt_otel.kubernetes.objects_dropped",
+        Unit::Count("object"),
+        &[],
+        "Objects without a namespace, a name or a UID, counted each time they came.",
+        |now, emit| of_watch(now, emit, |watch| watch.objects_dropped.into()),
+    ),
+    counter(
+        "virt_otel.kubernetes.fields_dropped",
+        Unit::Count("field"),
+        &[],
+        "Values of VMIs of the wrong type, too long, out of range or too many, counted each time they came.",
+        |now, emit| of_watch(now, emit, |watch| watch.fields_dropped.into()),
+    ),
+    counter(
+        "virt_otel.kubernetes.labels_dropped",
+        Unit::Count("label"),
+        &[],
+        "Allowed labels that were too long, too many or alike in Prometheus, counted each time they came.",
+        |now, emit| of_watch(now, emit, |watch| watch.labels_dropped.into()),
     ),
     counter("virt_otel.otlp.requests", Unit::Count("request"), &[], "Requests to the Collector.", |now, emit| {
         of_otlp(now, emit, |otlp| otlp.requests);

@@ -23,5 +23,5 @@ pub use channel::{ChannelError, Collector};
 pub use logs::{LogFormat, LogSettings, Logs, LogsError};
 pub use metrics::{Emit, METRICS, OwnMetric, markdown};
 pub use own::{Page, Push, Source};
-pub use readings::{Calls, Daemon, Group, Observe, Otlp, Readings, Scrapes};
+pub use readings::{Calls, Daemon, Group, Observe, Otlp, Readings, Scrapes, Watch};
 pub use resource::Identity;

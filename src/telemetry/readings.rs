@@ -11,6 +11,8 @@ pub struct Readings {
     pub groups: Vec<Group>,
     /// The reading loop.
     pub observe: Observe,
+    /// The watch of the Kubernetes API.
+    pub watch: Option<Watch>,
     /// The push of VMs' metrics.
     pub otlp: Option<Otlp>,
     /// The endpoint.
@@ -91,6 +93,25 @@ pub struct Observe {
     pub unknown_parameters: u64,
     /// Snapshots published.
     pub snapshots: u64,
+}
+
+/// The watch of the Kubernetes API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Whether the API answered when it was last asked.
+    pub connected: bool,
+    /// For how long it has not; `None` while it does.
+    pub away: Option<Duration>,
+    /// Events, by kind.
+    pub events: Vec<(&'static str, u64)>,
+    /// Requests that failed, by reason.
+    pub errors: Vec<(&'static str, u64)>,
+    /// Objects that could not be used.
+    pub objects_dropped: u64,
+    /// Values of objects that could not be used.
+    pub fields_dropped: u64,
+    /// Allowed labels that were not taken.
+    pub labels_dropped: u64,
 }
 
 /// The push of VMs' metrics.

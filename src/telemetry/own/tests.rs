@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::*;
-use crate::telemetry::readings::{Calls, Daemon, Group, Observe, Otlp, Scrapes};
+use crate::telemetry::readings::{Calls, Daemon, Group, Observe, Otlp, Scrapes, Watch};
 
 fn identity() -> Identity {
     Identity {
@@ -44,6 +44,15 @@ fn full() -> Readings {
             unknown_parameters: 15,
             snapshots: 16,
         },
+        watch: Some(Watch {
+            connected: true,
+            away: Some(Duration::from_millis(1_250)),
+            events: vec![("applied", 40)],
+            errors: vec![("forbidden", 41)],
+            objects_dropped: 42,
+            fields_dropped: 43,
+            labels_dropped: 44,
+        }),
         otlp: Some(Otlp {
             sent: 17,
             rejected: 18,
