@@ -165,7 +165,6 @@ async fn start(
         own: own_page,
         snapshots: snapshots.clone(),
         health: Arc::clone(&health),
-        watch: sources.watch(),
         clock: Arc::clone(&clock),
     });
 

@@ -10,6 +10,7 @@
 //!  join      which VMI is read through which launcher pod             pure
 //!  source    the port through which a hypervisor is read (a trait)
 //!
+//!  watch     the Kubernetes edge: the VMIs of a node, as events
 //!  libvirt   the libvirt edge: one daemon behind the port `source`
 //!  observe   when to read what; the one writer of snapshots
 //!  export    snapshots as OTLP and as Prometheus text
@@ -35,6 +36,7 @@ pub mod observe;
 pub mod snapshot;
 pub mod source;
 pub mod telemetry;
+pub mod watch;
 
 #[cfg(test)]
 extern crate self as virt_otel;

@@ -36,6 +36,7 @@ impl Content for Shown {
             serves_metrics: !self.off,
             since_turn: Duration::from_secs(self.still.load(Ordering::Relaxed)),
             complete: self.complete.load(Ordering::Relaxed),
+            api_away: None,
             snapshot_age: Some(Duration::from_millis(1_500)),
             vms: 3,
             daemons: vec![DaemonState { uri: "qemu+unix:///system?socket=<x>".into(), up: false }],
