@@ -457,6 +457,7 @@ fn the_collectors_know_every_label() {
 }
 
 /// A text with what stands between two of its lines replaced.
+#[expect(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 fn between(path: &str, text: &str, begin: &str, rendered: &str, end: &str) -> String {
     let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{path} has no line {begin:?}"));
     let (_, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no line {end:?}"));

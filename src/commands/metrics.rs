@@ -57,13 +57,18 @@ Every metric that virt-otel exports: of virtual machines, of libvirt daemons, an
 **Names.** A metric has one name in OpenTelemetry and one in Prometheus; the second follows from the first by the
 translation that Prometheus and the Collector apply by default, so it is the same whether virt-otel is scraped or
 pushes. In libvirt mode the names of a VM's metrics begin with `libvirt.domain.` (`libvirt_domain_`), in kubevirt and
-sidecar mode with `kubevirt.vmi.` (`kubevirt_vmi_`); the rest is the same. Where KubeVirt has a metric, this is its
-name: the column *KubeVirt* says so.
+sidecar mode with `kubevirt.vmi.` (`kubevirt_vmi_`); the rest is the same: `libvirt.domain.cpu.usage` is
+`kubevirt.vmi.cpu.usage`, and on the endpoint `kubevirt_vmi_cpu_usage_seconds_total`. The tables have the names of
+libvirt mode; those of what the Kubernetes API alone knows, which is read in kubevirt mode only, begin with
+`kubevirt.vmi.` there. Where KubeVirt has a metric, this is its name: the column *KubeVirt* says so, and
+[compatibility.md](compatibility.md) compares them all.
 
-**Labels.** At the Prometheus endpoint every series of a VM carries `domain` and `uuid`, and `uri` as well if more than
-one libvirt daemon is read; a daemon's series carry `uri`. The tables list what comes on top of that. Over OTLP the VM
-is a Resource and its points carry only the attributes in the tables; the points of `hypervisor.info` carry `domain` and
-`uuid` too.
+**Labels.** At the Prometheus endpoint every series of a VM carries who it is. In libvirt mode that is `domain` and
+`uuid`, and `uri` as well if more than one libvirt daemon is read; a daemon's series carry `uri`. In kubevirt and sidecar
+mode it is `namespace`, `name` and `node`, and `kubernetes_vmi_label_<key>` for each label of the VirtualMachineInstance
+that `--vmi-labels` allows. The tables list what comes on top of that. Over OTLP the VM is a Resource and its points carry
+only the attributes in the tables; the points of `hypervisor.info` carry `domain` and `uuid`, or `namespace`, `name` and
+`node`, too.
 
 **Absence.** What libvirt does not tell has no series: never 0, never NaN, and no value older than three of its
 reading intervals. A domain that does not run has its state, and nothing of what is measured.
@@ -93,7 +98,7 @@ fn markdown_section(section: &Section, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| Metric | Prometheus | Kind | Unit | Attributes | | From | KubeVirt | Stability |")?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for row in section.metrics {
-        let names = Names::new(Vocabulary::Libvirt, row);
+        let names = Names::new(vocabulary(row), row);
         let unit = row.unit.ucum();
         let attributes: Vec<String> = row.attributes().iter().map(|attribute| code(attribute.key)).collect();
         writeln!(
@@ -131,12 +136,16 @@ fn markdown_attribute(attribute: &Attribute, out: &mut impl Write) -> io::Result
 }
 
 fn json_metric(section: &Section, row: &Metric) -> serde_json::Value {
-    let (libvirt, kubevirt) = (Names::new(Vocabulary::Libvirt, row), Names::new(Vocabulary::Kubevirt, row));
+    // A row that is not in a vocabulary has no name in it.
+    let name = |vocabulary: Vocabulary| row.read.is_in(vocabulary).then(|| Names::new(vocabulary, row));
+    let (libvirt, kubevirt) = (name(Vocabulary::Libvirt), name(Vocabulary::Kubevirt));
+    let opentelemetry = |names: &Option<Names>| names.as_ref().map(|names| names.opentelemetry.clone());
+    let prometheus = |names: &Option<Names>| names.as_ref().map(|names| names.prometheus.clone());
     let attributes: Vec<&str> = row.attributes().iter().map(|attribute| attribute.key).collect();
     json!({
         "section": section.title,
-        "name": { "libvirt": libvirt.opentelemetry, "kubevirt": kubevirt.opentelemetry },
-        "prometheus": { "libvirt": libvirt.prometheus, "kubevirt": kubevirt.prometheus },
+        "name": { "libvirt": opentelemetry(&libvirt), "kubevirt": opentelemetry(&kubevirt) },
+        "prometheus": { "libvirt": prometheus(&libvirt), "kubevirt": prometheus(&kubevirt) },
         "kind": kind(row.kind),
         "unit": row.unit.ucum(),
         "value": if row.unit.is_double() { "double" } else { "int" },
@@ -157,6 +166,11 @@ fn json_attribute(attribute: &Attribute) -> serde_json::Value {
         "values": attribute.values,
         "examples": attribute.examples,
     })
+}
+
+/// The vocabulary whose names the tables show.
+const fn vocabulary(row: &Metric) -> Vocabulary {
+    if row.read.is_in(Vocabulary::Libvirt) { Vocabulary::Libvirt } else { Vocabulary::Kubevirt }
 }
 
 /// Both names of a row.
@@ -214,6 +228,19 @@ mod tests {
         assert_eq!(value["metrics"].as_array().unwrap().len(), crate::catalog::all().count());
         assert_eq!(value["attributes"].as_array().unwrap().len(), attribute::ALL.len());
         assert!(out.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn what_the_api_alone_knows_has_no_name_in_libvirt_mode() {
+        let mut out = Vec::new();
+        json(&mut out).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let metrics = value["metrics"].as_array().unwrap();
+        let of = |kubevirt: &str| metrics.iter().find(|metric| metric["name"]["kubevirt"] == kubevirt).unwrap();
+        let info = of("kubevirt.vmi.info");
+        assert_eq!(info["prometheus"], json!({ "libvirt": null, "kubevirt": "kubevirt_vmi_info" }));
+        assert_eq!(info["name"]["libvirt"], serde_json::Value::Null);
+        assert_eq!(of("kubevirt.vmi.cpu.usage")["name"]["libvirt"], "libvirt.domain.cpu.usage");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{Bytes, Collection, Daemon, State, StateReason, Vm};
+use crate::model::{Bytes, Collection, Daemon, Identity, Place, State, StateReason, Vm};
 use crate::snapshot::Snapshot;
 
 /// The columns, with the widths that they may take at most; all together stay below 120 characters.
@@ -79,7 +79,7 @@ fn push_line(cells: &[&str; COLUMNS.len()], widths: &[usize; COLUMNS.len()], out
 
 fn row(vm: &Vm) -> [String; COLUMNS.len()] {
     [
-        printable(&vm.identity.name),
+        name(&vm.identity),
         vm.status.map_or_else(absent, |status| state(status.state, status.reason)),
         vm.hypervisor.map_or_else(absent, |hypervisor| hypervisor.as_str().to_owned()),
         vm.vcpus.as_ref().and_then(|vcpus| vcpus.value.current).map_or_else(absent, |current| current.to_string()),
@@ -94,6 +94,14 @@ fn row(vm: &Vm) -> [String; COLUMNS.len()] {
         ),
         collection(&vm.collection).to_owned(),
     ]
+}
+
+/// The domain's name; under KubeVirt the VMI's, as kubectl has it.
+fn name(identity: &Identity) -> String {
+    match &identity.place {
+        Place::Host { .. } => printable(&identity.name),
+        Place::Launcher(launcher) => printable(&format!("{}/{}", launcher.namespace, launcher.name)),
+    }
 }
 
 /// The state, with its reason where that is news: a VM that was started and runs needs none.
@@ -181,7 +189,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sample;
+    use crate::{sample, vmis};
 
     #[test]
     fn shows_each_vm_in_one_line() {
@@ -199,6 +207,12 @@ a \"quoted\" \\ näme  running             unknown     -      -               - 
 old-1              shutoff (shutdown)  -           -      -               -          -          ok
 ";
         assert_eq!(table(&snapshot), expected);
+    }
+
+    #[test]
+    fn vms_under_kubevirt_are_called_by_namespace_and_name() {
+        let text = table(&Snapshot { vms: vec![Arc::new(vmis::unreachable())], ..Snapshot::default() });
+        assert!(text.contains("\nshop/lost-1  -      unknown "), "{text}");
     }
 
     #[test]

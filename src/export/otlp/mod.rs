@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use counters::{DropReason, OtlpCounters};
 pub use encode::{SCHEMA_URL, SCOPE_NAME};
 pub use offline::{Requests, otlp_json};
-pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME};
+pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME, VMI_SERVICE_NAME};
 pub use retry::{FIRST_DELAY, GIVE_UP_AFTER, LARGEST_DELAY, LARGEST_THROTTLE, RetryPolicy};
 pub use settings::{
     Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, OtlpSettings, REQUEST_LIMIT,

@@ -11,19 +11,31 @@ use crate::model::{Identity, Launcher, Place};
 /// `service.name` of VMs, unless the configuration has another.
 pub const DOMAIN_SERVICE_NAME: &str = "libvirt-domain";
 
+/// `service.name` of VMs under KubeVirt, unless the configuration has another.
+pub const VMI_SERVICE_NAME: &str = "kubevirt-vmi";
+
 /// `service.name` of libvirt daemons.
 pub const DAEMON_SERVICE_NAME: &str = "libvirt-daemon";
 
+/// How many attributes most Resources have, without those of the configuration.
+const ATTRIBUTES: usize = 16;
+
 /// The Resource of a VM or a daemon with this key.
 pub(super) fn resource(subject: &Subject, key: &Key, settings: &ResourceSettings) -> Resource {
-    let mut attributes = Vec::with_capacity(10 + settings.attributes.len());
+    let mut attributes = Vec::with_capacity(ATTRIBUTES + settings.attributes.len());
     let mut put = |name: &str, value: &str| attributes.push(attribute(name, value));
     let namespace = key.namespace.as_deref();
     if let Some(namespace) = namespace {
         put("service.namespace", namespace);
     }
     match subject {
-        Subject::Vm(_) => put("service.name", settings.service_name.as_deref().unwrap_or(DOMAIN_SERVICE_NAME)),
+        Subject::Vm(vm) => {
+            let usual = match vm.identity.place {
+                Place::Host { .. } => DOMAIN_SERVICE_NAME,
+                Place::Launcher(_) => VMI_SERVICE_NAME,
+            };
+            put("service.name", settings.service_name.as_deref().unwrap_or(usual));
+        }
         Subject::Daemon(_) => put("service.name", DAEMON_SERVICE_NAME),
     }
     match &key.instance {
@@ -125,7 +137,9 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
+    use crate::catalog::attribute::ALL;
     use crate::model::{Daemon, DaemonFacts, DaemonId};
+    use crate::vmis;
 
     fn attributes(subject: &Subject, settings: &ResourceSettings) -> BTreeMap<String, String> {
         let key = subject.key(settings.host_name.as_ref());
@@ -164,6 +178,70 @@ mod tests {
                 ("host.arch", "amd64"),
             ])
         );
+    }
+
+    #[test]
+    fn a_vmi_is_told_apart_by_its_namespace_and_its_launcher_pod() {
+        let vm = Subject::Vm(Arc::new(vmis::running()));
+        assert_eq!(
+            attributes(&vm, &ResourceSettings::default()),
+            expect(&[
+                ("service.namespace", "shop"),
+                ("service.name", "kubevirt-vmi"),
+                ("service.instance.id", "275ecb36-5aa8-4c2a-9c47-000000000010"),
+                ("k8s.namespace.name", "shop"),
+                ("k8s.node.name", "node-17"),
+                ("k8s.pod.uid", "275ecb36-5aa8-4c2a-9c47-000000000010"),
+                ("kubevirt.vmi.name", "web-1"),
+                ("kubevirt.vmi.uid", "d0d4d9ba-8d5b-4d9a-9a1e-000000000010"),
+                ("kubevirt.vmi.label.app.kubernetes.io/name", "shop"),
+                ("kubevirt.vmi.label.team", "the \"A\" team"),
+                ("libvirt.domain.name", "shop_web-1"),
+                ("libvirt.domain.uuid", "6695eb01-f6a4-4304-89aa-000000000010"),
+                ("libvirt.domain.type", "kvm"),
+                ("host.arch", "amd64"),
+                ("os.name", "Fedora Linux"),
+                ("os.version", "42"),
+                ("os.description", "Fedora Linux 42 (Cloud Edition)"),
+                ("os.build_id", "6.14.0-63.fc42.x86_64"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_vmi_of_which_libvirt_says_nothing_is_known_by_what_the_api_says() {
+        let vm = Subject::Vm(Arc::new(vmis::unreachable()));
+        let settings = ResourceSettings { service_name: Some("guests".to_owned()), ..ResourceSettings::default() };
+        assert_eq!(
+            attributes(&vm, &settings),
+            expect(&[
+                ("service.namespace", "shop"),
+                ("service.name", "guests"),
+                ("service.instance.id", "275ecb36-5aa8-4c2a-9c47-000000000050"),
+                ("k8s.namespace.name", "shop"),
+                ("k8s.node.name", "node-17"),
+                ("k8s.pod.uid", "275ecb36-5aa8-4c2a-9c47-000000000050"),
+                ("kubevirt.vmi.name", "lost-1"),
+                ("kubevirt.vmi.uid", "d0d4d9ba-8d5b-4d9a-9a1e-000000000050"),
+                ("libvirt.domain.name", "shop_lost-1"),
+            ])
+        );
+    }
+
+    /// The dictionary describes what is sent, and nothing is sent that it does not describe.
+    #[test]
+    fn every_attribute_of_a_resource_is_in_the_dictionary() {
+        let subjects = [
+            Subject::Vm(Arc::new(vmis::running())),
+            Subject::Vm(Arc::new(fixture::vm(7))),
+            Subject::Daemon(Arc::new(fixture::daemon(true))),
+        ];
+        for subject in subjects {
+            for key in attributes(&subject, &ResourceSettings::default()).keys() {
+                let key = if key.starts_with("kubevirt.vmi.label.") { "kubevirt.vmi.label.<key>" } else { key };
+                assert!(ALL.iter().any(|attribute| attribute.key == key), "{key}");
+            }
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub enum Compression {
 /// What is said of every VM and daemon besides what identifies it.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceSettings {
-    /// `service.name` of VMs; `None`: `libvirt-domain`.
+    /// `service.name` of VMs; `None`: `libvirt-domain`, under KubeVirt `kubevirt-vmi`.
     pub service_name: Option<String>,
     /// `OTEL_RESOURCE_ATTRIBUTES`. A key that identifies the VM is not overridden by one of these.
     pub attributes: Vec<(String, String)>,

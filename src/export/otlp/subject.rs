@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::catalog::{IdentityLabels, Point, Selected, Selection};
-use crate::model::{Daemon, Group, Place, Timestamp, Vm};
+use crate::model::{Daemon, Group, Place, Timestamp, Vm, Vmi};
 
 /// A VM or a daemon.
 #[derive(Debug, Clone)]
@@ -77,7 +77,8 @@ impl Subject {
                     && (one.status != other.status
                         || one.hypervisor != other.hypervisor
                         || one.identity != other.identity
-                        || one.description != other.description)
+                        || one.description != other.description
+                        || vmi_differs(one.vmi.as_ref(), other.vmi.as_ref()))
             }
             (Self::Daemon(one), Self::Daemon(other)) => {
                 !Arc::ptr_eq(one, other) && (one.up != other.up || one.facts != other.facts)
@@ -139,5 +140,88 @@ impl Subject {
             Self::Vm(vm) => &vm.identity.name,
             Self::Daemon(daemon) => &daemon.id.0,
         }
+    }
+}
+
+/// Whether the API says something new that is worth a push at once: what the VMI's life consists of. Its addresses, its
+/// guest's words and its sizes are not; they go with the next push.
+fn vmi_differs(one: Option<&Arc<Vmi>>, other: Option<&Arc<Vmi>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            !Arc::ptr_eq(one, other)
+                && (one.uid != other.uid
+                    || one.phase != other.phase
+                    || one.conditions != other.conditions
+                    || one.migration != other.migration)
+        }
+        (None, None) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Vocabulary;
+    use crate::model::{Bytes, GuestInterface, Migration, Phase};
+    use crate::vmis;
+
+    fn changed(change: impl FnOnce(&mut Vmi)) -> (Subject, Subject) {
+        let mut vm = vmis::running();
+        let before = Subject::Vm(Arc::new(vm.clone()));
+        vmis::edit(&mut vm, change);
+        (before, Subject::Vm(Arc::new(vm)))
+    }
+
+    #[test]
+    fn a_change_in_the_life_of_a_vmi_is_worth_a_push_at_once() {
+        let changes: [fn(&mut Vmi); 4] = [
+            |vmi| vmi.phase = Phase::Succeeded,
+            |vmi| vmi.conditions.extend(vmis::conditions(&[("Paused", Some(true))])),
+            |vmi| vmi.migration = Some(Migration { uid: Some("another".into()), ..Migration::default() }),
+            |vmi| vmi.uid = "another".into(),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let (before, after) = changed(change);
+            assert!(before.lifecycle_differs(&after), "change {index}");
+            assert!(before.same_resource(&after), "change {index}: the Resource is of the launcher");
+        }
+    }
+
+    #[test]
+    fn what_the_guest_says_of_itself_waits_for_the_next_push() {
+        let changes: [fn(&mut Vmi); 4] = [
+            |vmi| vmi.addresses.push(GuestInterface::default()),
+            |vmi| vmi.guest.kernel_release = None,
+            |vmi| vmi.memory.guest_current = Some(Bytes(1)),
+            |vmi| vmi.outdated = !vmi.outdated,
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let (before, after) = changed(change);
+            assert!(!before.lifecycle_differs(&after), "change {index}");
+            assert!(before.same_resource(&after), "change {index}");
+        }
+    }
+
+    #[test]
+    fn the_api_coming_or_going_is_worth_a_push_at_once() {
+        let vm = vmis::running();
+        let alone = Subject::Vm(Arc::new(Vm { vmi: None, ..vm.clone() }));
+        assert!(Subject::Vm(Arc::new(vm)).lifecycle_differs(&alone));
+        assert!(!alone.lifecycle_differs(&alone.clone()));
+    }
+
+    #[test]
+    fn the_promised_labels_of_a_vmi_are_on_the_point() {
+        let selection = Selection::new(Vocabulary::Kubevirt, |name| name == "kubevirt.vmi.hypervisor.info");
+        let subject = Subject::Vm(Arc::new(vmis::running()));
+        let mut points = Vec::new();
+        for row in subject.rows(&selection) {
+            subject.points(row, &mut |point| {
+                let labels = point.labels.iter().map(|label| format!("{}={}", label.attribute.key, label.value));
+                points.push(labels.collect::<Vec<_>>().join(","));
+            });
+        }
+        assert_eq!(points, ["namespace=shop,name=web-1,node=node-17,hypervisor_type=kvm"]);
     }
 }

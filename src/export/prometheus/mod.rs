@@ -19,7 +19,7 @@ use prometheus::proto::MetricFamily;
 use self::write::{push_help, push_label, push_labels, push_pair, push_value};
 use super::naming;
 use crate::catalog::{IdentityLabels, Kind, Metric, Point, Selected, Selection, daemon_label, daemon_labels};
-use crate::model::Daemon;
+use crate::model::{Daemon, Place};
 use crate::snapshot::Snapshot;
 
 /// Writes snapshots as text. Made once: names and headers never change.
@@ -155,17 +155,22 @@ impl Identities {
     fn new(snapshot: &Snapshot) -> Self {
         // One domain may be known to several hosts: during a migration, and as a leftover after it. Where an agent
         // reads several daemons, their URI keeps the two apart. It is so for as long as the agent runs, because the
-        // daemons are those of the configuration.
+        // daemons are those of the configuration. Under KubeVirt each VM has a daemon of its own, and is told apart by
+        // its name: there the labels are KubeVirt's.
         let several = snapshot.daemons.len() > 1;
         let mut identities = Self { text: String::new(), ends: Vec::with_capacity(snapshot.vms.len()) };
         for vm in &snapshot.vms {
             let identity = IdentityLabels::new(&vm.identity);
             push_labels(identity.labels(), &mut identities.text);
-            for own in identity.own() {
-                identities.text.push(',');
-                push_pair(&own.label, &own.value, &mut identities.text);
+            let own = identity.own();
+            for (index, label) in own.iter().enumerate() {
+                // Two keys (`a.b`, `a/b`) may make one label, and a label that is there twice costs the whole page.
+                if !own[..index].iter().any(|earlier| earlier.label == label.label) {
+                    identities.text.push(',');
+                    push_pair(&label.label, &label.value, &mut identities.text);
+                }
             }
-            if several {
+            if several && matches!(vm.identity.place, Place::Host { .. }) {
                 identities.text.push(',');
                 push_label(&daemon_label(&vm.key.daemon), &mut identities.text);
             }

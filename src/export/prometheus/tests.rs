@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::Format::{OpenMetrics100, Text004};
 use super::*;
 use crate::catalog::Vocabulary;
-use crate::sample;
+use crate::{sample, vmis};
 
 /// One series: its name, its labels, its value.
 type Series = (String, BTreeMap<String, String>, String);
@@ -152,6 +152,7 @@ fn a_domain_that_does_not_run_has_a_state_and_no_figures() {
     let names: BTreeSet<String> = series(&page).into_iter().map(|(name, ..)| name).collect();
     let expected = [
         "libvirt_domain_collection_age_seconds",
+        "libvirt_domain_collection_connected",
         "libvirt_domain_collection_stuck",
         "libvirt_domain_collection_success",
         "libvirt_domain_state",
@@ -230,6 +231,40 @@ fn the_same_row_has_kubevirts_name_in_kubevirts_vocabulary() {
     Renderer::new(&Selection::everything(Vocabulary::Kubevirt)).render(&sample::snapshot(), &[], Text004, &mut out);
     assert!(out.contains("\nkubevirt_vmi_network_receive_bytes_total{"), "{out}");
     assert!(out.contains("\nkubevirt_vmi_hypervisor_info{"), "{out}");
+}
+
+/// Every series of a row, with its labels.
+fn kubevirts(snapshot: &Snapshot, name: &str) -> Vec<BTreeMap<String, String>> {
+    let mut out = String::new();
+    Renderer::new(&Selection::everything(Vocabulary::Kubevirt)).render(snapshot, &[], Text004, &mut out);
+    series(&out).into_iter().filter(|(have, ..)| have == name).map(|(_, labels, _)| labels).collect()
+}
+
+#[test]
+fn a_vmi_has_kubevirts_labels_and_no_others_however_many_daemons_are_read() {
+    let daemons = ["a", "b"].map(|uri| Arc::new(sample::daemon(uri))).to_vec();
+    let snapshot = Snapshot { daemons, vms: vec![Arc::new(vmis::paused())], ..vmis::snapshot() };
+    let labels = kubevirts(&snapshot, "kubevirt_vmi_cpu_usage_seconds_total");
+    let expected = [("namespace", "shop"), ("name", "db-1"), ("node", "node-17")];
+    let expected: BTreeMap<_, _> = expected.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
+    assert_eq!(labels, [expected]);
+}
+
+#[test]
+fn two_labels_of_a_vmi_that_become_one_are_there_once() {
+    let mut vm = vmis::paused();
+    vmis::edit_launcher(&mut vm, |launcher| {
+        launcher.labels = vec![vmis::label("a.b", "first"), vmis::label("a/b", "the-other"), vmis::label("c", "d")];
+    });
+    let mut page = String::new();
+    let snapshot = Snapshot { vms: vec![Arc::new(vm)], ..vmis::snapshot() };
+    Renderer::new(&Selection::everything(Vocabulary::Kubevirt)).render(&snapshot, &[], Text004, &mut page);
+    let labels = "node=\"node-17\",kubernetes_vmi_label_a_b=\"first\",kubernetes_vmi_label_c=\"d\",hypervisor_type";
+    assert!(
+        page.lines().any(|line| line.starts_with("kubevirt_vmi_hypervisor_info{") && line.contains(labels)),
+        "{page}"
+    );
+    assert!(!page.contains("the-other"), "{page}");
 }
 
 #[test]
