@@ -246,3 +246,27 @@ fn the_log_says_what_is_read() {
         assert_eq!(run(&borrowed(&arguments), []).source.vms.to_string(), says);
     }
 }
+
+/// What the manifests set must exist; what it does is tried on a cluster.
+#[test]
+fn the_manifests_set_variables_that_there_are() {
+    let known: Vec<String> = command().get_arguments().filter_map(|arg| arg.get_long()).map(flags::variable).collect();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for (manifest, mode, needed) in [
+        ("kubernetes/daemonset.yaml", "kubevirt", &["NODE_NAME"][..]),
+        ("sidecar/policy.yaml", "sidecar", &["NODE_NAME", "NAMESPACE", "POD_UID"]),
+    ] {
+        let text = std::fs::read_to_string(root.join(manifest)).expect("it is there");
+        let is_part = |char: char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_';
+        let words = text.split(|char| !is_part(char)).filter(|word| word.starts_with(flags::VARIABLE_PREFIX));
+        let words: Vec<&str> = words.collect();
+        for word in &words {
+            assert!(known.iter().any(|known| known == word), "{manifest}: there is no {word}");
+        }
+        for name in needed.iter().chain(&["MODE", "LOG_FORMAT"]) {
+            let variable = format!("{}{name}", flags::VARIABLE_PREFIX);
+            assert!(words.contains(&variable.as_str()), "{manifest} does not set {variable}");
+        }
+        assert!(text.contains(mode), "{manifest}");
+    }
+}
