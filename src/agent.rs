@@ -174,15 +174,7 @@ async fn start(
     }
     let (feeds, roster) = sources.into_feeds();
     stages.spawn("observe", Phase::Read, |stop| {
-        observe::run(
-            settings::observe(&config.reading, &config.selection),
-            feeds,
-            roster,
-            clock,
-            publish,
-            health,
-            stop,
-        )
+        observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, health, stop)
     });
     if let Some(exporter) = exporter {
         stages.spawn("export::otlp", Phase::Push, |stop| exporter.run(snapshots, stop));

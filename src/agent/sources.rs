@@ -101,7 +101,8 @@ impl Sources {
     }
 
     fn hosts(config: &config::Source, uris: &[String]) -> Self {
-        let mut sources = Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
+        let mut sources =
+            Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
         for uri in uris {
             let mut settings = Settings::of_uri(uri);
             settings.deadline = config.deadline;
@@ -210,7 +211,9 @@ fn open_files_for(launchers: usize) {
     match limits::raise_open_files(wanted) {
         Ok(limit) if limit >= wanted => {}
         Ok(limit) => tracing::warn!(
-            limit, wanted, vms = limit.saturating_sub(FILES_BESIDES) / FILES_PER_LAUNCHER,
+            limit,
+            wanted,
+            vms = limit.saturating_sub(FILES_BESIDES) / FILES_PER_LAUNCHER,
             "the limit of open files (RLIMIT_NOFILE) is low: no more VMs than that can be read on this node; raise it in \
              the container runtime"
         ),

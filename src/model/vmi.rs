@@ -321,6 +321,16 @@ impl Vmi {
         format!("{}_{}", self.namespace, self.name)
     }
 
+    /// Whether something has happened to it since it was `before` that its life consists of. Its addresses, its guest's
+    /// words and its sizes are no such thing.
+    #[must_use]
+    pub fn has_moved_on_from(&self, before: &Self) -> bool {
+        self.uid != before.uid
+            || self.phase != before.phase
+            || self.conditions != before.conditions
+            || self.migration != before.migration
+    }
+
     /// The condition of this type.
     #[must_use]
     pub fn condition(&self, kind: &str) -> Option<&Condition> {

@@ -94,9 +94,13 @@ impl Keeper {
     }
 
     /// What is known of its owner. A VMI that runs now is read from now on; one that does not is read no more. `true` if
-    /// either.
+    /// something happened that is shown at once.
     pub(super) fn own(&mut self, owner: Owner) -> bool {
         let was_open = self.is_open();
+        let moved = match (&self.around.vmi, &owner.vmi) {
+            (Some(before), Some(after)) => after.has_moved_on_from(before),
+            _ => true,
+        };
         self.around.vmi.clone_from(&owner.vmi);
         if let Who::Known(launcher) = &owner.who {
             self.around.launcher = Some(Arc::clone(launcher));
@@ -115,7 +119,7 @@ impl Keeper {
                 }
             }
             (true, false) => self.forget(),
-            _ => return false,
+            _ => return moved,
         }
         true
     }

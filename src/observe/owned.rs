@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::roster::{Owner, Who};
 use super::track::{Phase, Track};
-use crate::model::{DaemonId, HypervisorType, Identity, Place, Vm, VmKey};
+use crate::model::{Collection, DaemonId, HypervisorType, Identity, Place, Vm, VmKey};
 
 /// What is known of the owner of a daemon.
 #[derive(Debug)]
@@ -67,7 +67,15 @@ impl Owned {
         let unreadable = self.refused || reach == Reach::Failed;
         let hypervisor = (self.owner.runs() && unreadable && !self.ended && !self.owner.is_leaving())
             .then_some(HypervisorType::Unknown);
-        let same = |bare: &Arc<Vm>| bare.hypervisor == hypervisor && bare.vmi == self.owner.vmi;
+        let connected = match reach {
+            Reach::Trying => None,
+            Reach::Up => Some(true),
+            Reach::Failed => Some(false),
+        };
+        let collection = Collection { connected, ..Collection::default() };
+        let same = |bare: &Arc<Vm>| {
+            bare.hypervisor == hypervisor && bare.vmi == self.owner.vmi && bare.collection == collection
+        };
         if !self.bare.as_ref().is_some_and(same) {
             let key = VmKey { daemon: daemon.clone(), uuid: Uuid::nil() };
             // While nothing says that it is another incarnation, it is the one that was seen.
@@ -80,7 +88,8 @@ impl Owned {
                     place: Place::Launcher(Arc::clone(launcher)),
                 })
             });
-            self.bare = Some(Arc::new(Vm { hypervisor, vmi: self.owner.vmi.clone(), ..Vm::new(key, identity) }));
+            self.bare =
+                Some(Arc::new(Vm { hypervisor, collection, vmi: self.owner.vmi.clone(), ..Vm::new(key, identity) }));
         }
         self.bare.as_ref()
     }

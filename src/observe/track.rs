@@ -355,9 +355,15 @@ impl Track {
             return;
         }
         self.figures.expire(&mut self.vm, now, intervals);
-        if self.incarnated {
+        // An incarnation of which even the state is not known goes on while its daemon is away.
+        let connected = Some(!(self.incarnated && self.phase == Phase::Unknown));
+        let collection = if self.incarnated {
             let ages = self.figures.ages(now);
-            let collection = Collection { connected: None, stuck: self.is_stuck(), complete: self.complete, ages };
+            Collection { connected, stuck: self.is_stuck(), complete: self.complete, ages }
+        } else {
+            Collection { connected, ..Collection::default() }
+        };
+        if self.vm.collection != collection {
             Arc::make_mut(&mut self.vm).collection = collection;
         }
         self.refreshed = Some(now);

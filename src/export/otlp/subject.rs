@@ -143,17 +143,10 @@ impl Subject {
     }
 }
 
-/// Whether the API says something new that is worth a push at once: what the VMI's life consists of. Its addresses, its
-/// guest's words and its sizes are not; they go with the next push.
+/// Whether the API says something new that is worth a push at once.
 fn vmi_differs(one: Option<&Arc<Vmi>>, other: Option<&Arc<Vmi>>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => {
-            !Arc::ptr_eq(one, other)
-                && (one.uid != other.uid
-                    || one.phase != other.phase
-                    || one.conditions != other.conditions
-                    || one.migration != other.migration)
-        }
+        (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one.has_moved_on_from(other),
         (None, None) => false,
         _ => true,
     }
