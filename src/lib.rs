@@ -9,6 +9,7 @@
 //!  snapshot  everything known at one moment, immutable
 //!  source    the port through which a hypervisor is read (a trait)
 //!
+//!  watch     the Kubernetes edge: the VMIs of a node, as events
 //!  libvirt   the libvirt edge: one daemon behind the port `source`
 //!  observe   when to read what; the one writer of snapshots
 //!  export    snapshots as OTLP and as Prometheus text
@@ -33,6 +34,7 @@ pub mod observe;
 pub mod snapshot;
 pub mod source;
 pub mod telemetry;
+pub mod watch;
 
 #[cfg(test)]
 extern crate self as virt_otel;

@@ -1,0 +1,71 @@
+//! The Kubernetes edge: the VirtualMachineInstances of one node, as events.
+//!
+//! ```text
+//!  API server ◄─list, watch─ kube's watcher ─objects─► pump ─VmiEvent─► whoever joins them with domains
+//!                 through `link`              lean, see `object`
+//! ```
+//!
+//! - **Lean.** Of an object only what is used is taken, straight from the text of the answer. What is missing is
+//!   absent; what has the wrong type, is too long or too much is absent and counted, and spoils nothing beside it.
+//! - **Lossless.** Events go through a channel that the consumer empties at its own pace; a full one makes the watch
+//!   wait, and after a failure the watch goes on where it was, or lists afresh.
+//! - **Patient.** While the API is away nothing is sent: what the consumer knows stays. [`WatchCounters`] tell.
+//! - **Least privilege.** `list` and `watch` of `virtualmachineinstances.kubevirt.io`, nothing else.
+
+mod allow;
+mod connect;
+mod counters;
+mod fault;
+mod health;
+mod link;
+mod object;
+mod pump;
+mod share;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::Vmi;
+
+pub use allow::AllowedLabels;
+pub use connect::{ApiServer, ConnectError, connect};
+pub use counters::{EventKind, WatchCounters};
+pub use fault::FaultKind;
+pub use object::{Reading, Tally};
+pub use pump::run;
+
+/// What is watched, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The node whose VMIs are watched: those with the label `kubevirt.io/nodeName=<node>`.
+    pub node: String,
+    /// A kubeconfig file, for a run outside of the cluster. Without one, the pod's service account is used.
+    pub kubeconfig: Option<PathBuf>,
+    /// The keys of the labels of VMIs that are used, in the order of their importance.
+    pub vmi_labels: Vec<String>,
+    /// Whether lists are streamed, which spares the API server memory. Kubernetes has it since 1.32; a server that
+    /// refuses it gets plain lists.
+    pub streaming_lists: bool,
+}
+
+/// What became of the VMIs of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmiEvent {
+    /// A new list begins: at the start, and when the watch could not go on where it was.
+    Restarted,
+    /// A VMI is new, has changed, or is in the list.
+    Applied(Arc<Vmi>),
+    /// A VMI is no longer on this node: deleted, or handed over to another one.
+    Deleted {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+        /// Its UID.
+        uid: Arc<str>,
+    },
+    /// The list is complete: what was not applied since [`VmiEvent::Restarted`] is gone.
+    Synced,
+}

@@ -1,0 +1,175 @@
+//! From kube's watcher to the channel.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use kube::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::allow::AllowedLabels;
+use super::connect::ApiServer;
+use super::counters::{EventKind, WatchCounters};
+use super::fault::{Fault, FaultKind};
+use super::health::Health;
+use super::object::Object;
+use super::share::Shared;
+use super::{Settings, VmiEvent};
+
+/// How many seconds a watch lasts before the server ends it and it is opened again. A connection that died silently is
+/// given up five seconds later. Opening costs the server little, and nothing is listed.
+pub(super) const WATCH_SECONDS: u32 = 30;
+
+/// How many objects are in a page of a list. A VMI has 10 KiB on the wire and up to 1.5 MiB if somebody means harm; a
+/// page is in memory as a whole, twice for a moment. A node with 1,000 VMIs takes 50 requests, once.
+pub(super) const PAGE_SIZE: u32 = 20;
+
+/// Why the watch as it was set up ends.
+enum End {
+    /// Nobody wants events any more.
+    NobodyListens,
+    /// The server does not stream lists.
+    NoStreaming,
+}
+
+/// Watches the VMIs of a node and sends what becomes of them, until `stop` or until nobody listens any more.
+///
+/// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and tried again with
+/// growing pauses of at most 30 s.
+pub async fn run(
+    server: ApiServer,
+    settings: Settings,
+    events: mpsc::Sender<VmiEvent>,
+    counters: Arc<WatchCounters>,
+    stop: CancellationToken,
+) {
+    let health = Health::new(Arc::clone(&counters), Arc::clone(&server.url), settings.node.as_str().into());
+    let allowed = AllowedLabels::new(&settings.vmi_labels);
+    let mut pump =
+        Pump { server, events, counters, health, allowed, shared: Shared::default(), node: settings.node.into() };
+    let watch = async {
+        if settings.streaming_lists && matches!(pump.follow(true).await, End::NobodyListens) {
+            return;
+        }
+        pump.follow(false).await;
+    };
+    stop.run_until_cancelled(watch).await;
+}
+
+struct Pump {
+    server: ApiServer,
+    events: mpsc::Sender<VmiEvent>,
+    counters: Arc<WatchCounters>,
+    health: Health,
+    allowed: AllowedLabels,
+    shared: Shared,
+    node: Arc<str>,
+}
+
+impl Pump {
+    async fn follow(&mut self, streaming: bool) -> End {
+        let mut config = watcher::Config::default()
+            .labels(&format!("kubevirt.io/nodeName={}", self.node))
+            .timeout(WATCH_SECONDS)
+            .page_size(PAGE_SIZE);
+        if streaming {
+            config = config.streaming_lists();
+        }
+        let objects = watcher(Api::<Object>::all(self.server.client.clone()), config).default_backoff();
+        let mut objects = pin!(objects);
+        // A list is told of when the first of it is there: one that fails from the start is none.
+        let mut restarted = false;
+        loop {
+            let item = tokio::select! {
+                // A watch that opens and fails at once has opened before it failed.
+                biased;
+                Ok(()) = self.server.opened.changed() => {
+                    self.health.opened();
+                    continue;
+                }
+                () = self.health.settled() => {
+                    self.health.answered();
+                    continue;
+                }
+                item = objects.next() => item,
+            };
+            let sent = match item {
+                Some(Ok(Event::Init)) => {
+                    restarted = true;
+                    true
+                }
+                Some(Ok(Event::InitApply(object))) => {
+                    self.restarted(&mut restarted).await && self.applied(object).await
+                }
+                Some(Ok(Event::InitDone)) => {
+                    self.health.answered();
+                    self.restarted(&mut restarted).await && self.send(EventKind::Synced, VmiEvent::Synced).await
+                }
+                Some(Ok(Event::Apply(object))) => {
+                    self.health.answered();
+                    self.applied(object).await
+                }
+                Some(Ok(Event::Delete(object))) => {
+                    self.health.answered();
+                    self.deleted(object).await
+                }
+                Some(Err(error)) => {
+                    let fault = Fault::of(&error);
+                    if streaming && fault.kind == FaultKind::Refused {
+                        self.counters.failed(fault.kind);
+                        tracing::warn!(
+                            server = %self.server.url, reason = fault.reason,
+                            "the API server does not stream lists, which Kubernetes does since 1.32; plain lists are \
+                             used. Switch streaming lists off"
+                        );
+                        return End::NoStreaming;
+                    }
+                    self.health.failed(&fault);
+                    true
+                }
+                // Its back-off never gives up, so it never ends.
+                None => false,
+            };
+            if !sent {
+                return End::NobodyListens;
+            }
+        }
+    }
+
+    async fn restarted(&mut self, pending: &mut bool) -> bool {
+        !std::mem::take(pending) || self.send(EventKind::Restarted, VmiEvent::Restarted).await
+    }
+
+    async fn applied(&mut self, object: Object) -> bool {
+        let (vmi, tally) = object.finish(&self.allowed, &self.node);
+        self.counters.tally(tally);
+        let Some(mut vmi) = vmi else {
+            self.counters.object_dropped();
+            return true;
+        };
+        self.shared.share(&mut vmi);
+        self.send(EventKind::Applied, VmiEvent::Applied(Arc::new(vmi))).await
+    }
+
+    async fn deleted(&mut self, object: Object) -> bool {
+        // What its last state was is of no use, and was counted when it was there.
+        let Some(vmi) = object.finish(&self.allowed, &self.node).0 else {
+            self.counters.object_dropped();
+            return true;
+        };
+        let gone = VmiEvent::Deleted { namespace: vmi.namespace, name: vmi.name, uid: vmi.uid };
+        self.send(EventKind::Deleted, gone).await
+    }
+
+    /// Sends an event, however long it takes; false if nobody listens any more.
+    async fn send(&mut self, kind: EventKind, event: VmiEvent) -> bool {
+        let sent = self.events.send(event).await.is_ok();
+        if sent {
+            self.counters.sent(kind);
+        }
+        sent
+    }
+}
