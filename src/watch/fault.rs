@@ -160,7 +160,8 @@ fn chain(error: &kube::Error) -> String {
 
 fn shortened(mut reason: String) -> String {
     if reason.len() > LONGEST_REASON {
-        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        let end = (0..=LONGEST_REASON).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or_default();
+        reason.truncate(end);
         reason.push('…');
     }
     reason
