@@ -107,13 +107,13 @@ impl ApiServer {
         let mut command = Command::new(prepared("apiserver", "bin/kube-apiserver"));
         command.arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_ports[0]));
         command.args(["--bind-address=127.0.0.1".to_owned(), format!("--secure-port={}", self.port)]);
-        // Else it takes the machine's first address, and there may be none.
-        command.arg("--advertise-address=127.0.0.1");
+        // Else it wants an address that pods could reach it at, and the machine may have none.
+        command.args(["--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
         command.args([format!("--tls-cert-file={}", file("server.pem"))]);
         command.args([format!("--tls-private-key-file={}", file("server.key"))]);
         command.arg(format!("--cert-dir={}", file("certificates")));
         command.arg("--service-account-issuer=https://kubernetes.default.svc");
-        command.arg(format!("--service-account-key-file={}", file("accounts.key")));
+        command.arg(format!("--service-account-key-file={}", file("accounts.pem")));
         command.arg(format!("--service-account-signing-key-file={}", file("accounts.key")));
         command.arg(format!("--token-auth-file={}", file("tokens.csv")));
         command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
@@ -353,6 +353,7 @@ fn write_keys(folder: &Path) -> Vec<u8> {
         ("server.pem", certificate.pem()),
         ("server.key", key.serialize_pem()),
         ("accounts.key", accounts.serialize_pem()),
+        ("accounts.pem", accounts.public_key_pem()),
     ] {
         fs::write(folder.join(name), text).expect("a file of keys");
     }

@@ -64,6 +64,8 @@ impl Node {
         options.launcher = Some(self.make_pod(&place.pod_uid));
         let libvirtd = Libvirtd::start(options);
         let user = place.user.to_string();
+        // Everywhere with udev it is everybody's; in some containers only root's.
+        fs::set_permissions("/dev/net/tun", fs::Permissions::from_mode(0o666)).expect("a device for taps");
         // KubeVirt makes them too, so that QEMU needs no right to.
         for tap in ["tap0", "tap1"] {
             libvirtd.namespace().run("ip", &["tuntap", "add", "dev", tap, "mode", "tap", "user", &user]);

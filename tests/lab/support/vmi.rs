@@ -279,11 +279,13 @@ pub(crate) fn condition(kind: &str, status: &str, reason: Option<&str>) -> Value
 
 /// What a user has asked for, as KubeVirt has filled it up, before anything was done about it.
 fn object(namespace: &str, name: &str) -> Value {
+    // A label's value has 63 bytes at most, a name may have more.
+    let label = &name[..name.len().min(63)];
     json!({
         "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance",
         "metadata": {
             "namespace": namespace, "name": name,
-            "labels": { "kubevirt.io/domain": name, "vm.kubevirt.io/name": name },
+            "labels": { "kubevirt.io/domain": label, "vm.kubevirt.io/name": label },
             "annotations": {
                 "kubevirt.io/latest-observed-api-version": "v1",
                 "kubevirt.io/storage-observed-api-version": "v1",
