@@ -23,3 +23,4 @@ mod lifecycle;
 mod numbers;
 mod receiving;
 mod selftest;
+mod selftest_kubevirt;

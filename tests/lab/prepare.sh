@@ -1,13 +1,14 @@
 #!/bin/sh
 # Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
-# Prometheus. Everything is built once into target/lab and built again only when its inputs change.
+# Prometheus, a real Kubernetes API server. Everything is built once into target/lab and built again only when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|guest|collector|prometheus|all]...      (default: all)
+#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|all]...      (default: all)
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
+#   apiserver   target/lab/bin/{kube-apiserver,etcd}: Kubernetes' API and its store; needs Go
 #
 # Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
 set -eu
@@ -16,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 lab=$root/target/lab
 
-go_hint="Go 1.25.8 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
+go_hint="Go 1.26 or newer is needed to build this part and no 'go' is in PATH: install it from https://go.dev/dl/"
 
 # What a bare Debian 12 lacks. Each line: a package and what it is there for.
 packages="
@@ -140,6 +141,8 @@ go_build() {
         exit 3
     fi
     outputs=""
+    # The version that the program says it has, where it says one.
+    version=${go_version:-}
     while [ "$1" != -- ]; do
         outputs="$outputs $lab/bin/$1"
         shift
@@ -154,11 +157,9 @@ go_build() {
         rm -rf "$lab/$name-src"
         cp -r "$here/$name" "$lab/$name-src"
         with_progress "building $name" sh -c '
-            cd "$1" && out=$2 && shift 2 &&
-            # Only Prometheus reads this one: without it its metrics and user agent name no version.
-            version="-X github.com/prometheus/common/version.Version=3.14.0"
+            cd "$1" && version=$2 && out=$3 && shift 3 &&
             exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w $version" -o "$out" "$@"
-        ' sh "$lab/$name-src" "$lab/bin/" "$@"
+        ' sh "$lab/$name-src" "$version" "$lab/bin/" "$@"
         rm -rf "$lab/$name-src"
         printf '%s' "$inputs" >"$lab/.$name.stamp"
     fi
@@ -168,16 +169,43 @@ go_build() {
 prepare_collector() { go_build collector otelcol-lab -- .; }
 
 prepare_prometheus() {
+    # Without it Prometheus' metrics and user agent name no version.
+    go_version="-X github.com/prometheus/common/version.Version=3.14.0"
     go_build prometheus prometheus promtool -- \
         github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool
+    go_version=
+}
+
+# Debian's etcd, unpacked and not installed: the package would start a daemon that this machine did not ask for.
+unpack_etcd() {
+    work=$(mktemp -d)
+    # apt fetches as its own user where it can, which needs a folder that this user can write.
+    chmod 755 "$work"
+    mkdir "$work/deb" && chmod 777 "$work/deb"
+    (cd "$work/deb" && apt-get download etcd-server) && dpkg-deb -x "$work/deb"/*.deb "$work/etcd" &&
+        mv "$work/etcd/usr/bin/etcd" "$lab/bin/etcd"
+    status=$?
+    rm -rf "$work"
+    return "$status"
+}
+
+prepare_apiserver() {
+    need dpkg-deb dpkg
+    need apt-get apt
+    [ -x "$lab/bin/etcd" ] || with_progress "unpacking etcd" unpack_etcd
+    # The API server tells its version to every client, and computes from it which API groups are served.
+    v=k8s.io/component-base/version
+    go_version="-X $v.gitVersion=v1.37.2 -X $v.gitMajor=1 -X $v.gitMinor=37"
+    go_build apiserver kube-apiserver -- .
+    go_version=
 }
 
 [ "$#" -gt 0 ] || set -- all
 for part in "$@"; do
     case $part in
-        packages | guest | collector | prometheus | all) ;;
+        packages | guest | collector | prometheus | apiserver | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|all]..."; exit 2 ;;
+        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|all]..."; exit 2 ;;
     esac
 done
 lock
@@ -187,6 +215,7 @@ for part in "$@"; do
         guest) prepare_guest ;;
         collector) prepare_collector ;;
         prometheus) prepare_prometheus ;;
-        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus ;;
+        apiserver) prepare_apiserver ;;
+        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver ;;
     esac
 done

@@ -182,7 +182,7 @@ fn a_guest_moves_from_one_session_daemon_to_another() {
     let [source, target] = [Libvirtd::session(), Libvirtd::session()];
     let guest = Domain::tcg_linux("traveller", 1, 1);
     source.boot(&guest);
-    source.migrate("traveller", &target);
+    source.migrate_to("traveller", &target);
     assert!(!source.virsh(&["list", "--all", "--name"]).contains("traveller"));
     assert_eq!(target.virsh(&["domstate", "traveller", "--reason"]).trim(), "running (migrated)");
     assert_eq!(target.virsh(&["domuuid", "traveller"]).trim(), guest.uuid());

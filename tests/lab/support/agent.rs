@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::collector::Collector;
 use super::exposition::Metrics;
 use super::http::{self, Response};
+use super::launcher::{Launcher, Node};
 use super::process::{self, Exit, Output, Process};
 use super::{free_port, wait_until};
 
@@ -30,6 +32,41 @@ impl Agent {
         let port = agent.port;
         agent.process.wait_ready(Duration::from_secs(20), || http::get(port, "/livez", &[]).ok());
         agent
+    }
+
+    /// Starts the agent of a node.
+    #[track_caller]
+    pub(crate) fn on_node(node: &Node, kubeconfig: &Path, more: &[&str], collector: Option<&Collector>) -> Agent {
+        let (kubeconfig, pods) = (kubeconfig.display().to_string(), node.pods_dir().display().to_string());
+        let mut arguments = vec!["--mode", "kubevirt", "--node-name", node.name()];
+        arguments.extend(["--kubeconfig", &kubeconfig, "--pods-dir", &pods]);
+        Agent::start_towards(&mut arguments, more, collector)
+    }
+
+    /// Starts the agent of one launcher pod, which knows what the downward API tells it.
+    #[track_caller]
+    pub(crate) fn in_pod(launcher: &Launcher, namespace: &str, more: &[&str], collector: Option<&Collector>) -> Agent {
+        let socket = launcher.pod_socket().display().to_string();
+        let mut arguments = vec!["--mode", "sidecar", "--socket", &socket, "--node-name", launcher.node().name()];
+        arguments.extend(["--namespace", namespace, "--pod-uid", launcher.pod_uid()]);
+        Agent::start_towards(&mut arguments, more, collector)
+    }
+
+    /// With readings and pushes every second; without a Collector nothing is pushed.
+    #[track_caller]
+    fn start_towards<'a>(arguments: &mut Vec<&'a str>, more: &[&'a str], collector: Option<&Collector>) -> Agent {
+        arguments.extend(["--interval", "1s"]);
+        arguments.extend_from_slice(more);
+        match collector {
+            None => {
+                arguments.extend(["--exporters", "prometheus"]);
+                Agent::start(arguments, &[])
+            }
+            Some(collector) => Agent::start(
+                arguments,
+                &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()), ("OTEL_METRIC_EXPORT_INTERVAL", "1000")],
+            ),
+        }
     }
 
     /// Starts `virt-otel run` on a free port and does not wait.

@@ -27,6 +27,8 @@ pub(crate) struct Domain {
     nics: usize,
     iothreads: u32,
     iotune: Option<(u64, u64)>,
+    disk_aliases: Vec<String>,
+    nic_aliases: Vec<String>,
     machine: String,
     devices: String,
     elements: String,
@@ -63,6 +65,8 @@ impl Domain {
             nics: 0,
             iothreads: 0,
             iotune: None,
+            disk_aliases: Vec::new(),
+            nic_aliases: Vec::new(),
             // Its PCI slots take hot-plugged devices without ports that have to be reserved for them.
             machine: "pc".to_owned(),
             devices: String::new(),
@@ -77,6 +81,16 @@ impl Domain {
 
     pub(crate) fn nics(mut self, count: usize) -> Domain {
         self.nics = count;
+        self
+    }
+
+    /// As KubeVirt writes it: a disk `rootdisk` and a NIC `default` under aliases of these names, with metadata that
+    /// holds an empty UID.
+    pub(crate) fn like_kubevirt(mut self) -> Domain {
+        self.elements += "<metadata><kubevirt xmlns='http://kubevirt.io'><uid></uid></kubevirt></metadata>";
+        (self.disks, self.nics) = (self.disks.max(1), self.nics.max(1));
+        self.disk_aliases = vec!["ua-rootdisk".to_owned()];
+        self.nic_aliases = vec!["ua-default".to_owned()];
         self
     }
 
@@ -168,8 +182,8 @@ impl Domain {
         for target in self.disk_targets() {
             xml += &self.disk_xml(folder, &target);
         }
-        for _ in 0..self.nics {
-            xml += &nic.xml(None);
+        for number in 0..self.nics {
+            xml += &nic.xml(number, None, self.nic_aliases.get(number).map(String::as_str));
         }
         if self.linux {
             let _ = write!(xml, "<serial type='file'><source path='{}'/></serial>", console(folder, name));
@@ -189,9 +203,11 @@ impl Domain {
                 "<iotune><total_bytes_sec>{bytes}</total_bytes_sec><total_iops_sec>{requests}</total_iops_sec></iotune>"
             )
         });
+        let number = self.disk_targets().iter().position(|known| known == target);
+        let alias = alias(number.and_then(|number| self.disk_aliases.get(number)).map(String::as_str));
         format!(
             "<disk type='file' device='disk'><driver name='qemu' type='raw'{iothread}/><source file='{source}'/>\
-             <target dev='{target}' bus='virtio'/>{iotune}</disk>"
+             <target dev='{target}' bus='virtio'/>{iotune}{alias}</disk>"
         )
     }
 
@@ -215,24 +231,33 @@ pub(crate) fn console(folder: &Path, name: &str) -> String {
     folder.join(format!("{name}.console")).display().to_string()
 }
 
+/// An alias of the user's own: libvirt keeps it, and a migration too, if it starts with `ua-`.
+fn alias(name: Option<&str>) -> String {
+    name.map_or(String::new(), |name| format!("<alias name='{name}'/>"))
+}
+
 /// How a guest's NIC is tied to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nic {
     /// A tap device of its own: libvirt has its traffic. Needs root.
     Tap,
+    /// A tap device that was made beforehand, tap0 and so on, as KubeVirt makes them for its launchers.
+    Made,
     /// QEMU's user-mode network: no host interface, so libvirt has no figures for it.
     User,
 }
 
 impl Nic {
-    /// The device, with the MAC given or one that libvirt makes up.
-    pub(crate) fn xml(self, mac: Option<&str>) -> String {
-        let kind = match self {
-            Nic::Tap => "ethernet",
-            Nic::User => "user",
+    /// The device with this number, with the MAC given or one that libvirt makes up.
+    pub(crate) fn xml(self, number: usize, mac: Option<&str>, name: Option<&str>) -> String {
+        let (kind, target) = match self {
+            Nic::Tap => ("ethernet", String::new()),
+            Nic::Made => ("ethernet", format!("<target dev='tap{number}' managed='no'/>")),
+            Nic::User => ("user", String::new()),
         };
         let mac = mac.map_or(String::new(), |mac| format!("<mac address='{mac}'/>"));
+        let alias = alias(name);
         // Without its option ROM the BIOS does not try to boot from the network.
-        format!("<interface type='{kind}'>{mac}<model type='virtio'/><rom enabled='no'/></interface>")
+        format!("<interface type='{kind}'>{mac}{target}<model type='virtio'/><rom enabled='no'/>{alias}</interface>")
     }
 }

@@ -1,6 +1,6 @@
 //! The least HTTP client that the tests need: one request, one connection, one deadline.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -37,9 +37,27 @@ pub(crate) fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8])
 }
 
 fn request(method: &str, port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), TIMEOUT)?;
+    exchange(&mut connect(port)?, method, port, path, headers, body)
+}
+
+/// A connection to a port of this machine on which no read or write takes for ever.
+pub(crate) fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A request and its answer on a connection, be it encrypted or not, that serves for nothing else.
+pub(crate) fn exchange(
+    stream: &mut (impl Read + Write),
+    method: &str,
+    port: u16,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Response> {
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()

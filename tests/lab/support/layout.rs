@@ -11,6 +11,7 @@ use super::libvirtd::{Kind, Libvirtd, LibvirtdOptions};
 use super::{kvm, process, repository, uuid};
 
 /// The paths within a daemon's folder.
+#[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) socket: PathBuf,
     pub(crate) configuration: PathBuf,
@@ -22,7 +23,17 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(kind: Kind, folder: &Path) -> Layout {
+    pub(crate) fn new(options: &LibvirtdOptions, folder: &Path) -> Layout {
+        let mut layout = Layout::of(options.kind, folder);
+        if let Some(launcher) = &options.launcher {
+            // What the daemon calls xdg/libvirt is this folder, and the way there may be too long for a socket's name.
+            layout.qemu_run = launcher.join("qemu/run");
+            layout.socket = folder.join("launcher/virtqemud-sock");
+        }
+        layout
+    }
+
+    fn of(kind: Kind, folder: &Path) -> Layout {
         match kind {
             Kind::System => Layout {
                 socket: folder.join("run/libvirt-sock"),
@@ -114,7 +125,7 @@ pub(crate) fn warm_capabilities(kind: Kind) -> PathBuf {
         libvirtd.virsh(&["capabilities"]);
         // Complete or not there: another test process may be doing the same.
         let building = tempfile::tempdir_in(&store).expect("a folder in target/lab");
-        copy_files(&Layout::new(kind, libvirtd.folder()).capabilities, building.path());
+        copy_files(&libvirtd.layout().capabilities, building.path());
         if fs::rename(building.path(), &warm).is_ok() {
             let _ = building.keep();
         }

@@ -1,6 +1,6 @@
 //! Private libvirtd daemons with their QEMUs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::control_groups;
-use super::domain::{self, Domain, Nic};
+use super::domain::Nic;
 use super::layout::{Layout, copy_files, give_away, qemu_user, warm_capabilities};
 use super::namespace::Namespace;
 use super::process::{self, Exit, Process};
@@ -19,6 +19,9 @@ use super::{kvm, uuid, wait_until};
 
 /// How long a `virsh` of ours may take. A destroy of a frozen guest needs 12 s.
 const VIRSH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a virtqemud calls its socket.
+pub(crate) const VIRTQEMUD_SOCKET: &str = "virtqemud-sock";
 
 /// Which of libvirt's two kinds of daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +43,9 @@ pub(crate) struct LibvirtdOptions {
     /// Lets libvirt put guests into control groups of the machine, as hosts with systemd do. Off by default because
     /// they are named by id and domain name, and two private daemons may have the same.
     pub(crate) control_groups: bool,
+    /// The folder of a launcher pod in which the sockets and the state of this session daemon are to be, as those of a
+    /// virtqemud are: see [`Launcher`](super::launcher::Launcher).
+    pub(crate) launcher: Option<PathBuf>,
     /// More lines of libvirtd.conf.
     pub(crate) libvirtd_conf: String,
     /// More lines of qemu.conf.
@@ -53,6 +59,7 @@ impl LibvirtdOptions {
             host_name: None,
             cold_cache: false,
             control_groups: false,
+            launcher: None,
             libvirtd_conf: String::new(),
             qemu_conf: String::new(),
         }
@@ -66,8 +73,10 @@ pub(crate) struct Libvirtd {
     namespace: Namespace,
     folder: TempDir,
     kind: Kind,
+    layout: Layout,
+    nic: Nic,
     // Process ids do not change while a guest lives, and to find one costs a walk through /proc.
-    qemu_pids: Mutex<HashMap<(String, u32), u32>>,
+    pub(super) qemu_pids: Mutex<HashMap<(String, u32), u32>>,
 }
 
 struct Daemon {
@@ -114,7 +123,7 @@ impl Libvirtd {
         let folder = tempfile::Builder::new().prefix("lab-").tempdir().expect("a temporary folder");
         let path = folder.path();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a folder that QEMU's user can enter");
-        let layout = Layout::new(options.kind, path);
+        let layout = Layout::new(&options, path);
         for part in [&layout.configuration, &layout.capabilities, &layout.run, &path.join("images")] {
             fs::create_dir_all(part).expect("the daemon's folders");
         }
@@ -131,14 +140,28 @@ impl Libvirtd {
             fs::create_dir_all(mount).expect("the folder to mount");
         }
         let targets = ["/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/etc/libvirt", "/var/log/libvirt"];
-        let mounts: Vec<_> = mounts.into_iter().zip(targets).collect();
+        let mut mounts: Vec<_> = mounts.into_iter().zip(targets.map(PathBuf::from)).collect();
+        if let Some(launcher) = &options.launcher {
+            let seen = layout.run.join("libvirt");
+            fs::create_dir_all(&seen).expect("the folder to mount over");
+            mounts.push((launcher.clone(), seen));
+        }
         if options.kind == Kind::Session {
             let (user, group) = qemu_user();
             give_away(path, user, group);
         }
+        if let Some(launcher) = &options.launcher {
+            // For us, who are not in its namespace: a way that is short enough for the name of a socket.
+            std::os::unix::fs::symlink(launcher, path.join("launcher")).expect("a link of our own");
+        }
+        let nic = match (options.kind, &options.launcher) {
+            (Kind::System, _) => Nic::Tap,
+            (Kind::Session, Some(_)) => Nic::Made,
+            (Kind::Session, None) => Nic::User,
+        };
         let host_name = options.host_name.unwrap_or_else(|| format!("lab-{}.test", &uuid()[..8]));
         let namespace = Namespace::new(path, &host_name, &mounts);
-        Libvirtd { daemon: None, namespace, folder, kind: options.kind, qemu_pids: Mutex::default() }
+        Libvirtd { daemon: None, namespace, folder, kind: options.kind, layout, nic, qemu_pids: Mutex::default() }
     }
 
     /// The folder with everything of this daemon.
@@ -151,8 +174,13 @@ impl Libvirtd {
         self.folder().join("images")
     }
 
+    /// Where its files are.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
-        Layout::new(self.kind, self.folder()).socket
+        self.layout.socket.clone()
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -204,6 +232,10 @@ impl Libvirtd {
         let mut daemon = self.daemon.take().expect("a libvirtd that runs");
         process::signal(daemon.pid, signal);
         let exit = daemon.outer.wait_end(Duration::from_secs(20));
+        if signal == libc::SIGTERM {
+            // It removes its socket when it ends in order, but knows it by another name in a launcher.
+            let _ = fs::remove_file(self.socket());
+        }
         // Where it hung in a frozen guest, SIGTERM was not enough; `nsenter` is gone, the daemon may not be.
         if process::alive(daemon.pid) {
             process::signal(daemon.pid, libc::SIGKILL);
@@ -256,7 +288,14 @@ impl Libvirtd {
         // and where that never does (in many containers) the namespace could not end.
         let mut outer = Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
         let pid = outer.only_child();
-        self.daemon = Some(Daemon { outer, pid });
+        let mut daemon = Daemon { outer, pid };
+        if self.socket().ends_with(VIRTQEMUD_SOCKET) {
+            // Debian has no virtqemud, so its socket has libvirtd's name. A socket may change its name, and needs no
+            // link for that, which nobody should follow.
+            let own = self.socket().with_file_name("libvirt-sock");
+            daemon.outer.wait_ready(Duration::from_secs(30), || fs::rename(&own, self.socket()).ok());
+        }
+        self.daemon = Some(daemon);
     }
 
     /// Makes the daemon mute with SIGSTOP: connections to it open, nobody answers.
@@ -293,189 +332,14 @@ impl Libvirtd {
         }
     }
 
-    /// Everything that `virsh domstats` says about a guest, as it says it.
-    #[track_caller]
-    pub(crate) fn domstats(&self, name: &str) -> BTreeMap<String, String> {
-        let text = self.virsh(&["domstats", name]);
-        text.lines()
-            .filter_map(|line| line.trim().split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
-    }
-
-    /// Defines a guest and leaves it shut off.
-    #[track_caller]
-    pub(crate) fn define(&self, domain: &Domain) {
-        let file = self.write_definition(domain);
-        self.virsh(&["define", &file]);
-    }
-
-    /// Starts a guest that is not defined: it is gone when it ends.
-    #[track_caller]
-    pub(crate) fn create(&self, domain: &Domain) {
-        let file = self.write_definition(domain);
-        self.virsh(&["create", &file]);
-    }
-
-    /// [`create`](Self::create), paused before its first instruction.
-    #[track_caller]
-    pub(crate) fn create_paused(&self, domain: &Domain) {
-        let file = self.write_definition(domain);
-        self.virsh(&["create", "--paused", &file]);
-    }
-
-    /// Starts a Linux guest and waits until its console says that everything moves.
-    #[track_caller]
-    pub(crate) fn boot(&self, domain: &Domain) {
-        self.create(domain);
-        self.wait_booted(domain);
-    }
-
-    /// Waits for a Linux guest that was started.
-    #[track_caller]
-    pub(crate) fn wait_booted(&self, domain: &Domain) {
-        wait_until(Duration::from_secs(90), &format!("{} to boot", domain.name()), || {
-            self.console(domain.name()).contains("lab guest: ready").then_some(())
-        });
-    }
-
-    /// Ends a guest at once. It is gone for good unless it was defined.
-    #[track_caller]
-    pub(crate) fn destroy(&self, name: &str) {
-        self.virsh(&["destroy", name]);
-    }
-
-    /// What a Linux guest has written to its console.
-    pub(crate) fn console(&self, name: &str) -> String {
-        fs::read(domain::console(&self.images(), name))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    }
-
-    /// Plugs a disk into a running guest.
-    #[track_caller]
-    pub(crate) fn plug_disk(&self, domain: &Domain, target: &str) {
-        self.make_image(domain, target);
-        self.plug(domain.name(), &domain.disk_xml(&self.images(), target));
-    }
-
-    /// Takes a disk out of a running guest; only an operating system in it lets go.
-    #[track_caller]
-    pub(crate) fn unplug_disk(&self, domain: &Domain, target: &str) {
-        self.virsh(&["detach-disk", domain.name(), target, "--live"]);
-        wait_until(Duration::from_secs(30), "the guest to let go of the disk", || {
-            (!self.virsh(&["domblklist", domain.name()]).contains(target)).then_some(())
-        });
-    }
-
-    /// Plugs a NIC with this MAC into a running guest.
-    #[track_caller]
-    pub(crate) fn plug_nic(&self, name: &str, mac: &str) {
-        self.plug(name, &self.nic().xml(Some(mac)));
-    }
-
-    /// Takes the NIC with this MAC out of a running guest; only an operating system in it lets go.
-    #[track_caller]
-    pub(crate) fn unplug_nic(&self, name: &str, mac: &str) {
-        let file = self.folder().join(format!("unplug-{}.xml", uuid()));
-        fs::write(&file, self.nic().xml(Some(mac))).expect("a file for the device");
-        self.virsh(&["detach-device", name, &file.display().to_string(), "--live"]);
-        wait_until(Duration::from_secs(30), "the guest to let go of the NIC", || {
-            (!self.virsh(&["domiflist", name]).contains(mac)).then_some(())
-        });
-    }
-
-    /// Plugs any device into a running guest.
-    #[track_caller]
-    pub(crate) fn plug(&self, name: &str, xml: &str) {
-        let file = self.folder().join(format!("plug-{}.xml", uuid()));
-        fs::write(&file, xml).expect("a file for the device");
-        self.virsh(&["attach-device", name, &file.display().to_string(), "--live"]);
-    }
-
-    /// Moves a running guest to another daemon of the same kind. Its disk images stay where they are.
-    #[track_caller]
-    pub(crate) fn migrate(&self, name: &str, to: &Libvirtd) {
-        let (target, socket) = (to.uri(), self.folder().join("images/migration.sock"));
-        let socket = format!("unix://{}", socket.display());
-        self.virsh(&["migrate", "--live", "--unsafe", name, &target, "--migrateuri", &socket]);
-    }
-
-    /// The process id of a guest's QEMU. Panics when it does not run.
-    #[track_caller]
-    pub(crate) fn qemu_pid(&self, name: &str) -> u32 {
-        let file = Layout::new(self.kind, self.folder()).qemu_run.join(format!("{name}.pid"));
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("no running QEMU of {name}: {error}"));
-        let inside: u32 = text.trim().parse().expect("a process id");
-        let mut known = self.qemu_pids.lock().expect("the map of process ids");
-        let entry = known.entry((name.to_owned(), inside));
-        *entry.or_insert_with(|| {
-            self.namespace.outside(inside).unwrap_or_else(|| panic!("QEMU of {name} is gone, its pid file is not"))
-        })
-    }
-
-    /// Freezes a guest's QEMU with SIGSTOP: its monitor answers nobody.
-    #[track_caller]
-    pub(crate) fn freeze(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGSTOP);
-    }
-
-    /// Lets a frozen guest go on.
-    #[track_caller]
-    pub(crate) fn thaw(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGCONT);
-    }
-
-    /// Kills a guest's QEMU, as the kernel does when memory is short.
-    #[track_caller]
-    pub(crate) fn kill_qemu(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGKILL);
+    /// How NICs of this daemon's guests are tied to the host.
+    pub(crate) fn nic(&self) -> Nic {
+        self.nic
     }
 
     /// The namespaces, for commands that must see the daemon's network, mounts or processes.
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
-    }
-
-    /// The definition of a guest as this daemon needs it, for a `virsh` of one's own.
-    #[track_caller]
-    pub(crate) fn definition(&self, domain: &Domain) -> String {
-        for target in domain.disk_targets() {
-            self.make_image(domain, &target);
-        }
-        if domain.is_linux() {
-            for (source, name) in Domain::linux_files() {
-                let copy = self.images().join(name);
-                if !copy.exists() {
-                    fs::copy(&source, &copy).expect("a copy of the guest's files");
-                }
-            }
-        }
-        domain.xml(&self.images(), self.nic())
-    }
-
-    #[track_caller]
-    fn write_definition(&self, domain: &Domain) -> String {
-        let file = self.folder().join(format!("{}.xml", domain.name()));
-        fs::write(&file, self.definition(domain)).expect("a file for the definition");
-        file.display().to_string()
-    }
-
-    fn make_image(&self, domain: &Domain, target: &str) {
-        let image = domain.disk_image(&self.images(), target);
-        if !Path::new(&image).exists() {
-            // Sparse: 64 MiB of nothing.
-            fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("a disk image");
-            fs::set_permissions(&image, fs::Permissions::from_mode(0o666)).expect("an image QEMU can write");
-        }
-    }
-
-    /// How NICs of this daemon's guests are tied to the host.
-    pub(crate) fn nic(&self) -> Nic {
-        match self.kind {
-            Kind::System => Nic::Tap,
-            Kind::Session => Nic::User,
-        }
     }
 }
 
@@ -491,7 +355,8 @@ impl Drop for Libvirtd {
     }
 }
 
-fn virsh_command(uri: &str, arguments: &[&str]) -> Command {
+/// A `virsh` on the daemon with this URI.
+pub(crate) fn virsh_command(uri: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("virsh");
     command.args(["--quiet", "--connect", uri]).args(arguments);
     // Messages are compared by tests, and no user's own settings may change them.

@@ -8,13 +8,19 @@ pub(crate) mod collector;
 pub(crate) mod control_groups;
 pub(crate) mod domain;
 pub(crate) mod exposition;
+mod guests;
 pub(crate) mod http;
+pub(crate) mod kube_client;
+pub(crate) mod kubernetes;
+pub(crate) mod launcher;
 pub(crate) mod layout;
 pub(crate) mod libvirtd;
+pub(crate) mod migration;
 pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod vmi;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -28,8 +34,12 @@ pub(crate) use agent::Agent;
 pub(crate) use collector::{Collector, CollectorOptions};
 pub(crate) use domain::Domain;
 pub(crate) use exposition::Metrics;
+pub(crate) use kubernetes::{ApiServer, User};
+pub(crate) use launcher::{Launcher, Node, Place};
 pub(crate) use libvirtd::{Kind, Libvirtd, LibvirtdOptions};
+pub(crate) use migration::{Migration, Pace};
 pub(crate) use prometheus::{Prometheus3, PrometheusOptions};
+pub(crate) use vmi::Vmi;
 
 /// The root of the repository.
 pub(crate) fn repository() -> &'static Path {

@@ -19,11 +19,12 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// Makes the namespaces, with each folder on the left mounted over the path on the right.
     #[track_caller]
-    pub(crate) fn new(folder: &Path, host_name: &str, mounts: &[(PathBuf, &str)]) -> Namespace {
+    pub(crate) fn new(folder: &Path, host_name: &str, mounts: &[(PathBuf, PathBuf)]) -> Namespace {
         let ready = folder.join("ready");
         let mut script = String::from("set -e\n");
         for (source, target) in mounts {
-            script += &format!("mkdir -p {target}; mount --bind {} {target}\n", source.display());
+            let (source, target) = (source.display(), target.display());
+            script += &format!("mkdir -p {target}; mount --bind {source} {target}\n");
         }
         script += &format!("ip link set lo up; hostname {host_name}; : >{}\n", ready.display());
         // Process 1 inherits the orphaned QEMUs and must take them in when they end: libvirt waits 40 s for a zombie
