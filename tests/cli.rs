@@ -274,9 +274,12 @@ async fn a_mute_collector_does_not_hold_up_the_end() {
     agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
     agent.signal("TERM").await;
     let (code, took) = agent.ended().await;
-    assert_eq!(code, Some(0), "{:?}", agent.rest_of_log().await);
+    let log = agent.rest_of_log().await;
+    assert_eq!(code, Some(0), "{log:?}");
     // Three seconds for metrics, one for logs, and what the machine is busy with.
     assert!(took < Duration::from_secs(7), "{took:?}");
+    assert!(log.iter().any(|line| line.contains("could not be delivered before the agent ended")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("did not end in time")), "{log:?}");
 }
 
 #[tokio::test]
