@@ -1,7 +1,12 @@
 //! What goes wrong on a host, and what the agent makes of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::support::http;
+use super::support::libvirtd::virsh_at;
 use super::support::proxy::{GET_STATS, GET_XML, Proxy};
 use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, wait_until};
 
@@ -247,11 +252,69 @@ fn the_first_reading_of_a_fresh_libvirtd_is_not_stuck() {
 }
 
 #[test]
+fn an_agent_that_is_there_before_libvirtd_says_so_and_recovers() {
+    let mut libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 2);
+    libvirtd.terminate();
+    let mut agent = agent(&libvirtd.uri());
+    agent.wait_for(Duration::from_secs(10), "the daemon to be down", |page| page.get("libvirt_up", &[]) == Some(0.0));
+    // Several tries later it still runs, and has said it once, with what it tried and why it failed.
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(agent.running(), "the agent has given up:\n{}", agent.log());
+    let log = agent.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    for word in ["could not reach libvirt", "tried again", &libvirtd.uri(), &libvirtd.socket().display().to_string()] {
+        assert!(told[0].contains(word), "{word:?} is not in: {}", told[0]);
+    }
+    assert!(agent.metrics().samples.iter().all(|sample| sample.label("domain").is_none()), "there are figures of VMs");
+    libvirtd.start_again();
+    wait_all_read(&agent, &names);
+    assert_eq!(agent.metrics().get("libvirt_up", &[]), Some(1.0));
+}
+
+/// What keeps a daemon and the agent busy: other clients that ask for everything, and a scraper.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(libvirtd: &Libvirtd, agent: &Agent) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let go_on = |mut work: Box<dyn FnMut() + Send>| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    work();
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            })
+        };
+        let (uri, port) = (libvirtd.uri(), agent.port());
+        // Either fails while the daemon is down; that is not what is looked at.
+        let client = go_on(Box::new(move || drop(virsh_at(&uri, Duration::from_secs(5), &["domstats"]))));
+        let scraper = go_on(Box::new(move || drop(http::get(port, "/metrics", &[]))));
+        Load { stop, threads: vec![client, scraper] }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
 fn libvirtd_may_be_killed_thirty_times() {
     let mut libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 5);
+    let names = paused_guests(&libvirtd, 10);
     let agent = agent(&libvirtd.uri());
     wait_all_read(&agent, &names);
+    let _load = Load::start(&libvirtd, &agent);
     for round in 0..30 {
         libvirtd.kill();
         wait_until(Duration::from_secs(5), "the daemon to be down", || {
