@@ -56,6 +56,31 @@ fn an_emulated_domain_is_qemu_tcg() {
     agent.wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "slow").as_deref() == Some("qemu-tcg"));
 }
 
+/// The socket on which only reading is possible is enough for everything: lists, XML, statistics, events.
+#[test]
+fn the_read_only_socket_is_enough() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create(&Domain::tcg("read").disks(1).nics(1));
+    let uri = libvirtd.read_only_uri();
+    let agent = Agent::start(&["--libvirt-uri", &uri, "--interval", "60s", "--exporters", "prometheus"], &[]);
+    agent.wait_for(Duration::from_secs(10), "every kind of figure", |page| {
+        [
+            HYPERVISOR,
+            CPU,
+            "libvirt_domain_memory_resident_bytes",
+            "libvirt_domain_storage_iops_read_total",
+            "libvirt_domain_storage_info",
+            "libvirt_domain_network_receive_bytes_total",
+        ]
+        .iter()
+        .all(|name| page.has(name, &[("domain", "read")]))
+    });
+    // Long before the next reading: by the event.
+    libvirtd.virsh(&["suspend", "read"]);
+    wait_state(&agent, "read", "paused");
+    assert!(!agent.log().contains("WARN"), "{}", agent.log());
+}
+
 #[test]
 fn a_domain_of_another_driver_is_unknown() {
     let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]);

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use virt_otel::export::otlp::SCHEMA_URL;
+
 use super::support::collector::{attributes, points_of};
 use super::support::prometheus::promtool;
 use super::support::{
@@ -47,9 +49,12 @@ fn each_vm_is_one_resource_with_its_own_points() {
             assert!(seen.insert(uuid.clone()), "a Resource is in one request twice");
             let known = identities.entry(uuid).or_insert_with(|| identity.clone());
             assert_eq!(*known, identity, "a Resource has changed");
-            let scope = &resource["scopeMetrics"][0]["scope"];
-            assert_eq!(scope["name"], "virt-otel");
-            assert_eq!(scope["version"], env!("CARGO_PKG_VERSION"));
+            let scopes = resource["scopeMetrics"].as_array().unwrap();
+            assert_eq!(scopes.len(), 1, "one scope a Resource");
+            assert_eq!(scopes[0]["scope"]["name"], "virt-otel");
+            assert_eq!(scopes[0]["scope"]["version"], env!("CARGO_PKG_VERSION"));
+            assert_eq!(scopes[0]["schemaUrl"], SCHEMA_URL);
+            assert_eq!(resource["schemaUrl"], SCHEMA_URL);
         }
     }
     let identity = &identities[linux.uuid()];
