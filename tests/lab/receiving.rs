@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use virt_otel::catalog::{Kind, Selected, Selection, Vocabulary};
 use virt_otel::export::otlp::SCHEMA_URL;
 
 use super::support::collector::{attributes, points_of};
@@ -94,6 +95,27 @@ fn each_vm_is_one_resource_with_its_own_points() {
             }
         }
     }
+    // So of every other row of which anything has come.
+    let received = collector.resource_metrics();
+    let mut rows = 0;
+    for Selected { name, metric } in Selection::everything(Vocabulary::Libvirt).vm {
+        let points: Vec<_> = received.iter().flat_map(|resource| points_of(resource, &name)).collect();
+        rows += usize::from(!points.is_empty());
+        for point in points {
+            let (kind, monotonic) = match metric.kind {
+                Kind::Counter => ("sum", true),
+                Kind::UpDownCounter => ("sum", false),
+                Kind::Gauge => ("gauge", false),
+            };
+            assert_eq!(point.metric["unit"].as_str().unwrap_or(""), metric.unit.ucum(), "{name}");
+            assert!(point.metric.get(kind).is_some(), "{name} is no {kind}: {}", point.metric);
+            assert_eq!(point.metric[kind]["isMonotonic"].as_bool().unwrap_or(false), monotonic, "{name}");
+            assert!(!monotonic || (1..=point.time()).contains(&point.start_time()), "{name}: {}", point.point);
+            let value = if metric.unit.is_double() { "asDouble" } else { "asInt" };
+            assert!(point.ended() || point.point.get(value).is_some(), "{name} has no {value}: {}", point.point);
+        }
+    }
+    assert!(rows > 45, "only {rows} rows were received");
     let info = collector.points("libvirt.domain.hypervisor.info");
     assert!(info.iter().all(|point| point.attribute("hypervisor_type").as_deref() == Some("qemu-tcg")));
 
