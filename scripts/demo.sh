@@ -140,8 +140,8 @@ show() {
         fail "virt-otel snapshot failed, or a VM did not answer it (see above)"
     headline "What Prometheus scrapes: http://127.0.0.1:$port/metrics, of demo-linux"
     http_body "$port" /metrics | grep 'domain="demo-linux"' |
-        grep -E '^libvirt_domain_(hypervisor_info|state|cpu_usage|memory_(resident|usable)|network_receive_bytes|storage_(iops_write|write_traffic)|collection_age)' |
-        grep -v ' 0$' || true
+        grep -E '^libvirt_domain_(hypervisor_info|state|cpu_usage|memory_(resident|usable)|network_receive_bytes|storage_(iops_write|write_traffic)|collection_stuck)' |
+        grep -v '_state{.* 0$' || true
     if [ -n "$collector" ]; then
         wait_for 30 "the Collector to receive demo-linux" vm_received demo-linux
         headline "What the Collector received, of demo-linux: one Resource"

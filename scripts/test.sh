@@ -48,6 +48,12 @@ test_crates() {
     done
 }
 
+# They are only built: to run one is a matter of hours. Every crate has the agent's own version; the fuzzer's come on top.
+fuzz_targets() {
+    cp Cargo.lock fuzz/Cargo.lock
+    cargo build --manifest-path fuzz/Cargo.toml --target-dir target
+}
+
 documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
 
 wait_for_lab() {
@@ -89,6 +95,7 @@ step "cargo-deny" install_deny
 step "licences, bans, sources" cargo deny --locked check licenses bans sources
 step "tests" cargo test --locked --lib --bins "${crates[@]}"
 step "examples in documentation" cargo test --locked --doc
+step "fuzz targets" fuzz_targets
 step "lab: preparation" wait_for_lab
 step "lab: tests" cargo test --locked --test lab -- --test-threads="$lab_threads"
 

@@ -262,6 +262,18 @@ async fn without_libvirt_and_without_a_collector_it_stays_and_says_so() {
     assert!(took < Duration::from_secs(7), "{took:?}");
 }
 
+/// libvirt's library would print its errors there by itself, between the lines of the log.
+#[tokio::test]
+async fn nothing_but_the_log_is_written_to_standard_error() {
+    let mut agent = Agent::start(&["--libvirt-uri", "nosuch:///driver", "--exporters", "prometheus"], &[]).await;
+    agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
+    agent.signal("TERM").await;
+    assert_eq!(agent.ended().await.0, Some(0));
+    let log = agent.rest_of_log().await;
+    assert!(log.iter().any(|line| line.contains("could not reach libvirt")), "{log:?}");
+    assert!(log.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log:?}");
+}
+
 #[tokio::test]
 async fn it_reads_the_test_driver() {
     let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]).await;
@@ -306,16 +318,23 @@ async fn promtool_has_nothing_to_say_about_the_page() {
 }
 
 #[tokio::test]
-async fn a_mute_collector_does_not_hold_up_the_end() {
-    let (_collector, endpoint) = mute_collector().await;
+async fn a_mute_collector_holds_up_neither_a_scrape_nor_the_end() {
+    let (collector, endpoint) = mute_collector().await;
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRIC_EXPORT_INTERVAL", "1000")];
     let mut agent = Agent::start(&["--libvirt-uri", ABSENT, "--logs-exporter", "otlp"], &variables).await;
     agent.until("/readyz", "that the round is done", |head, _| head.starts_with("HTTP/1.1 200")).await;
+    let _requests = timeout(PATIENCE, collector.accept()).await.expect("it pushes").expect("a connection");
+    let began = Instant::now();
+    assert!(agent.get("/metrics", "").await.1.contains("libvirt_up"));
+    assert!(began.elapsed() < Duration::from_secs(2), "a scrape took {:?}", began.elapsed());
     agent.signal("TERM").await;
     let (code, took) = agent.ended().await;
-    assert_eq!(code, Some(0), "{:?}", agent.rest_of_log().await);
+    let log = agent.rest_of_log().await;
+    assert_eq!(code, Some(0), "{log:?}");
     // Three seconds for metrics, one for logs, and what the machine is busy with.
     assert!(took < Duration::from_secs(7), "{took:?}");
+    assert!(log.iter().any(|line| line.contains("could not be delivered before the agent ended")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("did not end in time")), "{log:?}");
 }
 
 #[tokio::test]

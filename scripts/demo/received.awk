@@ -15,8 +15,8 @@ index($0, "\"libvirt.domain.name\",\"value\":{\"stringValue\":\"" vm "\"") {
 function after(text, key,    rest) {
     if (!match(text, key)) return ""
     rest = substr(text, RSTART + RLENGTH)
-    sub(/^"/, "", rest)
-    match(rest, /^[^",}\]]*/)
+    if (sub(/^"/, "", rest)) return substr(rest, 1, index(rest, "\"") - 1)
+    match(rest, /^[^,}\]]*/)
     return substr(rest, 1, RLENGTH)
 }
 

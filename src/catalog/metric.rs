@@ -133,8 +133,11 @@ impl From<Bytes> for Value {
 }
 
 impl From<Duration> for Value {
+    /// Seconds, as the number that is nearest: 2.97, where whole seconds and their fraction added up are
+    /// 2.9699999999999998. Up to 104 days of nanoseconds are exact; beyond, the last digit may be another.
+    #[expect(clippy::cast_precision_loss, reason = "a double has no more digits than this keeps")]
     fn from(value: Duration) -> Self {
-        Self::Double(value.as_secs_f64())
+        Self::Double(value.as_nanos() as f64 / 1e9)
     }
 }
 
@@ -289,5 +292,12 @@ mod tests {
         assert_eq!(Label::new(&DISK_SOURCE, &long).value.len(), LABEL_VALUE_MAX);
         let odd = format!("x{long}");
         assert_eq!(Label::new(&DISK_SOURCE, &odd).value.len(), LABEL_VALUE_MAX - 1);
+    }
+
+    #[test]
+    fn seconds_are_the_nearest_number() {
+        for (milliseconds, seconds) in [(0, 0.0), (1, 0.001), (2_970, 2.97), (41_870, 41.87), (8_640_000_000, 8.64e6)] {
+            assert_eq!(Value::from(Duration::from_millis(milliseconds)), Value::Double(seconds));
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! What goes wrong on a host, and what the agent makes of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::support::http;
+use super::support::libvirtd::virsh_at;
 use super::support::proxy::{GET_STATS, GET_XML, Proxy};
 use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, wait_until};
 
@@ -13,8 +18,11 @@ const WRITES: &str = "libvirt_domain_storage_iops_write_total";
 
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 2.0;
-/// At most four calls are in flight, and eight are abandoned; with eight abandoned one more is in flight.
-const MOST_WAITING: usize = 9;
+/// Calls that may wait for QEMUs: at most four are in flight, one less for each that was abandoned, and with eight
+/// abandoned there are no others.
+const MOST_WAITING: usize = 8;
+/// With those that no QEMU has to answer: one at a time of these goes beside the others while calls hang.
+const MOST_READING: usize = MOST_WAITING + 1;
 
 fn guest(name: &str) -> Domain {
     let domain = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
@@ -52,10 +60,11 @@ fn wait_all_read(agent: &Agent, names: &[String]) {
 
 /// Watches for a while that these domains are read in time: never later than one interval after they were due.
 #[track_caller]
-fn watch_in_time(agent: &Agent, names: &[&str], for_how_long: Duration) -> f64 {
+fn watch_in_time(agent: &Agent, names: &[&str], for_how_long: Duration, mut also: impl FnMut()) -> f64 {
     let started = Instant::now();
     let mut oldest: f64 = 0.0;
     while started.elapsed() < for_how_long {
+        also();
         let page = agent.metrics();
         for name in names {
             assert!(page.has(CPU, &[("domain", name)]), "{name} has no CPU time");
@@ -77,24 +86,25 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
     wait_all_read(&agent, &names);
     let frozen = "vm07";
     let writes = agent.metrics().get(WRITES, &[("domain", frozen)]).unwrap();
-    libvirtd.freeze(frozen);
     let healthy: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != frozen).collect();
-    // Its next reading hangs, and is given up after three seconds.
-    wait_until(Duration::from_secs(15), "the frozen guest to be stuck", || {
-        stuck(&agent.metrics(), frozen).then_some(())
+    libvirtd.freeze(frozen);
+    // Its next reading hangs, and is given up after three seconds; what was read before is dropped after three intervals.
+    let mut most_hanging = 0;
+    let oldest = watch_in_time(&agent, &healthy, Duration::from_secs(18), || {
+        most_hanging = most_hanging.max(proxy.traffic().hanging());
     });
-    let oldest = watch_in_time(&agent, &healthy, Duration::from_secs(12));
     println!(
         "with one of 20 frozen, the oldest reading of the 19 was {oldest:.2} s old at an interval of {INTERVAL} s"
     );
     let page = agent.metrics();
-    assert!(stuck(&page, frozen));
+    assert!(stuck(&page, frozen), "the frozen guest is not stuck; the log:\n{}", agent.log());
     assert_eq!(page.get(STATE, &[("domain", frozen), ("state", "paused")]), Some(1.0), "its state is still read");
     assert!(page.has(CPU, &[("domain", frozen)]), "its CPU time does not need its QEMU");
     for sample in page.all(WRITES, &[("domain", frozen)]) {
         assert_eq!(sample.value, writes, "a false value stands for the reading that did not come");
     }
-    assert_eq!(proxy.traffic().waiting, 1, "one call waits for the frozen guest");
+    assert_eq!(most_hanging, 1, "more than one call waited for the frozen guest");
+    assert_eq!(proxy.traffic().hanging(), 1, "one call waits for the frozen guest");
     libvirtd.thaw(frozen);
     wait_until(Duration::from_secs(10), "the thawed guest to be healed", || {
         let page = agent.metrics();
@@ -137,24 +147,30 @@ fn twenty_frozen_vms_stay_within_the_budget() {
     for name in &doomed[5..] {
         libvirtd.freeze(name);
     }
-    wait_until(Duration::from_secs(60), "eight abandoned calls", || (proxy.traffic().waiting >= 8).then_some(()));
+    wait_until(Duration::from_secs(60), "eight abandoned calls", || (proxy.traffic().hanging() == 8).then_some(()));
     let started = Instant::now();
+    let mut oldest: f64 = 0.0;
     while started.elapsed() < Duration::from_secs(15) {
         let page = agent.metrics();
         for name in healthy {
             assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state:\n{}", agent.log());
+            // What needs no QEMU is still read, and not merely still shown.
+            let age = page.get(AGE, &[("domain", name), ("group", "state")]);
+            oldest = oldest.max(age.unwrap_or(f64::INFINITY));
             assert!(!stuck(&page, name), "{name} is called stuck:\n{}", agent.log());
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+    assert!(oldest < 3.0 * INTERVAL, "a healthy guest's state was {oldest} s old; the log:\n{}", agent.log());
     another_client_answers("twenty are frozen");
     let traffic = proxy.traffic();
     assert!(traffic.most_waiting <= MOST_WAITING, "{} calls waited for QEMUs at once", traffic.most_waiting);
+    assert!(traffic.most_reading <= MOST_READING, "{} calls for statistics at once", traffic.most_reading);
     assert_eq!(traffic.most_on_one_connection, 1, "a connection never carries two calls");
     assert!(agent.resident() < memory + 8 * 1024 * 1024, "memory grew from {memory} to {}", agent.resident());
     assert!(agent.threads() <= threads + 16, "threads grew from {threads} to {}", agent.threads());
     println!(
-        "20 frozen: at most {} calls waited, {} threads, {} KiB",
+        "20 frozen: at most {} calls waited, the oldest state of a healthy guest was {oldest:.2} s, {} threads, {} KiB",
         traffic.most_waiting,
         agent.threads(),
         agent.resident() / 1024
@@ -167,7 +183,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
         let page = agent.metrics();
         names.iter().all(|name| !stuck(&page, name) && page.has(WRITES, &[("domain", name)])).then_some(())
     });
-    assert_eq!(proxy.traffic().waiting, 0, "nothing waits any more");
+    assert_eq!(proxy.traffic().hanging(), 0, "nothing hangs any more");
 }
 
 /// `virsh destroy` of a frozen guest holds its lock for 12 s, and with it every listing of the domains.
@@ -181,7 +197,7 @@ fn the_destruction_of_a_frozen_vm_harms_nobody() {
     let healthy: Vec<&str> = names[1..].iter().map(String::as_str).collect();
     std::thread::scope(|scope| {
         let destroyed = scope.spawn(|| libvirtd.destroy("vm00"));
-        watch_in_time(&agent, &healthy, Duration::from_secs(15));
+        watch_in_time(&agent, &healthy, Duration::from_secs(15), || ());
         destroyed.join().unwrap();
     });
     wait_until(Duration::from_secs(10), "the destroyed guest to be gone", || {
@@ -236,11 +252,69 @@ fn the_first_reading_of_a_fresh_libvirtd_is_not_stuck() {
 }
 
 #[test]
+fn an_agent_that_is_there_before_libvirtd_says_so_and_recovers() {
+    let mut libvirtd = Libvirtd::system();
+    let names = paused_guests(&libvirtd, 2);
+    libvirtd.terminate();
+    let mut agent = agent(&libvirtd.uri());
+    agent.wait_for(Duration::from_secs(10), "the daemon to be down", |page| page.get("libvirt_up", &[]) == Some(0.0));
+    // Several tries later it still runs, and has said it once, with what it tried and why it failed.
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(agent.running(), "the agent has given up:\n{}", agent.log());
+    let log = agent.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    for word in ["could not reach libvirt", "tried again", &libvirtd.uri(), &libvirtd.socket().display().to_string()] {
+        assert!(told[0].contains(word), "{word:?} is not in: {}", told[0]);
+    }
+    assert!(agent.metrics().samples.iter().all(|sample| sample.label("domain").is_none()), "there are figures of VMs");
+    libvirtd.start_again();
+    wait_all_read(&agent, &names);
+    assert_eq!(agent.metrics().get("libvirt_up", &[]), Some(1.0));
+}
+
+/// What keeps a daemon and the agent busy: other clients that ask for everything, and a scraper.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(libvirtd: &Libvirtd, agent: &Agent) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let go_on = |mut work: Box<dyn FnMut() + Send>| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    work();
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            })
+        };
+        let (uri, port) = (libvirtd.uri(), agent.port());
+        // Either fails while the daemon is down; that is not what is looked at.
+        let client = go_on(Box::new(move || drop(virsh_at(&uri, Duration::from_secs(5), &["domstats"]))));
+        let scraper = go_on(Box::new(move || drop(http::get(port, "/metrics", &[]))));
+        Load { stop, threads: vec![client, scraper] }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
 fn libvirtd_may_be_killed_thirty_times() {
     let mut libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 5);
+    let names = paused_guests(&libvirtd, 10);
     let agent = agent(&libvirtd.uri());
     wait_all_read(&agent, &names);
+    let _load = Load::start(&libvirtd, &agent);
     for round in 0..30 {
         libvirtd.kill();
         wait_until(Duration::from_secs(5), "the daemon to be down", || {

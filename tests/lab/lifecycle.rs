@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::support::process::Process;
 use super::support::{Agent, Collector, CollectorOptions, Domain, Libvirtd, Metrics, kvm_or_skip, wait_until};
 
 const HYPERVISOR: &str = "libvirt_domain_hypervisor_info";
@@ -53,6 +54,31 @@ fn an_emulated_domain_is_qemu_tcg() {
     libvirtd.create(&Domain::tcg("slow"));
     let agent = agent(&libvirtd);
     agent.wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "slow").as_deref() == Some("qemu-tcg"));
+}
+
+/// The socket on which only reading is possible is enough for everything: lists, XML, statistics, events.
+#[test]
+fn the_read_only_socket_is_enough() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create(&Domain::tcg("read").disks(1).nics(1));
+    let uri = libvirtd.read_only_uri();
+    let agent = Agent::start(&["--libvirt-uri", &uri, "--interval", "60s", "--exporters", "prometheus"], &[]);
+    agent.wait_for(Duration::from_secs(10), "every kind of figure", |page| {
+        [
+            HYPERVISOR,
+            CPU,
+            "libvirt_domain_memory_resident_bytes",
+            "libvirt_domain_storage_iops_read_total",
+            "libvirt_domain_storage_info",
+            "libvirt_domain_network_receive_bytes_total",
+        ]
+        .iter()
+        .all(|name| page.has(name, &[("domain", "read")]))
+    });
+    // Long before the next reading: by the event.
+    libvirtd.virsh(&["suspend", "read"]);
+    wait_state(&agent, "read", "paused");
+    assert!(!agent.log().contains("WARN"), "{}", agent.log());
 }
 
 #[test]
@@ -217,42 +243,87 @@ fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
     );
 }
 
-/// How long it takes from libvirt's own event to the new state on the page: half within 50 ms, 95 of 100 within 100 ms.
+/// How long it takes from libvirt's own event, as another client of libvirtd receives it, to the new state on the page.
+///
+/// A busy machine may hold up a sample, whichever of the three processes it takes the processor from; an agent that is
+/// too slow is so in each of three tries.
 #[test]
 fn an_event_is_visible_within_100_ms() {
-    const ROUNDS: usize = 30;
+    const ROUNDS: usize = 10;
+    const LIMIT: Duration = Duration::from_millis(100);
     let libvirtd = Libvirtd::system();
-    libvirtd.create(&Domain::tcg("blinks"));
+    libvirtd.define(&Domain::tcg("blinks"));
     let agent = agent(&libvirtd);
-    wait_state(&agent, "blinks", "running");
-    let mut delays = Vec::new();
-    for round in 0..ROUNDS {
-        let (command, wanted) = if round % 2 == 0 { ("suspend", "paused") } else { ("resume", "running") };
-        // virsh returns a few milliseconds after libvirt has sent the event, so the clock starts before virsh does:
-        // what is measured holds virsh's own start and call as well, and is too long rather than too short.
-        let started = Instant::now();
-        let called = std::thread::scope(|scope| {
-            let call = scope.spawn(|| {
-                libvirtd.virsh(&[command, "blinks"]);
-                started.elapsed()
-            });
-            let seen = loop {
-                if state(&agent.metrics(), "blinks").as_deref() == Some(wanted) {
-                    break started.elapsed();
-                }
-                assert!(started.elapsed() < Duration::from_secs(10), "never {wanted}");
-                std::thread::sleep(Duration::from_millis(1));
-            };
-            (call.join().unwrap(), seen)
-        });
-        let (returned, seen) = called;
-        delays.push(seen.saturating_sub(returned));
-        // Lifecycle events of one domain are read at once however close they come; this only spaces the samples.
-        std::thread::sleep(Duration::from_millis(50));
+    wait_state(&agent, "blinks", "shutoff");
+    let listener = libvirtd.listener("blinks");
+    // It does not say when it has begun to listen.
+    wait_until(Duration::from_secs(30), "the other client to hear of a start", || {
+        libvirtd.virsh(&["start", "blinks"]);
+        wait_state(&agent, "blinks", "running");
+        libvirtd.destroy("blinks");
+        wait_state(&agent, "blinks", "shutoff");
+        listener.log().contains("Stopped").then_some(())
+    });
+    let mut slowest = Duration::MAX;
+    for _ in 0..3 {
+        let mut delays: Vec<Duration> = (0..ROUNDS)
+            .flat_map(|_| {
+                [("start", "running"), ("suspend", "paused"), ("resume", "running"), ("destroy", "shutoff")]
+                    .map(|(command, wanted)| delay(&libvirtd, &listener, &agent, command, wanted))
+            })
+            .collect();
+        delays.sort_unstable();
+        let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+        println!(
+            "from libvirt's event to the page: p50 {:?} p90 {:?} p99 {:?} max {:?}",
+            at(50),
+            at(90),
+            at(99),
+            at(100)
+        );
+        assert!(at(50) < LIMIT / 2, "half take {:?}", at(50));
+        slowest = slowest.min(at(100));
+        if slowest < LIMIT {
+            return;
+        }
     }
-    delays.sort_unstable();
-    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
-    println!("from virsh's return to the page: p50 {:?} p95 {:?} max {:?}", at(50), at(95), at(100));
-    assert!(at(50) < Duration::from_millis(50), "half take {:?}", at(50));
-    assert!(at(95) < Duration::from_millis(100), "95 of 100 take {:?}", at(95));
+    panic!("in each of three tries some event took more than {LIMIT:?}, {slowest:?} at best");
+}
+
+/// How long the state took from the first event of a command to the page.
+fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, wanted: &str) -> Duration {
+    let before = listener.log().lines().count();
+    let seen = std::thread::scope(|scope| {
+        let call = scope.spawn(|| libvirtd.virsh(&[command, "blinks"]));
+        let started = Instant::now();
+        let seen = loop {
+            if state(&agent.metrics(), "blinks").as_deref() == Some(wanted) {
+                break since_midnight();
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "never {wanted}");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        call.join().unwrap();
+        seen
+    });
+    // "2026-01-31 12:34:56.789+0000: event 'lifecycle' for domain 'blinks': Suspended Paused"
+    let heard = wait_until(Duration::from_secs(10), "the other client to hear of it", || {
+        let log = listener.log();
+        let line = log.lines().nth(before)?.split_whitespace().nth(1)?.split('+').next()?.to_owned();
+        let mut parts = line.split(':').map(|part| part.parse::<f64>().unwrap());
+        let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Duration::from_secs_f64(hours * 3600.0 + minutes * 60.0 + seconds))
+    });
+    // A state may stand on the page before the other client has had its turn. Midnight lies between them once a day.
+    let day = Duration::from_secs(24 * 60 * 60);
+    let late = if seen + day / 2 < heard { seen + day - heard } else { seen.saturating_sub(heard) };
+    // The next command only after all events of this one: a start has two.
+    std::thread::sleep(Duration::from_millis(50));
+    late
+}
+
+/// The time of day, in the time zone that virsh has, which is UTC.
+fn since_midnight() -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Duration::from_nanos(u64::try_from(now.as_nanos()).unwrap() % (24 * 60 * 60 * 1_000_000_000))
 }

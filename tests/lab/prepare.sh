@@ -27,6 +27,7 @@ libvirt-dev             headers that the agent is built against
 qemu-system-x86         the hypervisor
 qemu-utils              disk images
 pkg-config              finds the headers
+g++                     compiles the fuzzer behind the fuzz targets
 busybox-static          the guest's userland
 cpio                    packs the guest's initramfs
 iproute2                addresses for the guests' network interfaces

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use virt_otel::catalog::{Kind, Selected, Selection, Vocabulary};
+use virt_otel::export::otlp::SCHEMA_URL;
+
 use super::support::collector::{attributes, points_of};
 use super::support::prometheus::promtool;
 use super::support::{
@@ -47,9 +50,12 @@ fn each_vm_is_one_resource_with_its_own_points() {
             assert!(seen.insert(uuid.clone()), "a Resource is in one request twice");
             let known = identities.entry(uuid).or_insert_with(|| identity.clone());
             assert_eq!(*known, identity, "a Resource has changed");
-            let scope = &resource["scopeMetrics"][0]["scope"];
-            assert_eq!(scope["name"], "virt-otel");
-            assert_eq!(scope["version"], env!("CARGO_PKG_VERSION"));
+            let scopes = resource["scopeMetrics"].as_array().unwrap();
+            assert_eq!(scopes.len(), 1, "one scope a Resource");
+            assert_eq!(scopes[0]["scope"]["name"], "virt-otel");
+            assert_eq!(scopes[0]["scope"]["version"], env!("CARGO_PKG_VERSION"));
+            assert_eq!(scopes[0]["schemaUrl"], SCHEMA_URL);
+            assert_eq!(resource["schemaUrl"], SCHEMA_URL);
         }
     }
     let identity = &identities[linux.uuid()];
@@ -89,6 +95,27 @@ fn each_vm_is_one_resource_with_its_own_points() {
             }
         }
     }
+    // So of every other row of which anything has come.
+    let received = collector.resource_metrics();
+    let mut rows = 0;
+    for Selected { name, metric } in Selection::everything(Vocabulary::Libvirt).vm {
+        let points: Vec<_> = received.iter().flat_map(|resource| points_of(resource, &name)).collect();
+        rows += usize::from(!points.is_empty());
+        for point in points {
+            let (kind, monotonic) = match metric.kind {
+                Kind::Counter => ("sum", true),
+                Kind::UpDownCounter => ("sum", false),
+                Kind::Gauge => ("gauge", false),
+            };
+            assert_eq!(point.metric["unit"].as_str().unwrap_or(""), metric.unit.ucum(), "{name}");
+            assert!(point.metric.get(kind).is_some(), "{name} is no {kind}: {}", point.metric);
+            assert_eq!(point.metric[kind]["isMonotonic"].as_bool().unwrap_or(false), monotonic, "{name}");
+            assert!(!monotonic || (1..=point.time()).contains(&point.start_time()), "{name}: {}", point.point);
+            let value = if metric.unit.is_double() { "asDouble" } else { "asInt" };
+            assert!(point.ended() || point.point.get(value).is_some(), "{name} has no {value}: {}", point.point);
+        }
+    }
+    assert!(rows > 45, "only {rows} rows were received");
     let info = collector.points("libvirt.domain.hypervisor.info");
     assert!(info.iter().all(|point| point.attribute("hypervisor_type").as_deref() == Some("qemu-tcg")));
 
@@ -106,6 +133,49 @@ fn each_vm_is_one_resource_with_its_own_points() {
             }
         }
     }
+}
+
+/// Figures and, when asked for, logs of the agent itself: under a Resource that is no VM's.
+#[test]
+fn the_agents_own_telemetry_has_a_resource_of_its_own() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create_paused(&Domain::tcg("idle"));
+    let collector = Collector::start(CollectorOptions::file());
+    let uri = libvirtd.uri();
+    let mut agent = Agent::start(
+        &["--libvirt-uri", &uri, "--interval", "1s", "--logs-exporter", "otlp"],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+            ("OTEL_SERVICE_NAME", "mine"),
+        ],
+    );
+    collector.wait_for(Duration::from_secs(30), "figures of the VM and of the agent", |collector| {
+        let [vm, own] = ["libvirt.domain.state", "virt_otel.libvirt.calls"].map(|name| collector.points(name));
+        (!vm.is_empty() && !own.is_empty()).then_some(())
+    });
+    for point in collector.points("virt_otel.libvirt.calls") {
+        assert_eq!(point.of_resource("service.name"), Some("mine"));
+        assert_eq!(point.of_resource("libvirt.domain.name"), None);
+    }
+    for point in collector.points("libvirt.domain.state") {
+        assert_eq!(point.of_resource("service.name"), Some("libvirt-domain"));
+    }
+    agent.terminate();
+    let records =
+        collector.wait_for(Duration::from_secs(10), "what the agent said at its start and end", |collector| {
+            let requests = collector.requests();
+            let resources = requests.iter().filter_map(|request| request.get("resourceLogs")?.as_array()).flatten();
+            let mut said = Vec::new();
+            for resource in resources {
+                let identity = attributes(&resource["resource"]["attributes"]);
+                assert!(identity.contains(&("service.name".to_owned(), "mine".to_owned())), "{identity:?}");
+                said.push(resource["scopeLogs"].to_string());
+            }
+            let all = said.join("\n");
+            (all.contains("virt-otel starts") && all.contains("told to stop")).then_some(all)
+        });
+    assert!(records.contains("severityNumber"), "{records}");
 }
 
 /// Two VMs that agree in everything but who they are stay apart, and when one ends all its series end with it.
@@ -238,19 +308,24 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
     let libvirtd = Libvirtd::system();
     let guest = Domain::tcg_linux("both", 2, 1).vcpus(2, 2);
     libvirtd.boot(&guest);
-    let scraper_of = |agent: &Agent| {
+    let scraper_of = |agent: &Agent, format: &str| {
+        let protocols = format!("global:\n  scrape_protocols: [{format}]\n");
         Prometheus3::start(PrometheusOptions {
             agent: Some(agent.port()),
             scrape_interval: Some("1s".to_owned()),
+            replacements: vec![("global:\n".to_owned(), protocols)],
             ..PrometheusOptions::default()
         })
     };
     let receiver = Prometheus3::start(PrometheusOptions::default());
     let collector = Collector::start(CollectorOptions::file().and_prometheus(receiver.port()));
     let agent = pushing(&libvirtd, &collector, &[]);
-    let scraper = scraper_of(&agent);
-    scraper.wait_for(Duration::from_secs(30), "libvirt_domain_storage_iops_write_total{drive=\"vdb\"}");
-    receiver.wait_for(Duration::from_secs(30), "libvirt_domain_storage_iops_write_total{drive=\"vdb\"}");
+    // What Prometheus 3 asks for of its own accord, and what older scrapers ask for.
+    let scraper = scraper_of(&agent, "OpenMetricsText1.0.0");
+    let classic = scraper_of(&agent, "PrometheusText0.0.4");
+    for prometheus in [&scraper, &classic, &receiver] {
+        prometheus.wait_for(Duration::from_secs(30), "libvirt_domain_storage_iops_write_total{drive=\"vdb\"}");
+    }
     // Standing still, the two ways have to agree to the last digit.
     libvirtd.virsh(&["suspend", "both"]);
     let figures = |prometheus: &Prometheus3| -> BTreeMap<String, f64> {
@@ -268,12 +343,15 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
     };
     let paused = Instant::now();
     let (scraped, differences) = wait_until(Duration::from_secs(30), "the two ways to agree", || {
-        let (scraped, pushed) = (figures(&scraper), figures(&receiver));
-        let keys: BTreeSet<&String> = scraped.keys().chain(pushed.keys()).collect();
+        let (scraped, pushed, as_text) = (figures(&scraper), figures(&receiver), figures(&classic));
+        let keys: BTreeSet<&String> = scraped.keys().chain(pushed.keys()).chain(as_text.keys()).collect();
         let differences: Vec<String> = keys
             .into_iter()
-            .filter(|key| scraped.get(*key) != pushed.get(*key))
-            .map(|key| format!("{key}: scraped {:?}, pushed {:?}", scraped.get(key), pushed.get(key)))
+            .map(|key| (key, scraped.get(key), as_text.get(key), pushed.get(key)))
+            .filter(|(_, scraped, as_text, pushed)| scraped != pushed || scraped != as_text)
+            .map(|(key, scraped, as_text, pushed)| {
+                format!("{key}: scraped {scraped:?}, scraped as text {as_text:?}, pushed {pushed:?}")
+            })
             .collect();
         (differences.is_empty() || paused.elapsed() > Duration::from_secs(20)).then_some((scraped, differences))
     });
@@ -290,7 +368,9 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
     let open = agent.metrics_raw("application/openmetrics-text;version=1.0.0");
     assert!(open.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
     assert!(open.text().ends_with("# EOF\n"));
-    assert_eq!(scraper.value("up{job=\"virt-otel\"}"), Some(1.0));
+    for prometheus in [&scraper, &classic] {
+        assert_eq!(prometheus.value("up{job=\"virt-otel\"}"), Some(1.0));
+    }
 
     // What people ask.
     for (question, answers) in [

@@ -58,7 +58,7 @@ impl Agent {
             largest_delay: Duration::from_millis(40),
             give_up_after: PATIENCE,
         };
-        let tuning = Tuning { retry, event_spacing: Duration::ZERO, ..Tuning::default() };
+        let tuning = Tuning { retry, event_spacing: Duration::ZERO, last_push: PATIENCE, ..Tuning::default() };
         let task = tokio::spawn(exporter.with_tuning(tuning).run(snapshots, shutdown.clone()));
         Self { fleet, counters, shutdown, task }
     }

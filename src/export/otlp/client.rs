@@ -61,7 +61,7 @@ impl Transport for Client {
         if self.target.compression == Compression::Gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
-        grpc.ready().await.map_err(|error| Status::unavailable(describe(&error)))?;
+        grpc.ready().await.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
         let mut request = Request::new(bytes);
         request.set_timeout(self.target.timeout.min(LARGEST_DEADLINE));
         for (name, value) in &self.target.headers {
@@ -91,20 +91,24 @@ fn of_the_connection(status: Status) -> Status {
     }
 }
 
-/// An error with all its causes, in one line: what went wrong with a connection is at the end of the chain.
-pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+/// A failure in one line for people: what was said, and what went wrong with the connection if that is what it was.
+pub(super) fn describe(status: &Status) -> String {
+    let said = if status.message().is_empty() { status.code().description() } else { status.message() };
+    with_root(said.to_owned(), status)
+}
+
+/// A text with the last of the causes: those between wrap one another and say the same.
+fn with_root(text: String, error: &(dyn Error + 'static)) -> String {
+    let mut root = None;
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = error.to_string();
-        // Wrappers like to repeat what they wrap.
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
+        root = Some(error.to_string());
         cause = error.source();
     }
-    text
+    match root {
+        Some(root) if !text.ends_with(&root) => format!("{text}: {root}"),
+        _ => text,
+    }
 }
 
 /// Sends requests (`ExportMetricsServiceRequest`) that are encoded already.
@@ -146,4 +150,23 @@ impl Decoder for EncodedRequests {
             .map(Some)
             .map_err(|error| Status::internal(format!("the answer could not be decoded: {error}")))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_described_in_words_and_with_its_root() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let mut status = Status::unavailable("tcp connect error");
+        status.set_source(std::sync::Arc::new(std::io::Error::other(Wrapped(refused))));
+        assert_eq!(describe(&status), "tcp connect error: connection refused");
+        assert_eq!(describe(&Status::unavailable("we are closed")), "we are closed");
+        assert_eq!(describe(&Status::unavailable("")), "The service is currently unavailable");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("transport error")]
+    struct Wrapped(#[source] std::io::Error);
 }

@@ -46,8 +46,8 @@ pub use offline::{Requests, otlp_json};
 pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME, VMI_SERVICE_NAME};
 pub use retry::{FIRST_DELAY, GIVE_UP_AFTER, LARGEST_DELAY, LARGEST_THROTTLE, RetryPolicy};
 pub use settings::{
-    Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, OtlpSettings, REQUEST_LIMIT,
-    ResourceSettings, Tuning, WAITING_PUSHES,
+    Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, LAST_PUSH, OtlpSettings,
+    REQUEST_LIMIT, ResourceSettings, Tuning, WAITING_PUSHES,
 };
 pub use target::OtlpError;
 

@@ -63,7 +63,8 @@ pub(super) async fn run<T: Transport>(
     };
     pusher.until(settings.interval, &shutdown).await;
     hurry.cancel();
-    pusher.finish(settings.timeout).await;
+    let last_push = settings.timeout.min(pusher.tuning.last_push);
+    pusher.finish(last_push).await;
 }
 
 /// What makes a push at once when it moves: the lifecycle of VMs, and the end of the first round.

@@ -28,6 +28,10 @@ pub const WAITING_PUSHES: usize = 8;
 /// of it, not a hundred.
 pub const EVENT_SPACING: Duration = Duration::from_secs(1);
 
+/// The longest that the last push may take, with all that waits before it, however long a request may take otherwise.
+/// The agent gives its stages three seconds to push when it ends: below that, what is lost is counted and said.
+pub const LAST_PUSH: Duration = Duration::from_millis(2_500);
+
 /// How to reach the Collector and what to say of the VMs.
 #[derive(Clone)]
 pub struct OtlpSettings {
@@ -86,6 +90,8 @@ pub struct Tuning {
     pub request_limit: usize,
     /// See [`WAITING_PUSHES`].
     pub waiting_pushes: usize,
+    /// See [`LAST_PUSH`].
+    pub last_push: Duration,
 }
 
 impl Default for Tuning {
@@ -95,6 +101,7 @@ impl Default for Tuning {
             event_spacing: EVENT_SPACING,
             request_limit: REQUEST_LIMIT,
             waiting_pushes: WAITING_PUSHES,
+            last_push: LAST_PUSH,
         }
     }
 }

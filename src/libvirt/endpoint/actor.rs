@@ -118,8 +118,6 @@ pub(super) struct Actor<H: Hypervisor> {
     /// Counts connections to the daemon: what began under an earlier one is void.
     pub(super) generation: u64,
     pub(super) backoff: Backoff,
-    /// Whether it was logged that there is no connection.
-    pub(super) told: bool,
     /// Whether a connection is being opened: one at a time per socket.
     pub(super) opening: bool,
     /// When the connection that is being opened for calls is overdue.
@@ -166,7 +164,6 @@ impl<H: Hypervisor> Actor<H> {
             link: Link::Down { retry_at: Instant::now() },
             generation: 0,
             backoff: Backoff::new(longest),
-            told: false,
             opening: false,
             opening_due: None,
             open_after: None,

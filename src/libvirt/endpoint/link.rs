@@ -109,7 +109,6 @@ impl<H: Hypervisor> Actor<H> {
         self.pool_backoff.reset();
         self.open_after = None;
         self.link = Link::Up { _connection: connection };
-        self.told = false;
         self.counters.count_connect();
         tracing::info!(
             daemon = %self.id,
@@ -135,11 +134,7 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     fn report_down(&mut self, reason: &str) {
-        if std::mem::replace(&mut self.told, true) {
-            tracing::debug!(daemon = %self.id, reason, "still not connected to libvirt");
-        } else {
-            tracing::warn!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
-        }
+        tracing::debug!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
         self.tell(SourceEvent::Disconnected { reason: format!("connecting to {} failed: {reason}", self.id) });
     }
 
@@ -159,7 +154,6 @@ impl<H: Hypervisor> Actor<H> {
     /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
     pub(super) fn lose(&mut self, reason: &str) {
         tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
-        self.told = true;
         self.counters.count_disconnect();
         // What began before this moment is void, whenever it returns.
         self.generation += 1;

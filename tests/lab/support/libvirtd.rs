@@ -325,11 +325,19 @@ impl Libvirtd {
 
     /// [`try_virsh`](Self::try_virsh) that gives up, and kills virsh, after the time given.
     pub(crate) fn virsh_within(&self, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
-        match process::run(virsh_command(&self.uri(), arguments), timeout) {
-            None => Err(format!("no end within {timeout:?}")),
-            Some(output) if output.code == Some(0) => Ok(output.stdout),
-            Some(output) => Err(output.stderr),
-        }
+        virsh_at(&self.uri(), timeout, arguments)
+    }
+
+    /// Another client of the daemon, which listens to a guest's lifecycle: a line of its log for each event, with the
+    /// time at which it came.
+    #[track_caller]
+    pub(crate) fn listener(&self, name: &str) -> Process {
+        // On a pipe or file virsh would keep its lines until they fill a buffer.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "virsh", "--quiet", "--connect", &self.uri()]);
+        command.args(["event", "--loop", "--timestamp", "--event", "lifecycle", "--domain", name]);
+        plain(&mut command);
+        Process::spawn("virsh event", command, &self.folder().join("events.log"))
     }
 
     /// How NICs of this daemon's guests are tied to the host.
@@ -355,11 +363,24 @@ impl Drop for Libvirtd {
     }
 }
 
+/// Runs `virsh` on the daemon of a URI, and kills it after the time given.
+pub(crate) fn virsh_at(uri: &str, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
+    match process::run(virsh_command(uri, arguments), timeout) {
+        None => Err(format!("no end within {timeout:?}")),
+        Some(output) if output.code == Some(0) => Ok(output.stdout),
+        Some(output) => Err(output.stderr),
+    }
+}
+
 /// A `virsh` on the daemon with this URI.
 pub(crate) fn virsh_command(uri: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("virsh");
     command.args(["--quiet", "--connect", uri]).args(arguments);
-    // Messages are compared by tests, and no user's own settings may change them.
-    command.env("LC_ALL", "C").env_remove("LIBVIRT_DEFAULT_URI").env_remove("VIRSH_DEFAULT_CONNECT_URI");
+    plain(&mut command);
     command
+}
+
+/// Messages are compared by tests, and no user's own settings may change them.
+fn plain(command: &mut Command) {
+    command.env("LC_ALL", "C").env_remove("LIBVIRT_DEFAULT_URI").env_remove("VIRSH_DEFAULT_CONNECT_URI");
 }

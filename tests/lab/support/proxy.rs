@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -22,19 +23,58 @@ pub(crate) const GET_STATS: u32 = 344;
 /// `virDomainGetJobStats` on the wire.
 pub(crate) const GET_JOB_STATS: u32 = 298;
 
+/// The groups of statistics that libvirt answers without the QEMU: state and interface.
+const NO_MONITOR: u32 = 1 | 16;
+
+/// A call that has no answer for longer than this hangs: it is the agent's default deadline. Whatever is younger may as
+/// well be one of the calls that come and go all the time, of which there are some at any moment.
+const HANGS: Duration = Duration::from_secs(3);
+
 /// What went over the socket.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Traffic {
     /// How many calls of each procedure were sent.
     pub(crate) calls: HashMap<u32, usize>,
-    /// How many calls that may wait for a QEMU are without an answer now.
-    pub(crate) waiting: usize,
-    /// The most there ever were.
+    /// The most calls that may wait for a QEMU which were ever without an answer at the same time.
     pub(crate) most_waiting: usize,
+    /// The most calls for statistics likewise, those included that no QEMU has to answer.
+    pub(crate) most_reading: usize,
     /// The most calls of any kind that one connection ever had without an answer.
     pub(crate) most_on_one_connection: usize,
     /// Connections that are open now.
     pub(crate) connections: usize,
+    /// The calls that have no answer yet, by their connection and serial.
+    open: HashMap<(usize, u32), Call>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    since: Instant,
+    procedure: u32,
+    /// Whether it may wait for a QEMU.
+    waits: bool,
+}
+
+impl Traffic {
+    /// How many calls that may wait for a QEMU hang now.
+    pub(crate) fn hanging(&self) -> usize {
+        self.open.values().filter(|call| call.waits && call.since.elapsed() > HANGS).count()
+    }
+
+    fn sent(&mut self, connection: usize, header: &Header) {
+        let Header { procedure, serial, waits, .. } = *header;
+        *self.calls.entry(procedure).or_default() += 1;
+        self.open.insert((connection, serial), Call { since: Instant::now(), procedure, waits });
+        let count = |which: &dyn Fn(usize, &Call) -> bool| {
+            self.open.iter().filter(|((connection, _), call)| which(*connection, call)).count()
+        };
+        let here = count(&|other, _| other == connection);
+        let waiting = count(&|_, call| call.waits);
+        let reading = count(&|_, call| call.procedure == GET_STATS || call.procedure == GET_JOB_STATS);
+        self.most_on_one_connection = self.most_on_one_connection.max(here);
+        self.most_waiting = self.most_waiting.max(waiting);
+        self.most_reading = self.most_reading.max(reading);
+    }
 }
 
 /// A socket that passes everything on to a daemon's and counts.
@@ -92,56 +132,54 @@ impl Drop for Proxy {
     }
 }
 
-/// The calls of one connection that have no answer yet: serial to procedure.
-type Open = Arc<Mutex<HashMap<u32, u32>>>;
-
 fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>) {
+    static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+    let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     traffic.lock().expect("the traffic").connections += 1;
-    let open: Open = Arc::default();
     let (Ok(client_reads), Ok(server_reads)) = (client.try_clone(), server.try_clone()) else { return };
     let (up, down) = (Arc::clone(traffic), Arc::clone(traffic));
-    let (asked, answered) = (Arc::clone(&open), open);
     std::thread::spawn(move || {
         pump(client_reads, server, |header| {
             if header.kind == CALL {
-                let mut open = asked.lock().expect("the open calls");
-                open.insert(header.serial, header.procedure);
-                let mut traffic = up.lock().expect("the traffic");
-                *traffic.calls.entry(header.procedure).or_default() += 1;
-                traffic.most_on_one_connection = traffic.most_on_one_connection.max(open.len());
-                if waits(header.procedure) {
-                    traffic.waiting += 1;
-                    traffic.most_waiting = traffic.most_waiting.max(traffic.waiting);
-                }
+                up.lock().expect("the traffic").sent(connection, &header);
             }
         });
     });
     std::thread::spawn(move || {
         pump(server_reads, client, |header| {
             if header.kind == REPLY {
-                let procedure = answered.lock().expect("the open calls").remove(&header.serial);
-                if procedure.is_some_and(waits) {
-                    down.lock().expect("the traffic").waiting -= 1;
-                }
+                down.lock().expect("the traffic").open.remove(&(connection, header.serial));
             }
         });
         // The daemon has hung up: what had no answer never gets one.
         let mut traffic = down.lock().expect("the traffic");
         traffic.connections -= 1;
-        let abandoned =
-            answered.lock().expect("the open calls").drain().filter(|(_, procedure)| waits(*procedure)).count();
-        traffic.waiting -= abandoned;
+        traffic.open.retain(|(other, _), _| *other != connection);
     });
-}
-
-const fn waits(procedure: u32) -> bool {
-    procedure == GET_STATS || procedure == GET_JOB_STATS
 }
 
 struct Header {
     kind: u32,
     procedure: u32,
     serial: u32,
+    /// Whether a call may wait for a QEMU.
+    waits: bool,
+}
+
+/// Reads the head of a packet of libvirt's remote program: length, program, version, procedure, type, serial, status, 4
+/// bytes each. A call for statistics ends with its groups and its flags.
+fn header(packet: &[u8]) -> Option<Header> {
+    let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
+    if packet.len() < 28 || word(4)? != REMOTE_PROGRAM {
+        return None;
+    }
+    let procedure = word(12)?;
+    let waits = match procedure {
+        GET_STATS => word(packet.len() - 8)? & !NO_MONITOR != 0,
+        GET_JOB_STATS => true,
+        _ => false,
+    };
+    Some(Header { kind: word(16)?, procedure, serial: word(20)?, waits })
 }
 
 /// Passes packets on until one side hangs up, then hangs up on the other.
@@ -153,13 +191,8 @@ fn pump(mut from: UnixStream, mut to: UnixStream, mut seen: impl FnMut(Header)) 
         if from.read_exact(&mut packet[4..]).is_err() {
             break;
         }
-        // Length, program, version, procedure, type, serial, status: 4 bytes each.
-        if length >= 28 {
-            let word =
-                |number: usize| u32::from_be_bytes(packet[number * 4..number * 4 + 4].try_into().expect("four bytes"));
-            if word(1) == REMOTE_PROGRAM {
-                seen(Header { procedure: word(3), kind: word(4), serial: word(5) });
-            }
+        if let Some(header) = header(&packet) {
+            seen(header);
         }
         if to.write_all(&packet).is_err() {
             break;

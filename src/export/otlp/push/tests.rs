@@ -207,7 +207,7 @@ async fn the_end_of_the_agent_pushes_what_is_new_and_ends_no_series() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_agent_waits_for_a_mute_collector_no_longer_than_a_request_may_take() {
+async fn the_end_of_the_agent_waits_for_a_mute_collector_no_longer_than_an_end_may_take() {
     let mut test = test([]);
     test.publish(vec![test.fresh(1)], false);
     test.pass(Duration::from_secs(1)).await;
@@ -216,7 +216,7 @@ async fn the_end_of_the_agent_waits_for_a_mute_collector_no_longer_than_a_reques
     test.shutdown.cancel();
     let asked = Instant::now();
     (&mut test.task).await.unwrap();
-    assert_eq!(asked.elapsed(), super::super::DEFAULT_TIMEOUT);
+    assert_eq!(asked.elapsed(), super::super::LAST_PUSH);
     assert!(test.counters.points_dropped(DropReason::Shutdown) > 0);
 }
 
