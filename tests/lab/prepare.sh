@@ -2,12 +2,13 @@
 # Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
 # Prometheus. Everything is built once into target/lab and built again only when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|guest|collector|prometheus|all]...      (default: all)
+#   tests/lab/prepare.sh [packages|guest|collector|prometheus|peers|all]...      (default: all, which is without peers)
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
+#   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
 set -eu
@@ -172,12 +173,30 @@ prepare_prometheus() {
         github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool
 }
 
+# Unpacked and not installed: as a package it would start serving on this machine.
+prepare_peers() {
+    need dpkg-deb dpkg
+    need apt-get apt
+    if [ ! -x "$lab/peers/usr/bin/prometheus-libvirt-exporter" ]; then
+        with_progress "fetching prometheus-libvirt-exporter" sh -c '
+            set -eu
+            work=$(mktemp -d)
+            # apt fetches as its own user where it can, which needs a folder that this user can write.
+            chmod 777 "$work"
+            (cd "$work" && apt-get download prometheus-libvirt-exporter)
+            rm -rf "$1" && dpkg-deb -x "$work"/*.deb "$1"
+            rm -rf "$work"
+        ' sh "$lab/peers"
+    fi
+    say "peers: ready"
+}
+
 [ "$#" -gt 0 ] || set -- all
 for part in "$@"; do
     case $part in
-        packages | guest | collector | prometheus | all) ;;
+        packages | guest | collector | prometheus | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|all]..."; exit 2 ;;
+        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|peers|all]..."; exit 2 ;;
     esac
 done
 lock
@@ -187,6 +206,7 @@ for part in "$@"; do
         guest) prepare_guest ;;
         collector) prepare_collector ;;
         prometheus) prepare_prometheus ;;
+        peers) prepare_peers ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus ;;
     esac
 done
