@@ -2,13 +2,14 @@
 # Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
 # Prometheus, a real Kubernetes API server. Everything is built once into target/lab and built again only when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|all]...      (default: all)
+#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|peers|all]...   (default: all, without peers)
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
 #   apiserver   target/lab/bin/{kube-apiserver,etcd}: Kubernetes' API and its store; needs Go
+#   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
 set -eu
@@ -201,12 +202,30 @@ prepare_apiserver() {
     go_version=
 }
 
+# Unpacked and not installed: as a package it would start serving on this machine.
+prepare_peers() {
+    need dpkg-deb dpkg
+    need apt-get apt
+    if [ ! -x "$lab/peers/usr/bin/prometheus-libvirt-exporter" ]; then
+        with_progress "fetching prometheus-libvirt-exporter" sh -c '
+            set -eu
+            work=$(mktemp -d)
+            # apt fetches as its own user where it can, which needs a folder that this user can write.
+            chmod 777 "$work"
+            (cd "$work" && apt-get download prometheus-libvirt-exporter)
+            rm -rf "$1" && dpkg-deb -x "$work"/*.deb "$1"
+            rm -rf "$work"
+        ' sh "$lab/peers"
+    fi
+    say "peers: ready"
+}
+
 [ "$#" -gt 0 ] || set -- all
 for part in "$@"; do
     case $part in
-        packages | guest | collector | prometheus | apiserver | all) ;;
+        packages | guest | collector | prometheus | apiserver | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|all]..."; exit 2 ;;
+        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|peers|all]..."; exit 2 ;;
     esac
 done
 lock
@@ -217,6 +236,7 @@ for part in "$@"; do
         collector) prepare_collector ;;
         prometheus) prepare_prometheus ;;
         apiserver) prepare_apiserver ;;
+        peers) prepare_peers ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver ;;
     esac
 done

@@ -1,0 +1,200 @@
+//! The figures as the tables of docs/benchmarks.md.
+
+use std::time::Duration;
+
+use crate::agent::{FORMATS, InService};
+use crate::fleet::{Cpu, DOMAINS};
+use crate::frozen::Others;
+use crate::peers::Reading;
+use crate::support::{PROMISES, Spread, mebibytes, print_table, promise, row, show, thousands};
+
+// What is promised, for 100 domains.
+const SCRAPE_WITHIN: Duration = Duration::from_millis(4);
+const RESIDENT_BELOW: u64 = 28 << 20;
+const ANONYMOUS_BELOW: u64 = 8 << 20;
+const VISIBLE_WITHIN: Duration = Duration::from_millis(100);
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    /// CPU time in a second in which nobody reads.
+    pub(crate) idle: Cpu,
+    pub(crate) in_service: InService,
+    pub(crate) at_once: Reading,
+    pub(crate) bulk: Reading,
+    pub(crate) same_groups: Reading,
+    pub(crate) exported: Reading,
+    pub(crate) exporter_series: f64,
+    /// Of its page.
+    pub(crate) exporter_bytes: usize,
+    /// Resident and anonymous.
+    pub(crate) exporter_memory: [u64; 2],
+    pub(crate) events: Vec<(&'static str, Spread)>,
+    pub(crate) others: Others,
+    pub(crate) frozen_virsh: String,
+    pub(crate) frozen_exporter: String,
+}
+
+impl Report {
+    pub(crate) fn print(&self) {
+        self.print_readings();
+        self.print_endpoints();
+        self.print_scrapes();
+        self.print_events();
+        self.print_frozen();
+        self.print_promises();
+    }
+
+    fn print_readings(&self) {
+        let others = [&self.at_once, &self.bulk, &self.same_groups, &self.exported];
+        let line = |name: &str, ours: String, others: [String; 4]| {
+            [name.to_owned(), ours].into_iter().chain(others).collect::<Vec<_>>()
+        };
+        let cpu = |name: &str, of: fn(Cpu) -> Duration| {
+            line(name, show(of(self.in_service.cpu)), others.map(|reading| show(of(reading.cpu))))
+        };
+        let rows = [
+            line("Time", "spread over 15 s".to_owned(), others.map(|reading| reading.time.three())),
+            cpu("CPU: the reader", |cpu| cpu.reader),
+            cpu("CPU: libvirtd", |cpu| cpu.libvirtd),
+            cpu("CPU: reader + libvirtd", Cpu::reader_and_libvirtd),
+            cpu("CPU: all QEMUs", |cpu| cpu.qemus),
+        ];
+        let words = format!(
+            "In service, virt-otel's CPU holds the push and the scrape of the interval too; libvirt took {} for a \
+             domain. Times are the least, the median and the largest of {} readings. Without any reader libvirtd used \
+             {} a second and the QEMUs together {}.",
+            show(self.in_service.call),
+            self.bulk.time.count(),
+            show(self.idle.libvirtd),
+            show(self.idle.qemus),
+        );
+        let head = [
+            "One reading",
+            "virt-otel, in service",
+            "virt-otel, at once",
+            "`virsh domstats --nowait`",
+            "the same, our groups only",
+            "Debian's exporter",
+        ];
+        print_table(&format!("{DOMAINS} paused KVM domains of one vCPU and one disk"), &words, &head, &rows);
+    }
+
+    fn print_endpoints(&self) {
+        let Report { in_service, exporter_memory: [resident, anonymous], .. } = self;
+        let rows = [
+            row(["Series per VM", &format!("{:.0}", in_service.series), &format!("{:.0}", self.exporter_series)]),
+            row(["Resident memory", &mebibytes(in_service.resident), &mebibytes(*resident)]),
+            row(["Anonymous memory", &mebibytes(in_service.anonymous), &mebibytes(*anonymous)]),
+        ];
+        print_table("The processes", "", &["", "virt-otel", "Debian's exporter"], &rows);
+    }
+
+    fn print_scrapes(&self) {
+        let line = |who: &str, times: &Spread, bytes: String| {
+            let [median, high, largest] = [50, 99, 100].map(|percent| show(times.percentile(percent)));
+            vec![who.to_owned(), times.count().to_string(), median, high, largest, bytes]
+        };
+        let ours = FORMATS.iter().zip(&self.in_service.scrapes);
+        let mut rows: Vec<_> = ours
+            .map(|((format, _), (times, bytes))| line(&format!("virt-otel, {format}"), times, thousands(*bytes)))
+            .collect();
+        rows.push(line("Debian's exporter, text", &self.exported.time, thousands(self.exporter_bytes)));
+        let head = ["", "Scrapes", "Median", "99 %", "Longest", "Bytes"];
+        print_table("A scrape", "", &head, &rows);
+    }
+
+    fn print_events(&self) {
+        let rows: Vec<_> = self
+            .events
+            .iter()
+            .map(|(name, delays)| {
+                let [half, most, nearly, all] = [50, 90, 99, 100].map(|percent| show(delays.percentile(percent)));
+                row([name, &delays.count().to_string(), &half, &most, &nearly, &all])
+            })
+            .collect();
+        let words =
+            "How long after libvirt's own event, as `virsh event` stamped it, a scrape that shows it has ended.";
+        print_table("From an event to the page", words, &["", "Changes", "Median", "90 %", "99 %", "Longest"], &rows);
+    }
+
+    fn print_frozen(&self) {
+        let Others { oldest_before, oldest, harmed, noticed } = &self.others;
+        let before = format!(
+            "no other domain stuck or without figures ({harmed}); oldest reading of the others {} at an interval of {} \
+             (before: {}); the frozen one called stuck after {}",
+            show(*oldest),
+            show(Others::interval()),
+            show(*oldest_before),
+            show(*noticed)
+        );
+        let rows = [
+            row(["virt-otel", &before]),
+            row(["`virsh domstats --nowait`", &self.frozen_virsh]),
+            row(["Debian's exporter", &self.frozen_exporter]),
+        ];
+        print_table(&format!("One of {DOMAINS} domains frozen"), "Each was the first to meet it.", &["", ""], &rows);
+    }
+
+    fn print_promises(&self) {
+        let scrape = &self.in_service.scrapes[0].0;
+        let (ours, bulk) = (self.in_service.cpu.reader_and_libvirtd(), self.bulk.cpu.reader_and_libvirtd());
+        let at_once = self.at_once.cpu.reader_and_libvirtd();
+        let InService { resident, anonymous, .. } = self.in_service;
+        let late = self.others.late();
+        let delays = Spread::of(self.events.iter().flat_map(|(_, delays)| delays.each()).collect());
+        let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
+        let rows = [
+            promise(
+                &format!("A scrape of {DOMAINS} VMs"),
+                "under 4 ms",
+                &format!(
+                    "{} (median; 99 %: {}), {:.0} times faster than Debian's exporter",
+                    show(scrape.median()),
+                    show(scrape.percentile(99)),
+                    ratio(self.exported.time.median(), scrape.median())
+                ),
+                scrape.median() < SCRAPE_WITHIN,
+            ),
+            promise(
+                "CPU of libvirtd and the reader for one reading of everything",
+                "not above the bulk call's",
+                &format!(
+                    "{} in service, {} at once; the bulk call {} ({:.2} and {:.2} of it; of Debian's exporter {:.2})",
+                    show(ours),
+                    show(at_once),
+                    show(bulk),
+                    ratio(ours, bulk),
+                    ratio(at_once, bulk),
+                    ratio(ours, self.exported.cpu.reader_and_libvirtd())
+                ),
+                ours <= bulk,
+            ),
+            promise(
+                &format!("Resident memory with {DOMAINS} VMs"),
+                "under 28 MiB",
+                &mebibytes(resident),
+                resident < RESIDENT_BELOW,
+            ),
+            promise("Of it anonymous", "under 8 MiB", &mebibytes(anonymous), anonymous < ANONYMOUS_BELOW),
+            promise(
+                "One VM frozen",
+                "no other VM late by more than one interval",
+                &format!("late by {} at most, at an interval of {}", show(late), show(Others::interval())),
+                self.others.harmed == 0 && late <= Others::interval(),
+            ),
+            promise(
+                "A lifecycle change",
+                "visible in under 100 ms",
+                &format!(
+                    "{} (median; 99 %: {}, longest {} of {})",
+                    show(delays.median()),
+                    show(delays.percentile(99)),
+                    show(delays.largest()),
+                    delays.count()
+                ),
+                delays.percentile(99) < VISIBLE_WITHIN,
+            ),
+        ];
+        print_table("What is promised, with libvirt", "", &PROMISES, &rows);
+    }
+}
