@@ -182,7 +182,8 @@ impl Fleet {
                 return self.start(vmi, pod).await;
             }
             Some(running) => {
-                if std::mem::replace(&mut running.phase, vmi.phase) != vmi.phase && vmi.phase == Phase::Running {
+                let before = std::mem::replace(&mut running.phase, vmi.phase);
+                if before != vmi.phase && vmi.phase == Phase::Running {
                     running.endpoint.hurry();
                 }
             }

@@ -50,12 +50,15 @@ const THREADS_PER_LAUNCHER: usize = 8;
 /// that the VM's own do not say.
 const LAUNCHERS_NAME: &str = "launchers";
 
+/// Something that runs until the token is cancelled that it was given.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Work that a source does for as long as the agent runs.
 pub(super) struct Work {
     /// The stage's name.
     pub(super) name: &'static str,
     /// The work, once it is told how it will be ended.
-    pub(super) run: Box<dyn FnOnce(CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    pub(super) run: Box<dyn FnOnce(CancellationToken) -> Task + Send>,
 }
 
 impl Work {

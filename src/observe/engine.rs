@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::calls::{Ask, Call, Calls, Said};
 use super::daemon::Keeper;
 use super::health::Health;
+use super::members::roster_change;
 use super::publish::Publisher;
 use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
-use super::track::{Moment, Phase, Surroundings, Track, Wants};
-use super::with_needed;
+use super::track::{Moment, Phase, Track, Wants};
 use crate::clock::Clock;
 use crate::model::DaemonId;
 use crate::snapshot::Snapshot;
@@ -25,30 +25,30 @@ use crate::source::{Listed, ReadError, SourceEvent, Stats};
 /// Everything the loop owns.
 pub(super) struct Engine {
     clock: Arc<dyn Clock>,
-    health: Arc<Health>,
+    pub(super) health: Arc<Health>,
     /// The daemons by their places. A place is never given twice, so that what comes late for one that is gone finds
     /// nobody.
-    keepers: BTreeMap<usize, Keeper>,
+    pub(super) keepers: BTreeMap<usize, Keeper>,
     /// The daemons' places by their ids, which is the order of their VMs' keys.
-    places: BTreeMap<DaemonId, usize>,
-    next_place: usize,
+    pub(super) places: BTreeMap<DaemonId, usize>,
+    pub(super) next_place: usize,
     /// Who is to be read, while that can change.
-    roster: Option<mpsc::Receiver<Roster>>,
+    pub(super) roster: Option<mpsc::Receiver<Roster>>,
     /// Whether every daemon that was there at the start has been named.
-    rostered: bool,
-    settings: Settings,
-    epoch: Instant,
+    pub(super) rostered: bool,
+    pub(super) settings: Settings,
+    pub(super) epoch: Instant,
     /// When which domain must be looked at.
     timers: BTreeSet<(Instant, usize, Uuid)>,
     calls: Calls,
     reads_in_flight: usize,
     /// The daemon whose turn it is to make a read.
     turn: usize,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
-    forward: mpsc::Sender<(usize, SourceEvent)>,
+    pub(super) forward: mpsc::Sender<(usize, SourceEvent)>,
     /// Carry the sources' events here; each ends with its daemon, all with the engine.
-    forwarders: JoinSet<()>,
+    pub(super) forwarders: JoinSet<()>,
 }
 
 impl Engine {
@@ -95,7 +95,7 @@ impl Engine {
                 () = shutdown.cancelled() => break,
                 Some((place, event)) = self.events.recv() => self.on_event(place, event),
                 Some((call, said)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, said),
-                change = next_change(&mut self.roster) => self.on_change(change),
+                change = roster_change(&mut self.roster) => self.on_change(change),
                 Some(_) = self.forwarders.join_next(), if !self.forwarders.is_empty() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -115,67 +115,6 @@ impl Engine {
 
     fn publish(&mut self, moment: Moment) {
         self.publisher.publish(&mut self.keepers, &self.places, self.rostered, moment);
-    }
-
-    /// A daemon is to be read as well.
-    fn add(&mut self, feed: Feed) {
-        let Feed { source, events, owner } = feed;
-        let daemon = source.id().clone();
-        self.remove(&daemon);
-        let place = self.next_place;
-        self.next_place += 1;
-        let around = Surroundings {
-            daemon: daemon.clone(),
-            host_name: Arc::from(""),
-            launcher: None,
-            vmi: None,
-            intervals: self.settings.intervals,
-            groups: with_needed(self.settings.groups),
-            epoch: self.epoch,
-            health: Arc::clone(&self.health),
-        };
-        self.keepers.insert(place, Keeper::new(source, around, owner));
-        self.places.insert(daemon, place);
-        self.forwarders.spawn(forward(place, events, self.forward.clone()));
-    }
-
-    /// A daemon is to be read no more.
-    fn remove(&mut self, daemon: &DaemonId) {
-        let Some(place) = self.places.remove(daemon) else { return };
-        self.disarm(place);
-        // With its source its forwarder ends as well.
-        self.keepers.remove(&place);
-    }
-
-    /// Who is to be read has changed; `None`: it changes no more.
-    fn on_change(&mut self, change: Option<Roster>) {
-        match change {
-            Some(Roster::Add(feed)) => {
-                self.add(feed);
-                self.publisher.lifecycle();
-            }
-            Some(Roster::Update(daemon, owner)) => {
-                let Some(place) = self.places.get(&daemon).copied() else { return };
-                let Some(keeper) = self.keepers.get_mut(&place) else { return };
-                if keeper.own(owner) {
-                    if !keeper.is_open() {
-                        self.disarm(place);
-                    }
-                    self.publisher.lifecycle();
-                } else {
-                    self.publisher.changed();
-                }
-            }
-            Some(Roster::Remove(daemon)) => {
-                self.remove(&daemon);
-                self.publisher.lifecycle();
-            }
-            Some(Roster::Complete) => {
-                self.rostered = true;
-                self.publisher.changed();
-            }
-            None => self.roster = None,
-        }
     }
 
     fn moment(&self) -> Moment {
@@ -334,10 +273,8 @@ impl Engine {
         }
         let Some(keeper) = self.keepers.get_mut(&call.daemon) else { return };
         keeper.returned(call.ask);
-        if let Ask::Read(_, groups) = call.ask {
-            if let Said::Read(answer) = &said {
-                count(&self.health, answer, groups, moment.instant - call.launched);
-            }
+        if let (Ask::Read(_, groups), Said::Read(answer)) = (call.ask, &said) {
+            count(&self.health, answer, groups, moment.instant - call.launched);
         }
         let outdated = call.generation != keeper.generation || !keeper.up;
         let uuid = match call.ask {
@@ -461,7 +398,7 @@ impl Engine {
     }
 
     /// Forgets the timers of a daemon's domains.
-    fn disarm(&mut self, place: usize) {
+    pub(super) fn disarm(&mut self, place: usize) {
         self.timers.retain(|(_, daemon, _)| *daemon != place);
     }
 }
@@ -481,24 +418,4 @@ fn count(
             }
         }
     }
-}
-
-/// The next change of who is to be read; waits for ever where nothing changes.
-async fn next_change(roster: &mut Option<mpsc::Receiver<Roster>>) -> Option<Roster> {
-    match roster {
-        Some(roster) => roster.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Carries one source's events to the loop. While the loop is behind, they wait in the source's own channel.
-async fn forward(place: usize, mut feed: mpsc::Receiver<SourceEvent>, events: mpsc::Sender<(usize, SourceEvent)>) {
-    while let Some(event) = feed.recv().await {
-        if events.send((place, event)).await.is_err() {
-            return;
-        }
-    }
-    let reason = "the source has ended".to_owned();
-    // If the loop is gone as well, there is nobody to tell.
-    let _ = events.send((place, SourceEvent::Disconnected { reason })).await;
 }

@@ -30,6 +30,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "snapshot",
             "source",
             "config",
+            "join",
             "watch",
             "libvirt",
             "observe",

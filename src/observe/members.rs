@@ -1,0 +1,96 @@
+//! The daemons of the loop: how they come and go.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::daemon::Keeper;
+use super::engine::Engine;
+use super::roster::{Feed, Roster};
+use super::track::Surroundings;
+use super::with_needed;
+use crate::model::DaemonId;
+use crate::source::SourceEvent;
+
+impl Engine {
+    /// A daemon is to be read as well.
+    pub(super) fn add(&mut self, feed: Feed) {
+        let Feed { source, events, owner } = feed;
+        let daemon = source.id().clone();
+        self.remove(&daemon);
+        let place = self.next_place;
+        self.next_place += 1;
+        let around = Surroundings {
+            daemon: daemon.clone(),
+            host_name: Arc::from(""),
+            launcher: None,
+            vmi: None,
+            intervals: self.settings.intervals,
+            groups: with_needed(self.settings.groups),
+            epoch: self.epoch,
+            health: Arc::clone(&self.health),
+        };
+        self.keepers.insert(place, Keeper::new(source, around, owner));
+        self.places.insert(daemon, place);
+        self.forwarders.spawn(forward(place, events, self.forward.clone()));
+    }
+
+    /// A daemon is to be read no more.
+    fn remove(&mut self, daemon: &DaemonId) {
+        let Some(place) = self.places.remove(daemon) else { return };
+        self.disarm(place);
+        // With its source its forwarder ends as well.
+        self.keepers.remove(&place);
+    }
+
+    /// Who is to be read has changed; `None`: it changes no more.
+    pub(super) fn on_change(&mut self, change: Option<Roster>) {
+        match change {
+            Some(Roster::Add(feed)) => {
+                self.add(feed);
+                self.publisher.lifecycle();
+            }
+            Some(Roster::Update(daemon, owner)) => {
+                let Some(place) = self.places.get(&daemon).copied() else { return };
+                let Some(keeper) = self.keepers.get_mut(&place) else { return };
+                if keeper.own(owner) {
+                    if !keeper.is_open() {
+                        self.disarm(place);
+                    }
+                    self.publisher.lifecycle();
+                } else {
+                    self.publisher.changed();
+                }
+            }
+            Some(Roster::Remove(daemon)) => {
+                self.remove(&daemon);
+                self.publisher.lifecycle();
+            }
+            Some(Roster::Complete) => {
+                self.rostered = true;
+                self.publisher.changed();
+            }
+            None => self.roster = None,
+        }
+    }
+}
+
+/// The next change of who is to be read; waits for ever where nothing changes.
+pub(super) async fn roster_change(roster: &mut Option<mpsc::Receiver<Roster>>) -> Option<Roster> {
+    match roster {
+        Some(roster) => roster.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Carries one source's events to the loop. While the loop is behind, they wait in the source's own channel.
+async fn forward(place: usize, mut feed: mpsc::Receiver<SourceEvent>, events: mpsc::Sender<(usize, SourceEvent)>) {
+    while let Some(event) = feed.recv().await {
+        if events.send((place, event)).await.is_err() {
+            return;
+        }
+    }
+    let reason = "the source has ended".to_owned();
+    // If the loop is gone as well, there is nobody to tell.
+    let _ = events.send((place, SourceEvent::Disconnected { reason })).await;
+}
