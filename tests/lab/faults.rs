@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::support::http;
-use super::support::libvirtd::virsh_at;
 use super::support::proxy::{GET_STATS, GET_XML, Proxy};
-use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, wait_until};
+use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, http, kvm, virsh, wait_until};
 
 const STUCK: &str = "libvirt_domain_collection_stuck";
 const AGE: &str = "libvirt_domain_collection_age_seconds";
@@ -293,7 +291,7 @@ impl Load {
         };
         let (uri, port) = (libvirtd.uri(), agent.port());
         // Either fails while the daemon is down; that is not what is looked at.
-        let client = go_on(Box::new(move || drop(virsh_at(&uri, Duration::from_secs(5), &["domstats"]))));
+        let client = go_on(Box::new(move || drop(virsh::run(&uri, Duration::from_secs(5), &["domstats"]))));
         let scraper = go_on(Box::new(move || drop(http::get(port, "/metrics", &[]))));
         Load { stop, threads: vec![client, scraper] }
     }

@@ -15,6 +15,7 @@ pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod virsh;
 
 use std::fs::File;
 use std::io::Write as _;
