@@ -101,7 +101,7 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
     for sample in page.all(WRITES, &[("domain", frozen)]) {
         assert_eq!(sample.value, writes, "a false value stands for the reading that did not come");
     }
-    assert_eq!(most_hanging, 1, "more than one call waited for the frozen guest");
+    assert_eq!(most_hanging, 1, "calls that hung in the frozen guest at once");
     assert_eq!(proxy.traffic().hanging(), 1, "one call waits for the frozen guest");
     libvirtd.thaw(frozen);
     wait_until(Duration::from_secs(10), "the thawed guest to be healed", || {
