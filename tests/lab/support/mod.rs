@@ -20,6 +20,7 @@ pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod virsh;
 pub(crate) mod vmi;
 
 use std::fs::File;

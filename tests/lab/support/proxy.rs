@@ -175,7 +175,8 @@ fn header(packet: &[u8]) -> Option<Header> {
     }
     let procedure = word(12)?;
     let waits = match procedure {
-        GET_STATS => word(packet.len() - 8)? & !NO_MONITOR != 0,
+        // No group at all stands for every group.
+        GET_STATS => matches!(word(packet.len() - 8)?, groups if groups == 0 || groups & !NO_MONITOR != 0),
         GET_JOB_STATS => true,
         _ => false,
     };
