@@ -42,15 +42,26 @@ pub(crate) struct Proxy {
     traffic: Arc<Mutex<Traffic>>,
     stop: Arc<AtomicBool>,
     socket: PathBuf,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
+
+/// What to put in place of a text that a daemon answers with, of the same length: its packets say how long they are.
+pub(crate) type Rewrite = (&'static str, &'static str);
 
 impl Proxy {
     /// Listens on a socket of its own for a daemon that has this one.
     pub(crate) fn start(daemon: &Path) -> Proxy {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("sock");
-        let listener = UnixListener::bind(&socket).expect("a socket of our own");
+        let mut proxy = Proxy::at(&socket, daemon, None);
+        proxy.folder = Some(folder);
+        proxy
+    }
+
+    /// [`start`](Self::start) on a socket of this name.
+    pub(crate) fn at(socket: &Path, daemon: &Path, rewrite: Option<Rewrite>) -> Proxy {
+        assert!(rewrite.is_none_or(|(old, new)| old.len() == new.len()), "another length: {rewrite:?}");
+        let listener = UnixListener::bind(socket).expect("a socket of our own");
         let (traffic, stop) = (Arc::new(Mutex::new(Traffic::default())), Arc::new(AtomicBool::new(false)));
         let (counted, stopped, daemon) = (Arc::clone(&traffic), Arc::clone(&stop), daemon.to_owned());
         std::thread::spawn(move || {
@@ -60,11 +71,11 @@ impl Proxy {
                 }
                 // Without a daemon the client sees its connection end at once.
                 if let (Ok(client), Ok(server)) = (client, UnixStream::connect(&daemon)) {
-                    carry(client, server, &counted);
+                    carry(client, server, &counted, rewrite);
                 }
             }
         });
-        Proxy { traffic, stop, socket, _folder: folder }
+        Proxy { traffic, stop, socket: socket.to_owned(), folder: None }
     }
 
     /// The URI of the daemon, through this proxy.
@@ -95,14 +106,14 @@ impl Drop for Proxy {
 /// The calls of one connection that have no answer yet: serial to procedure.
 type Open = Arc<Mutex<HashMap<u32, u32>>>;
 
-fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>) {
+fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>, rewrite: Option<Rewrite>) {
     traffic.lock().expect("the traffic").connections += 1;
     let open: Open = Arc::default();
     let (Ok(client_reads), Ok(server_reads)) = (client.try_clone(), server.try_clone()) else { return };
     let (up, down) = (Arc::clone(traffic), Arc::clone(traffic));
     let (asked, answered) = (Arc::clone(&open), open);
     std::thread::spawn(move || {
-        pump(client_reads, server, |header| {
+        pump(client_reads, server, None, |header| {
             if header.kind == CALL {
                 let mut open = asked.lock().expect("the open calls");
                 open.insert(header.serial, header.procedure);
@@ -117,7 +128,7 @@ fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>) 
         });
     });
     std::thread::spawn(move || {
-        pump(server_reads, client, |header| {
+        pump(server_reads, client, rewrite, |header| {
             if header.kind == REPLY {
                 let procedure = answered.lock().expect("the open calls").remove(&header.serial);
                 if procedure.is_some_and(waits) {
@@ -145,7 +156,7 @@ struct Header {
 }
 
 /// Passes packets on until one side hangs up, then hangs up on the other.
-fn pump(mut from: UnixStream, mut to: UnixStream, mut seen: impl FnMut(Header)) {
+fn pump(mut from: UnixStream, mut to: UnixStream, rewrite: Option<Rewrite>, mut seen: impl FnMut(Header)) {
     let mut packet = vec![0; 4];
     while from.read_exact(&mut packet[..4]).is_ok() {
         let length = u32::from_be_bytes(packet[..4].try_into().expect("four bytes")) as usize;
@@ -160,6 +171,11 @@ fn pump(mut from: UnixStream, mut to: UnixStream, mut seen: impl FnMut(Header)) 
             if word(1) == REMOTE_PROGRAM {
                 seen(Header { procedure: word(3), kind: word(4), serial: word(5) });
             }
+        }
+        if let Some((old, new)) = rewrite
+            && let Some(at) = packet.windows(old.len()).position(|window| window == old.as_bytes())
+        {
+            packet[at..at + new.len()].copy_from_slice(new.as_bytes());
         }
         if to.write_all(&packet).is_err() {
             break;
