@@ -1,4 +1,4 @@
-//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus.
+//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, Kubernetes' API server.
 //!
 //! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
 //! `cargo test --test lab -- --test-threads=2`.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
-# Prometheus, a real Kubernetes API server. Everything is built once into target/lab and built again only when its inputs change.
+# Prometheus, a real Kubernetes API server. Everything is built once into target/lab and built again only when its
+# inputs change.
 #
 #   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|peers|all]...   (default: all, without peers)
 #
@@ -225,7 +226,10 @@ for part in "$@"; do
     case $part in
         packages | guest | collector | prometheus | apiserver | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|peers|all]..."; exit 2 ;;
+        *)
+            say "unknown part '$part'; usage: $0 [packages|guest|collector|prometheus|apiserver|peers|all]..."
+            exit 2
+            ;;
     esac
 done
 lock
