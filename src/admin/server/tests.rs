@@ -206,8 +206,7 @@ async fn scrapes_beyond_the_limit_are_told_to_come_back() {
     let router = routes::router(Arc::new(Shown::default()), Arc::clone(&counters));
     let scrape = || {
         let service = TowerToHyperService::new(router.clone());
-        let request =
-            axum::http::Request::get("/metrics").header("accept-encoding", "gzip").body(axum::body::Body::empty());
+        let request = http::Request::get("/metrics").header("accept-encoding", "gzip").body(axum::body::Body::empty());
         async move { hyper::service::Service::call(&service, request.expect("a request")).await.expect("infallible") }
     };
     // All are polled before the first has finished compressing.
