@@ -33,6 +33,21 @@ async fn thirty_seconds_without_the_api_send_nothing_and_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_cut_now_and_then_is_no_news() {
+    let (logged, _guard) = Logged::here();
+    let fake = Fake::with(["db"]);
+    let mut bench = Bench::start(fake.clone());
+    bench.list().await;
+    for _ in 0..10 {
+        fake.cut();
+        bench.quiet(70 * SECOND).await;
+        assert!(bench.counters.connected());
+    }
+    assert_eq!(bench.counters.errors(FaultKind::Unreachable), 10);
+    assert!(logged.with("WARN").is_empty() && logged.with("answers again").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_back_without_news_too() {
     let fake = Fake::with(["db"]);
     let mut bench = Bench::start(fake.clone());
