@@ -25,9 +25,9 @@ use super::{Settings, VmiEvent};
 /// given up five seconds later. Opening costs the server little, and nothing is listed.
 pub(super) const WATCH_SECONDS: u32 = 30;
 
-/// How many objects are in a page of a list. A VMI has 10 KiB on the wire and up to 1.5 MiB if somebody means harm; a
-/// page is in memory as a whole, twice for a moment. A node with 1,000 VMIs takes 50 requests, once.
-pub(super) const PAGE_SIZE: u32 = 20;
+/// How many objects are in a page of a list. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
+/// page is in memory as a whole, three times for a moment. A node with 100 VMIs takes ten requests, once.
+pub(super) const PAGE_SIZE: u32 = 10;
 
 /// Why the watch as it was set up ends.
 enum End {

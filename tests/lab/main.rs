@@ -19,7 +19,9 @@
 mod support;
 
 mod faults;
+mod kubevirt;
 mod lifecycle;
+mod migration;
 mod numbers;
 mod receiving;
 mod selftest;

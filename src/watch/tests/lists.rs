@@ -46,7 +46,7 @@ async fn a_list_that_fails_half_way_begins_anew() {
         fake.mode(Mode::SecondPage(code));
         let mut bench = Bench::start(fake.clone());
         assert_eq!(bench.next().await, "restarted");
-        for name in &names[..20] {
+        for name in &names[..PAGE_SIZE as usize] {
             assert_eq!(bench.next().await, format!("applied shop/{name} running"));
         }
         assert!(!bench.counters.synced());
