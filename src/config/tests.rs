@@ -47,7 +47,10 @@ fn needs_nothing() {
     assert_eq!(run.otlp_logs, None);
     assert_eq!(run.export_interval, run.reading.interval);
     assert_eq!(run.identity.own_service_name, "virt-otel");
-    assert_eq!(run.logs, Logs { format: LogFormat::Text, filter: "warn,kube_client=off,kube_runtime=off,virt_otel=info".into() });
+    assert_eq!(
+        run.logs,
+        Logs { format: LogFormat::Text, filter: "warn,kube_client=off,kube_runtime=off,virt_otel=info".into() }
+    );
     assert_eq!(run.warnings, Vec::<String>::new());
 }
 

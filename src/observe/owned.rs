@@ -68,6 +68,8 @@ impl Owned {
         let hypervisor = (self.owner.runs() && unreadable && !self.ended && !self.owner.is_leaving())
             .then_some(HypervisorType::Unknown);
         let connected = match reach {
+            // Nobody misses the daemon of a VM that does not run.
+            _ if !self.owner.runs() => None,
             Reach::Trying => None,
             Reach::Up => Some(true),
             Reach::Failed => Some(false),
