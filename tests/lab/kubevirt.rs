@@ -1,10 +1,12 @@
 //! The contract: what `kubevirt_vmi_hypervisor_info` shows of each thing that can happen to a VMI. Each row is tried on
 //! a real API server with roles, a real libvirtd in a launcher pod, and a real QEMU.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::support::cluster::hypervisor;
+use super::support::collector::{Received, attributes};
 use super::support::proxy::GET_XML;
 use super::support::{
     Agent, Cluster, Collector, CollectorOptions, Domain, Launcher, Node, Place, Vmi, kvm_or_skip, wait_until,
@@ -47,7 +49,15 @@ impl Bench {
         launcher.start_tcg(SHOP, name);
         let vmi = self.running(name, launcher.place());
         self.shows(name, Some("qemu-tcg"));
+        wait_until(SOON, "a point of it", || (!self.points(launcher.place()).is_empty()).then_some(()));
         (launcher, vmi)
+    }
+
+    /// What was pushed of the type of the VMI in a pod.
+    fn points(&self, place: &Place) -> Vec<Received> {
+        let mut points = self.collector.points("kubevirt.vmi.hypervisor.info");
+        points.retain(|point| point.of_resource("service.instance.id") == Some(&place.pod_uid));
+        points
     }
 
     fn now(&self, name: &str) -> Option<String> {
@@ -88,18 +98,19 @@ impl Bench {
     /// No series of any name, and over OTLP an end, once.
     #[track_caller]
     fn ended(&self, name: &str, place: &Place) {
+        self.agent.wait_for(SOON, &format!("nothing of {name} to be left"), |page| {
+            !page.samples.iter().any(|sample| sample.has(&[("namespace", SHOP), ("name", name)]))
+        });
+        self.type_ended(name, place);
+    }
+
+    /// No series of the type, and over OTLP an end, once.
+    #[track_caller]
+    fn type_ended(&self, name: &str, place: &Place) {
         self.shows(name, None);
-        let page = self.agent.metrics();
-        let left = page.samples.iter().find(|sample| sample.has(&[("namespace", SHOP), ("name", name)]));
-        assert!(left.is_none(), "{left:?}");
-        let points = || {
-            let mut points = self.collector.points("kubevirt.vmi.hypervisor.info");
-            points.retain(|point| point.of_resource("service.instance.id") == Some(&place.pod_uid));
-            points
-        };
-        wait_until(SOON, "the end of the series", || points().iter().any(|point| point.ended()).then_some(()));
+        wait_until(SOON, "the end of the series", || self.points(place).iter().any(Received::ended).then_some(()));
         self.keeps(name, None);
-        let points = points();
+        let points = self.points(place);
         assert_eq!(points.iter().filter(|point| point.ended()).count(), 1, "{points:?}");
         assert!(points.last().is_some_and(|point| point.ended()), "something after the end: {points:?}");
     }
@@ -147,7 +158,7 @@ const ROWS: &[Row] = &[
     ("XML that does not parse is unknown, said once", |bench| {
         let launcher = bench.node.launcher();
         launcher.start_tcg(SHOP, "garbled");
-        let _proxy = launcher.intercept(Some(("<domain type='qemu'", "<domain type<qemu'")));
+        let _proxy = launcher.intercept(Some(("<domain type='qemu'", "<domain type=<qemu'")));
         bench.running("garbled", launcher.place());
         bench.shows("garbled", Some("unknown"));
         bench.keeps("garbled", Some("unknown"));
@@ -260,6 +271,20 @@ const ROWS: &[Row] = &[
         let (launcher, vmi) = bench.known("stops");
         launcher.destroy("shop_stops");
         vmi.succeed();
+        bench.type_ended("stops", launcher.place());
+        // What the object says is true as long as there is one, as KubeVirt has it; nothing is measured any more.
+        let page = bench.agent.metrics();
+        assert!(page.has("kubevirt_vmi_info", &[("name", "stops"), ("phase", "succeeded")]));
+        for measured in
+            ["kubevirt_vmi_cpu_usage_", "kubevirt_vmi_vcpu_", "kubevirt_vmi_storage_", "kubevirt_vmi_network_"]
+        {
+            let left = page
+                .samples
+                .iter()
+                .find(|sample| sample.name.starts_with(measured) && sample.has(&[("name", "stops")]));
+            assert!(left.is_none(), "{left:?}");
+        }
+        vmi.delete();
         bench.ended("stops", launcher.place());
     }),
     ("a VMI that is deleted has no series, and one of the same name is another", |bench| {
@@ -269,11 +294,8 @@ const ROWS: &[Row] = &[
         let old = launcher.place().clone();
         launcher.remove();
         let (launcher, vmi) = bench.known("deleted");
-        let point = wait_until(SOON, "a point of the new one", || {
-            let points = bench.collector.points("kubevirt.vmi.hypervisor.info");
-            points.into_iter().find(|point| point.of_resource("service.instance.id") == Some(launcher.pod_uid()))
-        });
-        assert_eq!(point.of_resource("kubevirt.vmi.uid"), Some(vmi.uid().as_str()));
+        let points = bench.points(launcher.place());
+        assert_eq!(points[0].of_resource("kubevirt.vmi.uid"), Some(vmi.uid().as_str()));
         assert_ne!(launcher.place(), &old);
     }),
     ("a VMI that leaves the node has no series, and its end is told once", |bench| {
@@ -289,6 +311,17 @@ const ROWS: &[Row] = &[
         assert_eq!(bench.agent.terminate().code, Some(0), "{}", bench.agent.log());
         bench.agent = bench.cluster.agent(&bench.node, Some(&bench.collector));
         bench.shows("stays", Some("qemu-tcg"));
+    }),
+    // Over all that was pushed in the rows above.
+    ("the Resource of a launcher pod never changes", |bench| {
+        let mut known: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for resource in bench.collector.resource_metrics() {
+            let identity: BTreeMap<_, _> = attributes(&resource["resource"]["attributes"]).into_iter().collect();
+            let Some(pod) = identity.get("k8s.pod.uid").cloned() else { continue };
+            let first = known.entry(pod).or_insert_with(|| identity.clone());
+            assert_eq!(*first, identity, "a Resource has changed");
+        }
+        assert!(!known.is_empty());
     }),
 ];
 
