@@ -111,7 +111,7 @@ enum Api {
 
 /// Whether figures are to be had of it: it has a domain that runs, as far as is known.
 fn runs(vm: &Vm) -> bool {
-    vm.identity.uuid.is_some() && vm.status.is_none_or(|status| status.state.is_active())
+    !vm.key.uuid.is_nil() && vm.status.is_none_or(|status| status.state.is_active())
 }
 
 /// Whether there is nothing to wait for: it does not run, was read, or hangs.
@@ -237,6 +237,7 @@ mod tests {
     fn a_vmi_without_a_domain_is_waited_for_only_by_the_api() {
         let mut bare = Vm::clone(&vm(1, RUNNING, Collection { connected: Some(false), ..Collection::default() }));
         bare.status = None;
+        bare.key.uuid = Uuid::nil();
         bare.identity = Arc::new(Identity { uuid: None, ..Identity::clone(&bare.identity) });
         assert!(answered(&bare));
         assert_eq!(missing(&of(vec![Arc::new(bare.clone())], true), Api::Said), None, "it does not run yet");
@@ -249,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_long_list_of_names_is_cut() {
-        let vms = (0..8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
+        let vms = (1..=8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
         let sentence = missing(&of(vms, true), Api::Said).expect("all are silent");
-        assert!(sentence.contains("vm-4 and 3 more;") && !sentence.contains("vm-5"), "{sentence}");
+        assert!(sentence.contains("vm-5 and 3 more;") && !sentence.contains("vm-6"), "{sentence}");
     }
 
     #[test]
