@@ -180,4 +180,17 @@ mod tests {
         assert!(said.contains("uid '65532'") && said.contains("/etc/passwd"), "{said}");
         assert_eq!(advised("authentication failed".to_owned()), "authentication failed");
     }
+
+    #[tokio::test]
+    async fn a_connection_counts_until_its_close_has_returned() {
+        let daemon = Daemon::new(&Address::Uri("test:///default".into()), None, 2);
+        let first = daemon.open(None).await.ok();
+        let second = daemon.open(None).await.ok();
+        assert!(first.is_some() && second.is_some());
+        assert_eq!(daemon.open(None).await.err(), Some(OpenError::Failed(TOO_MANY.to_owned())));
+        drop(first);
+        let permit = daemon.permits.acquire().await.unwrap();
+        drop(permit);
+        assert!(daemon.open(None).await.is_ok(), "closed, and its place is free");
+    }
 }

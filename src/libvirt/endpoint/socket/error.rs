@@ -55,7 +55,7 @@ pub(in crate::libvirt::endpoint) enum SocketError {
     },
     /// It belongs to somebody else.
     #[error(
-        "{path} belongs to uid {owner}, while the launcher runs as uid {expected}: somebody else has put it there, and \
+        "{path} belongs to uid {owner}, while the launcher runs as {expected}: somebody else has put it there, and \
          it is not opened"
     )]
     Owner {

@@ -1,6 +1,8 @@
-//! The endpoint with a fake daemon, in paused time; and once with libvirt's own test driver.
+//! The endpoint with a fake daemon, in paused time; with libvirt's own test driver; and with launchers that are hostile.
 
 mod fake;
+mod hostile;
+mod many;
 mod properties;
 mod real;
 
@@ -20,14 +22,21 @@ fn vm(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn begin(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
+fn begin_with(fake: &FakeHypervisor, settings: &Settings) -> (Arc<EndpointHandle>, Events) {
     let (sender, events) = mpsc::channel(64);
-    let settings = Settings::of_uri("fake:///");
-    (Endpoint::start_with(fake.clone(), &settings, sender), events)
+    (Endpoint::start_with(fake.clone(), settings, sender), events)
+}
+
+fn begin(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
+    begin_with(fake, &Settings::of_uri("fake:///"))
 }
 
 async fn connected(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
-    let (endpoint, mut events) = begin(fake);
+    connected_with(fake, &Settings::of_uri("fake:///")).await
+}
+
+async fn connected_with(fake: &FakeHypervisor, settings: &Settings) -> (Arc<EndpointHandle>, Events) {
+    let (endpoint, mut events) = begin_with(fake, settings);
     assert!(matches!(events.recv().await, Some(SourceEvent::Connected(_))));
     (endpoint, events)
 }
