@@ -111,7 +111,14 @@ impl Hypervisor for Daemon {
 const TOO_MANY: &str = "too many connections to it hang: they are waited for before another is opened";
 
 fn refused(error: SocketError) -> OpenError {
-    if error.is_mute() { OpenError::Mute(error.to_string()) } else { OpenError::Failed(error.to_string()) }
+    let text = error.to_string();
+    if error.is_mute() {
+        OpenError::Mute(text)
+    } else if error.is_absent() {
+        OpenError::Absent(text)
+    } else {
+        OpenError::Failed(text)
+    }
 }
 
 /// What libvirt says, with what to do about it where that is known and not in the message.

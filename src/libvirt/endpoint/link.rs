@@ -19,6 +19,31 @@ pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a daemon may take to say what it can. A fresh one probes every QEMU binary for it: 3.7 s for one.
 pub(super) const PREPARE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a connection must have held for the next attempt to come soon after its loss. A daemon that takes
+/// connections and drops them again is tried as rarely as one that is not there.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Reasons that are logged while there is no connection. A daemon with more of them is not told of any more.
+const TOLD_MAX: usize = 8;
+
+/// What has been said of there being no connection.
+pub(super) struct Down {
+    /// Whether the daemon is one that comes later than its endpoint, so that its absence is no fault.
+    awaited: bool,
+    /// Whether there was a connection. Then its loss has been told, and that nobody is there is no news.
+    lost: bool,
+    /// How many reasons were logged since there was one.
+    told: usize,
+    /// The last reason that the reader was given.
+    reason: String,
+}
+
+impl Down {
+    pub(super) const fn new(awaited: bool) -> Self {
+        Self { awaited, lost: false, told: 0, reason: String::new() }
+    }
+}
+
 /// The connection for events.
 pub(super) enum Link<C> {
     /// There is none; the next attempt is made then.
@@ -30,6 +55,7 @@ pub(super) enum Link<C> {
     Up {
         /// Kept, not used: it is closed when it is dropped.
         _connection: C,
+        since: Instant,
     },
 }
 
@@ -64,7 +90,7 @@ impl<H: Hypervisor> Actor<H> {
             }
             Link::Rising { until, late } if !*late && *until <= now => {
                 *late = true;
-                self.report_down("the daemon has not answered in time, and is still being waited for");
+                self.report_down("the daemon has not answered in time, and is still being waited for", false);
             }
             _ => {}
         }
@@ -82,7 +108,7 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn linked(&mut self, result: Result<Opened<H::Connection>, OpenError>, took: Duration) {
         self.counters.count_call(CallKind::Open, took, result.is_ok());
         match result {
-            Err(error) => self.attempt_failed(&error.to_string()),
+            Err(error) => self.attempt_failed(&error.to_string(), matches!(error, OpenError::Absent(_))),
             Ok(opened) => {
                 self.counters.count_refused_events(opened.refused_events);
                 self.link = Link::Rising { until: Instant::now() + PREPARE_DEADLINE, late: false };
@@ -97,19 +123,18 @@ impl<H: Hypervisor> Actor<H> {
         match (called.result, called.connection) {
             (Ok(Reply::Prepared(facts)), Some(connection)) => self.up(connection, facts),
             (Err(failure), _) => {
-                self.attempt_failed(&format!("{} failed: {failure}", CallKind::Prepare.function()));
+                self.attempt_failed(&format!("{} failed: {failure}", CallKind::Prepare.function()), false);
             }
-            _ => self.attempt_failed("the connection was lost again at once"),
+            _ => self.attempt_failed("the connection was lost again at once", false),
         }
     }
 
     fn up(&mut self, connection: H::Connection, facts: DaemonFacts) {
         self.opening = false;
-        self.backoff.reset();
         self.pool_backoff.reset();
         self.open_after = None;
-        self.link = Link::Up { _connection: connection };
-        self.told = false;
+        self.link = Link::Up { _connection: connection, since: Instant::now() };
+        self.down = Down::new(self.down.awaited);
         self.counters.count_connect();
         tracing::info!(
             daemon = %self.id,
@@ -128,17 +153,29 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    fn attempt_failed(&mut self, reason: &str) {
+    fn attempt_failed(&mut self, reason: &str, absent: bool) {
         self.opening = false;
         self.link = Link::Down { retry_at: Instant::now() + self.backoff.fail() };
-        self.report_down(reason);
+        self.report_down(reason, absent);
     }
 
-    fn report_down(&mut self, reason: &str) {
-        if std::mem::replace(&mut self.told, true) {
+    /// Tells that there is no connection, once for each reason. `absent`: because nobody is there.
+    fn report_down(&mut self, reason: &str, absent: bool) {
+        let down = &mut self.down;
+        if down.reason == reason {
             tracing::debug!(daemon = %self.id, reason, "still not connected to libvirt");
+            return;
+        }
+        reason.clone_into(&mut down.reason);
+        if down.told >= TOLD_MAX || (absent && down.lost) {
+            tracing::debug!(daemon = %self.id, reason, "not connected to libvirt");
         } else {
-            tracing::warn!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
+            down.told += 1;
+            if absent && down.awaited {
+                tracing::info!(daemon = %self.id, reason, "waiting for libvirt");
+            } else {
+                tracing::warn!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
+            }
         }
         self.tell(SourceEvent::Disconnected { reason: format!("connecting to {} failed: {reason}", self.id) });
     }
@@ -159,7 +196,11 @@ impl<H: Hypervisor> Actor<H> {
     /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
     pub(super) fn lose(&mut self, reason: &str) {
         tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
-        self.told = true;
+        self.down.lost = true;
+        reason.clone_into(&mut self.down.reason);
+        if matches!(&self.link, Link::Up { since, .. } if since.elapsed() >= STEADY) {
+            self.backoff.reset();
+        }
         self.counters.count_disconnect();
         // What began before this moment is void, whenever it returns.
         self.generation += 1;

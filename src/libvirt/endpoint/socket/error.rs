@@ -141,6 +141,11 @@ pub(in crate::libvirt::endpoint) enum SocketError {
 }
 
 impl SocketError {
+    /// Whether nobody is there: a daemon that is starting, or has ended.
+    pub(in crate::libvirt::endpoint) const fn is_absent(&self) -> bool {
+        matches!(self, Self::NoPod { .. } | Self::Absent { .. } | Self::Connect { .. })
+    }
+
     /// Whether somebody is there who does not answer.
     pub(in crate::libvirt::endpoint) const fn is_mute(&self) -> bool {
         matches!(self, Self::Mute { .. } | Self::Full { .. })

@@ -111,3 +111,27 @@ async fn whoever_hears_that_the_daemon_is_there_need_not_wait() {
     }
     assert_eq!(fake.state().opens, opens, "a daemon that is connected is left alone");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_drops_each_connection_is_tried_ever_more_rarely() {
+    let fake = FakeHypervisor::with(1);
+    let (endpoint, mut events) = connected(&fake).await;
+    for _ in 0..10 {
+        fake.kill();
+        fake.change(|state| state.dead = false);
+        while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    }
+    let before = Instant::now();
+    fake.kill();
+    fake.change(|state| state.dead = false);
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(before.elapsed() >= Duration::from_millis(1_800), "{:?}", before.elapsed());
+
+    pass(Duration::from_secs(60)).await;
+    let before = Instant::now();
+    fake.kill();
+    fake.change(|state| state.dead = false);
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(before.elapsed() < Duration::from_millis(200), "one that held is back at once: {:?}", before.elapsed());
+    drop(endpoint);
+}
