@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Settings;
-use super::address::Address;
 use super::backoff::{Backoff, LONGEST_LOCAL, LONGEST_REMOTE};
 use super::budget::{Budget, Reach};
 use super::control::Control;
