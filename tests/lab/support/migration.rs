@@ -50,6 +50,9 @@ impl Libvirtd {
         }
         if pace.post_copy {
             arguments.push("--postcopy");
+            if let Some(limit) = &limit {
+                arguments.extend(["--postcopy-bandwidth", limit]);
+            }
         }
         let log = self.folder().join(format!("migration-{}.log", &uuid()[..8]));
         let mut virsh = Process::spawn("virsh migrate", virsh::command(&self.uri(), &arguments), &log);
@@ -103,7 +106,10 @@ impl Migration {
     /// Has the guest run on the target before its memory is all there.
     #[track_caller]
     pub(crate) fn switch_to_post_copy(&self) {
-        self.source_virsh(&["migrate-postcopy", &self.name]).expect("a migration in post-copy");
+        // It is refused until the memory is on its way.
+        wait_until(Duration::from_secs(20), "a migration in post-copy", || {
+            self.source_virsh(&["migrate-postcopy", &self.name])
+        });
     }
 
     /// Aborts it: the guest goes on where it was.
