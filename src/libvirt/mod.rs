@@ -14,3 +14,5 @@ pub mod endpoint;
 mod event;
 mod ffi;
 mod raw;
+
+pub(crate) use ffi::give_back_large_buffers;

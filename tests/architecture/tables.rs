@@ -59,6 +59,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
 pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt", &["libvirt"]),
     ("virt_sys", &["libvirt"]),
+    ("libc", &["libvirt"]),
     ("quick_xml", &["libvirt"]),
     ("prost", &["export"]),
     ("tonic", &["export", "telemetry", "config"]),
