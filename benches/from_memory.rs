@@ -149,7 +149,7 @@ fn busy_fleet() -> Snapshot {
     for vm in &mut snapshot.vms {
         let mut busy = (**vm).clone();
         // Each VM is read at a moment of its own within the interval.
-        moved(&mut busy, Duration::from_millis(next(15_000)));
+        moved(&mut busy, Duration::from_millis(1 + next(14_999)));
         if let Some(cpu) = &mut busy.cpu {
             for time in [&mut cpu.value.time, &mut cpu.value.user, &mut cpu.value.system] {
                 *time = Some(Duration::from_nanos(next(1 << 50)));
@@ -184,7 +184,7 @@ fn busy_fleet() -> Snapshot {
         }
         *vm = Arc::new(busy);
     }
-    snapshot.published = snapshot.published.after(INTERVAL);
+    snapshot.published = sample::READ.after(INTERVAL);
     snapshot
 }
 

@@ -31,6 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::export::otlp::{Exporter, OtlpCounters};
 use crate::export::prometheus::Renderer;
+use crate::libvirt::give_back_large_buffers;
 use crate::observe::{self, Health};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
@@ -63,6 +64,7 @@ pub enum Ended {
 ///
 /// When the system gives no threads.
 pub fn runtime(vms: &config::Vms) -> std::io::Result<tokio::runtime::Runtime> {
+    give_back_large_buffers();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(sources::blocking_threads(vms).saturating_add(BLOCKING_BESIDES))

@@ -9,7 +9,7 @@ use crate::receiver::Receiver;
 use crate::support::Spread;
 
 /// The default interval.
-const INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
 
 /// The formats of the endpoint, with what asks for them. The last is what Prometheus 3 sends.
 pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [

@@ -1,7 +1,7 @@
 //! What reading costs: 100 paused KVM domains under a libvirtd of our own, read by virt-otel, by `virsh domstats` in bulk
 //! and by Debian's exporter, one after the other in one run.
 //!
-//! `tests/lab/prepare.sh packages peers` makes what it needs; it takes about eight minutes, as root.
+//! `tests/lab/prepare.sh packages peers` makes what it needs; it takes about seven minutes, as root.
 
 #![allow(
     missing_docs,
@@ -37,7 +37,7 @@ use peers::{Exporter, SAME_GROUPS};
 use receiver::Receiver;
 use report::Report;
 
-/// Intervals of 15 s through which the agent is watched in service.
+/// Intervals of 15 s through which the agent is watched in service, and `virsh` as well.
 const INTERVALS: u32 = 6;
 
 /// Readings by each peer, and by virt-otel without its pauses.
@@ -83,8 +83,9 @@ fn main() {
     let at_once = at_once::readings(&fleet, READINGS);
 
     say("virsh");
-    let bulk = peers::virsh(&fleet, &[], READINGS);
-    let same_groups = peers::virsh(&fleet, &SAME_GROUPS, READINGS);
+    let bulk = peers::virsh(&fleet, &[], READINGS, Duration::ZERO);
+    let same_groups = peers::virsh(&fleet, &SAME_GROUPS, READINGS, Duration::ZERO);
+    let bulk_in_service = peers::virsh(&fleet, &[], INTERVALS, agent::INTERVAL);
     say("Debian's exporter");
     let exporter = Exporter::start(&fleet);
     let (exported, page, exporter_bytes) = exporter.readings(&fleet, READINGS);
@@ -101,6 +102,7 @@ fn main() {
         in_service,
         at_once,
         bulk,
+        bulk_in_service,
         same_groups,
         exported,
         exporter_series,

@@ -21,10 +21,12 @@ pub(crate) struct Reading {
     pub(crate) cpu: Cpu,
 }
 
-/// Readings by `virsh domstats --nowait`, which is one call for all domains and all groups, or these.
-pub(crate) fn virsh(fleet: &Fleet, groups: &[&str], runs: u32) -> Reading {
+/// Readings by `virsh domstats --nowait`, which is one call for all domains and all groups, or these; with a pause
+/// before each, in which the machine's caches are used by others.
+pub(crate) fn virsh(fleet: &Fleet, groups: &[&str], runs: u32, pause: Duration) -> Reading {
     let arguments: Vec<&str> = ["domstats", "--nowait"].into_iter().chain(groups.iter().copied()).collect();
     let read = || {
+        std::thread::sleep(pause);
         let started = Instant::now();
         let printed = fleet.libvirtd.virsh(&arguments);
         let took = started.elapsed();

@@ -13,6 +13,8 @@
 //!   (but for the few instructions under the table's lock) and never unwind into C.
 #![expect(unsafe_code, reason = "the one room with unsafe code; every block says why it is sound")]
 
+mod allocator;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::ManuallyDrop;
@@ -27,6 +29,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
+pub(crate) use self::allocator::give_back_large_buffers;
 use super::decode::{Parameter, ParameterValue};
 use super::event::RawEvent;
 use super::raw::{Failure, RawStats, Sink, bits, bounded};

@@ -16,3 +16,5 @@ mod event;
 mod ffi;
 pub mod limits;
 mod raw;
+
+pub(crate) use ffi::give_back_large_buffers;

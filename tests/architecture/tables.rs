@@ -64,6 +64,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
 pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt", &["libvirt"]),
     ("virt_sys", &["libvirt"]),
+    ("libc", &["libvirt"]),
     ("quick_xml", &["libvirt"]),
     ("kube", &["watch"]),
     ("k8s_openapi", &["watch"]),
