@@ -1,4 +1,4 @@
-//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus.
+//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, a Kubernetes API server.
 //!
 //! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
 //! `cargo test --test lab -- --test-threads=2`.
@@ -18,8 +18,10 @@
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
+mod chart;
 mod faults;
 mod lifecycle;
+mod manifests;
 mod numbers;
 mod receiving;
 mod selftest;
