@@ -30,7 +30,11 @@ const METRICS: &[Metric] = &[
         stability: Stability::Development,
         source: "virt-otel",
         kubevirt: "KubeVirt has no such metric; a VMI that is stuck is missing there.",
-        read: Read::Vm(|vm| Some(vm.collection.stuck.into())),
+        read: Read::Vm(|vm| {
+            // Of a VM of which nothing has been heard it cannot be said.
+            let heard = vm.status.is_some() || vm.collection.complete.is_some();
+            heard.then(|| vm.collection.stuck.into())
+        }),
     },
     Metric {
         name: "collection.success",

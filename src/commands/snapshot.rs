@@ -38,8 +38,8 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
         runtime.shutdown_background();
         read
     });
-    let snapshot = match read {
-        Ok(snapshot) => snapshot,
+    let (snapshot, api) = match read {
+        Ok(read) => read,
         Err(error) => {
             output::complain(err, &output::chain(&error));
             return ExitCode::from(error.exit_code());
@@ -53,7 +53,7 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
         }
     };
     let code = printed(out.write_all(text.as_bytes()), err);
-    match missing(&snapshot) {
+    match missing(&snapshot, api) {
         None => code,
         Some(sentence) => {
             output::complain(err, &sentence);
@@ -62,8 +62,9 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
     }
 }
 
-/// The snapshot in which everything has been read, or the latest when time is up.
-async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
+/// The snapshot in which everything has been read, or the latest when time is up; and whether the Kubernetes API has
+/// said which VMs there are.
+async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentError> {
     let identity = agent::identity(&config.identity, 0);
     let logs = Logs::start(&agent::logs(&config.logs, None), &identity)?;
     for warning in &config.warnings {
@@ -73,6 +74,7 @@ async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
     let stop = CancellationToken::new();
     let settings = observe::Settings { intervals: Intervals::uniform(INTERVAL), ..observe::Settings::default() };
     let mut sources = Sources::start(&config.source).await?;
+    let watch = sources.watch();
     sources.work(&stop);
     let (feeds, roster) = sources.into_feeds();
     let observing = tokio::spawn(observe::run(
@@ -94,13 +96,27 @@ async fn read(config: &config::Snapshot) -> Result<Arc<Snapshot>, AgentError> {
     stop.cancel();
     let _ = tokio::time::timeout(OBSERVE_END, observing).await;
     logs.finish().await;
-    Ok(snapshot)
+    let api = if watch.is_some_and(|watch| !watch.synced()) { Api::Silent } else { Api::Said };
+    Ok((snapshot, api))
+}
+
+/// Whether the Kubernetes API has said which VMs there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Api {
+    /// It has, or is not asked.
+    Said,
+    /// It has not.
+    Silent,
+}
+
+/// Whether figures are to be had of it: it has a domain that runs, as far as is known.
+fn runs(vm: &Vm) -> bool {
+    !vm.key.uuid.is_nil() && vm.status.is_none_or(|status| status.state.is_active())
 }
 
 /// Whether there is nothing to wait for: it does not run, was read, or hangs.
 fn answered(vm: &Vm) -> bool {
-    let runs = vm.status.is_none_or(|status| status.state.is_active());
-    !runs || vm.collection.complete.is_some() || vm.collection.stuck
+    !runs(vm) || vm.collection.complete.is_some() || vm.collection.stuck
 }
 
 fn render(config: &config::Snapshot, snapshot: &Arc<Snapshot>) -> Result<String, serde_json::Error> {
@@ -119,7 +135,11 @@ fn render(config: &config::Snapshot, snapshot: &Arc<Snapshot>) -> Result<String,
 }
 
 /// Who did not answer, as a sentence; `None` if everyone did.
-fn missing(snapshot: &Snapshot) -> Option<String> {
+fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
+    if api == Api::Silent {
+        let sentence = "the Kubernetes API did not say which VMs are on this node; the log before this says why";
+        return Some(sentence.to_owned());
+    }
     let daemons = snapshot.daemons.iter().filter(|daemon| !daemon.up).map(|daemon| daemon.id.to_string());
     let daemons: Vec<String> = daemons.collect();
     if !daemons.is_empty() {
@@ -131,18 +151,22 @@ fn missing(snapshot: &Snapshot) -> Option<String> {
     if !snapshot.complete {
         return Some("not every daemon was read in time; try again, or raise --deadline".to_owned());
     }
-    let silent = |vm: &&Arc<Vm>| {
-        let runs = vm.status.is_none_or(|status| status.state.is_active());
-        runs && (vm.collection.stuck || vm.collection.complete != Some(true))
-    };
-    let names: Vec<&str> = snapshot.vms.iter().filter(silent).map(|vm| &*vm.identity.name).collect();
-    if names.is_empty() {
-        return None;
+    let away = |vm: &Vm| vm.hypervisor.is_some() && vm.collection.connected == Some(false);
+    let silent = |vm: &Vm| runs(vm) && (vm.collection.stuck || vm.collection.complete != Some(true));
+    if let Some(names) = names(snapshot, away) {
+        return Some(format!("the libvirt of {names} could not be read; the log before this says why"));
     }
+    let names = names(snapshot, silent)?;
+    Some(format!("no complete answer from {names}; its QEMU hangs, or another job keeps it busy"))
+}
+
+/// The first names of those VMs, and how many there are besides; `None` if there are none.
+fn names(snapshot: &Snapshot, wanted: impl Fn(&Vm) -> bool) -> Option<String> {
+    let names: Vec<&str> = snapshot.vms.iter().filter(|vm| wanted(vm)).map(|vm| &*vm.identity.name).collect();
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    Some(format!("no complete answer from {named}{more}; its QEMU hangs, or another job keeps it busy"))
+    (!names.is_empty()).then(|| format!("{named}{more}"))
 }
 
 #[cfg(test)]
@@ -150,7 +174,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Collection, Daemon, DaemonId, Identity, Place, Status, VmKey};
+    use crate::model::{Collection, Daemon, DaemonId, HypervisorType, Identity, Place, Status, VmKey};
 
     fn vm(number: u128, state: i64, collection: Collection) -> Arc<Vm> {
         let (uuid, uri) = (Uuid::from_u128(number), DaemonId("qemu:///system".into()));
@@ -195,24 +219,40 @@ mod tests {
     fn everyone_who_runs_must_have_answered() {
         let well = vm(1, RUNNING, collection(Some(true), false));
         let off = vm(2, SHUT_OFF, collection(None, false));
-        assert_eq!(missing(&of(vec![Arc::clone(&well), off], true)), None);
+        assert_eq!(missing(&of(vec![Arc::clone(&well), off], true), Api::Said), None);
         for silent in [collection(None, false), collection(Some(false), false), collection(Some(true), true)] {
-            let sentence = missing(&of(vec![Arc::clone(&well), vm(3, RUNNING, silent)], true)).expect("one is silent");
+            let sentence =
+                missing(&of(vec![Arc::clone(&well), vm(3, RUNNING, silent)], true), Api::Said).expect("one is silent");
             assert!(sentence.contains("from vm-3;"), "{sentence}");
         }
     }
 
     #[test]
     fn a_daemon_that_is_down_is_named_before_its_vms() {
-        let sentence = missing(&of(Vec::new(), false)).expect("it is down");
+        let sentence = missing(&of(Vec::new(), false), Api::Said).expect("it is down");
         assert!(sentence.contains("qemu:///system"), "{sentence}");
     }
 
     #[test]
+    fn a_vmi_without_a_domain_is_waited_for_only_by_the_api() {
+        let mut bare = Vm::clone(&vm(1, RUNNING, Collection { connected: Some(false), ..Collection::default() }));
+        bare.status = None;
+        bare.key.uuid = Uuid::nil();
+        bare.identity = Arc::new(Identity { uuid: None, ..Identity::clone(&bare.identity) });
+        assert!(answered(&bare));
+        assert_eq!(missing(&of(vec![Arc::new(bare.clone())], true), Api::Said), None, "it does not run yet");
+        let sentence = missing(&of(vec![Arc::new(bare.clone())], true), Api::Silent).expect("the API is silent");
+        assert!(sentence.contains("Kubernetes API"), "{sentence}");
+        bare.hypervisor = Some(HypervisorType::Unknown);
+        let sentence = missing(&of(vec![Arc::new(bare)], true), Api::Said).expect("its libvirt is away");
+        assert!(sentence.contains("libvirt of vm-1"), "{sentence}");
+    }
+
+    #[test]
     fn a_long_list_of_names_is_cut() {
-        let vms = (0..8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
-        let sentence = missing(&of(vms, true)).expect("all are silent");
-        assert!(sentence.contains("vm-4 and 3 more;") && !sentence.contains("vm-5"), "{sentence}");
+        let vms = (1..=8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
+        let sentence = missing(&of(vms, true), Api::Said).expect("all are silent");
+        assert!(sentence.contains("vm-5 and 3 more;") && !sentence.contains("vm-6"), "{sentence}");
     }
 
     #[test]

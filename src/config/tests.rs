@@ -47,7 +47,10 @@ fn needs_nothing() {
     assert_eq!(run.otlp_logs, None);
     assert_eq!(run.export_interval, run.reading.interval);
     assert_eq!(run.identity.own_service_name, "virt-otel");
-    assert_eq!(run.logs, Logs { format: LogFormat::Text, filter: "warn,virt_otel=info".into() });
+    assert_eq!(
+        run.logs,
+        Logs { format: LogFormat::Text, filter: "warn,kube_client=off,kube_runtime=off,virt_otel=info".into() }
+    );
     assert_eq!(run.warnings, Vec::<String>::new());
 }
 
@@ -305,10 +308,10 @@ fn a_mistyped_variable_is_warned_of_but_kubernetes_ones_are_not() {
 
 #[test]
 fn a_single_word_is_about_the_agent_itself() {
-    assert_eq!(run(&["--log-level", "DEBUG"], []).logs.filter, "warn,virt_otel=debug");
-    assert_eq!(run(&[], []).logs.filter, "warn,virt_otel=info");
+    assert_eq!(run(&["--log-level", "DEBUG"], []).logs.filter, "warn,kube_client=off,kube_runtime=off,virt_otel=debug");
+    assert_eq!(run(&[], []).logs.filter, "warn,kube_client=off,kube_runtime=off,virt_otel=info");
     let Ok(Invocation::Snapshot(snapshot)) = parsed(&["snapshot"], []) else { panic!("no snapshot") };
-    assert_eq!(snapshot.logs.filter, "warn,virt_otel=warn");
+    assert_eq!(snapshot.logs.filter, "warn,kube_client=off,kube_runtime=off,virt_otel=warn");
     assert_eq!(run(&["--log-level", "off"], []).logs.filter, "off");
     assert_eq!(run(&["--log-level", "info,h2=trace"], []).logs.filter, "info,h2=trace");
 }

@@ -224,6 +224,10 @@ fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, Con
     Ok(address)
 }
 
+/// Libraries that are never heard unless a list of the user's names them: the watch of the Kubernetes API says once and
+/// in words what they repeat at every try, a whole page of objects included.
+const MUTE: &str = "kube_client=off,kube_runtime=off";
+
 fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, ConfigError> {
     let format = match layers.one("log-format", flags.log_format.as_ref(), &[]) {
         Some(given) => word(&given, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
@@ -237,7 +241,7 @@ fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, Con
         level @ ("error" | "warn" | "info" | "debug" | "trace") => {
             // Libraries are not worth reading below a warning, and worth no more than what was asked for.
             let others = if level == "error" { "error" } else { "warn" };
-            format!("{others},virt_otel={level}")
+            format!("{others},{MUTE},virt_otel={level}")
         }
         _ => given.value.clone(),
     };

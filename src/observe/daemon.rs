@@ -12,7 +12,7 @@ use super::figures::has_figures;
 use super::owned::{Owned, Reach};
 use super::roster::{Owner, Who};
 use super::settings::{CONTROL_CALLS_PER_DAEMON, LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST, READS_PER_DAEMON};
-use super::track::{CallState, Pending, Surroundings, Track};
+use super::track::{CallState, Pending, Phase, Surroundings, Track};
 use crate::model::{Daemon, DaemonFacts, State, Vm};
 use crate::source::Source;
 
@@ -150,11 +150,18 @@ impl Keeper {
         }
     }
 
-    /// What is shown of it: its domains, or the VMI without one.
+    /// What is shown of it: its domains; of a launcher the one that runs, or the VMI without one.
     pub(super) fn shown_vms(&mut self, vms: &mut Vec<Arc<Vm>>) {
-        let before = vms.len();
-        vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
-        if vms.len() > before {
+        let Some(owned) = &mut self.owned else {
+            vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
+            return;
+        };
+        // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it.
+        let running = |track: &&Track| matches!(track.phase, Phase::Active | Phase::Unknown);
+        let told = &mut self.around.told;
+        if let Some(vm) = self.tracks.values().filter(running).find_map(Track::shown) {
+            told.get_or_insert_with(|| Arc::clone(&vm.identity));
+            vms.push(Arc::clone(vm));
             return;
         }
         let reach = match (self.up, self.round) {
@@ -162,8 +169,11 @@ impl Keeper {
             (false, Round::Waiting) => Reach::Trying,
             (false, _) => Reach::Failed,
         };
-        if let Some(owned) = &mut self.owned {
-            vms.extend(owned.bare(&self.around.daemon, reach).cloned());
+        if let Some(vm) = owned.bare(&self.around.daemon, reach, told.as_ref()) {
+            if vm.hypervisor.is_some() {
+                told.get_or_insert_with(|| Arc::clone(&vm.identity));
+            }
+            vms.push(Arc::clone(vm));
         }
     }
 

@@ -25,6 +25,7 @@ impl Engine {
             host_name: Arc::from(""),
             launcher: None,
             vmi: None,
+            told: None,
             intervals: self.settings.intervals,
             groups: with_needed(self.settings.groups),
             epoch: self.epoch,

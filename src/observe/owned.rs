@@ -16,15 +16,13 @@ pub(super) struct Owned {
     ended: bool,
     /// The daemon has a domain, and it is another's.
     refused: bool,
-    /// Who the VM was when a domain of it was last shown.
-    last: Option<Arc<Identity>>,
     /// The VM without a domain.
     bare: Option<Arc<Vm>>,
 }
 
 impl Owned {
     pub(super) fn new(owner: Owner) -> Self {
-        Self { owner, ended: false, refused: false, last: None, bare: None }
+        Self { owner, ended: false, refused: false, bare: None }
     }
 
     /// Something was said of a domain of it.
@@ -33,9 +31,6 @@ impl Owned {
             Phase::Active => self.ended = false,
             Phase::Inactive => self.ended = true,
             Phase::Unknown | Phase::Arriving => {}
-        }
-        if track.visible {
-            self.last = Some(Arc::clone(&track.vm.identity));
         }
     }
 
@@ -62,12 +57,14 @@ impl Owned {
 
     /// The VM as it is shown while no domain of it is: by what the API says, and with the type `unknown` if its daemon
     /// should tell and cannot. `None` before it has a name.
-    pub(super) fn bare(&mut self, daemon: &DaemonId, reach: Reach) -> Option<&Arc<Vm>> {
+    pub(super) fn bare(&mut self, daemon: &DaemonId, reach: Reach, told: Option<&Arc<Identity>>) -> Option<&Arc<Vm>> {
         let Who::Known(launcher) = &self.owner.who else { return None };
         let unreadable = self.refused || reach == Reach::Failed;
         let hypervisor = (self.owner.runs() && unreadable && !self.ended && !self.owner.is_leaving())
             .then_some(HypervisorType::Unknown);
         let connected = match reach {
+            // Nobody misses the daemon of a VM that does not run.
+            _ if !self.owner.runs() => None,
             Reach::Trying => None,
             Reach::Up => Some(true),
             Reach::Failed => Some(false),
@@ -78,8 +75,7 @@ impl Owned {
         };
         if !self.bare.as_ref().is_some_and(same) {
             let key = VmKey { daemon: daemon.clone(), uuid: Uuid::nil() };
-            // While nothing says that it is another incarnation, it is the one that was seen.
-            let identity = self.last.clone().unwrap_or_else(|| {
+            let identity = told.cloned().unwrap_or_else(|| {
                 Arc::new(Identity {
                     name: self.owner.domain_name().into(),
                     uuid: None,

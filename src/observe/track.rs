@@ -130,6 +130,8 @@ pub(super) struct Surroundings {
     pub(super) launcher: Option<Arc<Launcher>>,
     /// What the Kubernetes API says of the VMI.
     pub(super) vmi: Option<Arc<Vmi>>,
+    /// Who the VM of a launcher is. A pod runs one incarnation of one VM: what was told of it first, it stays.
+    pub(super) told: Option<Arc<Identity>>,
     pub(super) intervals: Intervals,
     pub(super) groups: Groups,
     pub(super) epoch: Instant,
@@ -295,8 +297,11 @@ impl Track {
     /// Shows the VM by the identity that is known now. It stays the same until the incarnation ends.
     pub(super) fn show(&mut self, around: &Surroundings) {
         let description = self.vm.description.clone();
-        let identity = identity(self.vm.key.uuid, &self.name, description.as_deref(), around);
-        self.vm_mut().identity = Arc::new(identity);
+        let identity = around
+            .told
+            .clone()
+            .unwrap_or_else(|| Arc::new(identity(self.vm.key.uuid, &self.name, description.as_deref(), around)));
+        self.vm_mut().identity = identity;
         self.visible = true;
         self.held = None;
     }

@@ -88,6 +88,8 @@ impl FaultKind {
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
     pub(super) attempted: &'static str,
+    /// Whether a watch had begun well.
+    pub(super) while_watching: bool,
     pub(super) reason: String,
 }
 
@@ -109,7 +111,8 @@ impl Fault {
                 ("list the VirtualMachineInstances", FaultKind::Garbled, error.to_string())
             }
         };
-        Self { kind, attempted, reason: shortened(reason) }
+        let while_watching = matches!(error, watcher::Error::WatchFailed(_) | watcher::Error::WatchError(_));
+        Self { kind, attempted, while_watching, reason: shortened(reason) }
     }
 }
 

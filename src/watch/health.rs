@@ -21,18 +21,25 @@ pub(super) struct Health {
     settles: Option<Instant>,
     /// The kinds of failures that were logged since the API went away: each is news once.
     logged: Vec<FaultKind>,
-    /// Whether the last thing that happened was that what we wanted to go on from is too old.
-    expired: bool,
+    /// What happened since the API last answered that happens to the best of them, see [`excusable`].
+    excused: Vec<FaultKind>,
+}
+
+/// Whether a failure means nothing if it comes alone: a watch that is cut, by a load balancer or a server that starts
+/// anew, and one that cannot go on where it was, because much has happened since.
+fn excusable(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Expired || fault.kind == FaultKind::Unreachable && fault.while_watching
 }
 
 impl Health {
     pub(super) fn new(counters: Arc<WatchCounters>, server: Arc<str>, node: Arc<str>) -> Self {
-        Self { counters, server, node, settles: None, logged: Vec::new(), expired: false }
+        Self { counters, server, node, settles: None, logged: Vec::new(), excused: Vec::new() }
     }
 
     /// A watch was opened.
     pub(super) fn opened(&mut self) {
-        self.settles = (!self.counters.connected()).then(|| Instant::now() + SETTLED);
+        let doubtful = !self.counters.connected() || !self.excused.is_empty();
+        self.settles = doubtful.then(|| Instant::now() + SETTLED);
     }
 
     /// Ends when the watch that was opened last has stood for long enough.
@@ -46,7 +53,7 @@ impl Health {
     /// The API has answered with what was asked for.
     pub(super) fn answered(&mut self) {
         self.settles = None;
-        self.expired = false;
+        self.excused.clear();
         if self.counters.connected() {
             return;
         }
@@ -64,10 +71,9 @@ impl Health {
     pub(super) fn failed(&mut self, fault: &Fault) {
         self.settles = None;
         self.counters.failed(fault.kind);
-        // Once, it is how Kubernetes says that much has happened; again and again, nothing comes of it.
-        if fault.kind == FaultKind::Expired && !self.expired {
-            self.expired = true;
-            tracing::debug!(server = %self.server, node = %self.node, reason = fault.reason, "the VMIs are listed afresh");
+        if excusable(fault) && !self.excused.contains(&fault.kind) {
+            self.excused.push(fault.kind);
+            tracing::debug!(server = %self.server, node = %self.node, reason = fault.reason, "the watch begins anew");
             return;
         }
         self.counters.goes_away();

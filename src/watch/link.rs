@@ -25,7 +25,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of one object. etcd stores no more than 1.5 MiB as it comes; some raise that.
 const LARGEST_OBJECT: usize = 4 * 1024 * 1024;
 
-/// The most bytes of a page: every object as large as etcd stores it as it comes. A real one has 20 × 10 KiB.
+/// The most bytes of a page: every object as large as etcd stores it as it comes. A real one has 10 × 10 KiB.
 const LARGEST_PAGE: usize = PAGE_SIZE as usize * 3 * 1024 * 1024 / 2;
 
 /// What went wrong on the way, beside what the client sees itself.

@@ -19,6 +19,7 @@ mod fault;
 mod health;
 mod link;
 mod object;
+mod pause;
 mod pump;
 mod share;
 #[cfg(test)]

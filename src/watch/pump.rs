@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::StreamExt as _;
 use kube::Api;
@@ -16,6 +17,7 @@ use super::counters::{EventKind, WatchCounters};
 use super::fault::{Fault, FaultKind};
 use super::health::Health;
 use super::object::Object;
+use super::pause::Pause;
 use super::share::Shared;
 use super::{Settings, VmiEvent};
 
@@ -23,9 +25,9 @@ use super::{Settings, VmiEvent};
 /// given up five seconds later. Opening costs the server little, and nothing is listed.
 pub(super) const WATCH_SECONDS: u32 = 30;
 
-/// How many objects are in a page of a list. A VMI has 10 KiB on the wire and up to 1.5 MiB if somebody means harm; a
-/// page is in memory as a whole, twice for a moment. A node with 1,000 VMIs takes 50 requests, once.
-pub(super) const PAGE_SIZE: u32 = 20;
+/// How many objects are in a page of a list. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
+/// page is in memory as a whole, three times for a moment. A node with 100 VMIs takes ten requests, once.
+pub(super) const PAGE_SIZE: u32 = 10;
 
 /// Why the watch as it was set up ends.
 enum End {
@@ -38,7 +40,7 @@ enum End {
 /// Watches the VMIs of a node and sends what becomes of them, until `stop` or until nobody listens any more.
 ///
 /// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and tried again with
-/// growing pauses of at most 30 s.
+/// growing pauses of at most a minute.
 pub async fn run(
     server: ApiServer,
     settings: Settings,
@@ -78,13 +80,14 @@ impl Pump {
         if streaming {
             config = config.streaming_lists();
         }
-        let objects = watcher(Api::<Object>::all(self.server.client.clone()), config).default_backoff();
+        let pause = Pause::default();
+        let flows = pause.flows();
+        let objects = watcher(Api::<Object>::all(self.server.client.clone()), config).backoff(pause);
         let mut objects = pin!(objects);
         // A list is told of when the first of it is there: one that fails from the start is none.
         let mut restarted = false;
         loop {
             let item = tokio::select! {
-                // A watch that opens and fails at once has opened before it failed.
                 biased;
                 Ok(()) = self.server.opened.changed() => {
                     self.health.opened();
@@ -109,14 +112,18 @@ impl Pump {
                     self.restarted(&mut restarted).await && self.send(EventKind::Synced, VmiEvent::Synced).await
                 }
                 Some(Ok(Event::Apply(object))) => {
+                    flows.store(true, Relaxed);
                     self.health.answered();
                     self.applied(object).await
                 }
                 Some(Ok(Event::Delete(object))) => {
+                    flows.store(true, Relaxed);
                     self.health.answered();
                     self.deleted(object).await
                 }
                 Some(Err(error)) => {
+                    // A watch that opens and fails at once is seen to fail first.
+                    self.server.opened.mark_unchanged();
                     let fault = Fault::of(&error);
                     if streaming && fault.kind == FaultKind::Refused {
                         self.counters.failed(fault.kind);

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::support::http;
-use super::support::libvirtd::virsh_at;
 use super::support::proxy::{GET_STATS, GET_XML, Proxy};
-use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, wait_until};
+use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, http, kvm, virsh, wait_until};
 
 const STUCK: &str = "libvirt_domain_collection_stuck";
 const AGE: &str = "libvirt_domain_collection_age_seconds";
@@ -103,7 +101,7 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
     for sample in page.all(WRITES, &[("domain", frozen)]) {
         assert_eq!(sample.value, writes, "a false value stands for the reading that did not come");
     }
-    assert_eq!(most_hanging, 1, "more than one call waited for the frozen guest");
+    assert_eq!(most_hanging, 1, "calls that hung in the frozen guest at once");
     assert_eq!(proxy.traffic().hanging(), 1, "one call waits for the frozen guest");
     libvirtd.thaw(frozen);
     wait_until(Duration::from_secs(10), "the thawed guest to be healed", || {
@@ -293,7 +291,7 @@ impl Load {
         };
         let (uri, port) = (libvirtd.uri(), agent.port());
         // Either fails while the daemon is down; that is not what is looked at.
-        let client = go_on(Box::new(move || drop(virsh_at(&uri, Duration::from_secs(5), &["domstats"]))));
+        let client = go_on(Box::new(move || drop(virsh::run(&uri, Duration::from_secs(5), &["domstats"]))));
         let scraper = go_on(Box::new(move || drop(http::get(port, "/metrics", &[]))));
         Load { stop, threads: vec![client, scraper] }
     }

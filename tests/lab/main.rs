@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, a Kubernetes API server.
+=======
+//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, Kubernetes' API server.
+>>>>>>> core
 //!
 //! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
 //! `cargo test --test lab -- --test-threads=2`.
@@ -20,8 +24,10 @@ mod support;
 
 mod chart;
 mod faults;
+mod kubevirt;
 mod lifecycle;
 mod manifests;
+mod migration;
 mod numbers;
 mod receiving;
 mod selftest;

@@ -234,7 +234,10 @@ for part in "$@"; do
     case $part in
         packages | guest | collector | prometheus | apiserver | helm | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        *) say "unknown part '$part'; usage: tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|helm|peers|all]..."; exit 2 ;;
+        *)
+            say "unknown part '$part'; usage: $0 [packages|guest|collector|prometheus|apiserver|helm|peers|all]..."
+            exit 2
+            ;;
     esac
 done
 lock

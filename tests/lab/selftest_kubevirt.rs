@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::support::kube_client::{VMIS, vmis_of};
+use super::support::proxy::GET_XML;
 use super::support::vmi::condition;
 use super::support::{ApiServer, Domain, Node, Pace, User, Vmi, kvm_or_skip, process, wait_until};
 
@@ -333,4 +334,18 @@ fn launchers_of_one_node_are_many() {
         assert_eq!(launcher.virsh(&["list", "--name"]).trim(), format!("shop_web-{number}"));
     }
     assert_eq!(std::fs::read_dir(node.pods_dir()).unwrap().count(), 3);
+}
+
+#[test]
+fn what_goes_over_a_launchers_socket_is_counted_and_changed() {
+    let launcher = Node::new("node-a").launcher();
+    launcher.start_tcg("shop", "web");
+    let was = std::fs::symlink_metadata(launcher.pod_socket()).unwrap().uid();
+    let proxy = launcher.intercept(Some(("type='qemu' id='1'>\n  <name>", "type='hyperv' id='1'>\n<name>")));
+    let metadata = std::fs::symlink_metadata(launcher.pod_socket()).unwrap();
+    assert!(metadata.file_type().is_socket() && metadata.uid() == was, "{metadata:?}");
+    let before = proxy.calls(GET_XML);
+    assert!(launcher.virsh(&["dumpxml", "shop_web"]).starts_with("<domain type='hyperv' id='1'"));
+    assert_eq!(proxy.calls(GET_XML), before + 1);
+    drop(proxy);
 }

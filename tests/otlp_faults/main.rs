@@ -348,3 +348,28 @@ async fn a_collector_whose_certificate_is_not_trusted_gets_nothing() {
     assert!(collector.received().is_empty());
     agent.shutdown.cancel();
 }
+
+/// The program itself, by the standard variables: the system's authorities for `https`, a client certificate, a header.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_systems_authorities_are_trusted_when_no_other_is_named() {
+    let files = tls::Files::new();
+    let collector = Collector::start_tls([], files.server()).await;
+    let endpoint = format!("https://localhost:{}", collector.address.port());
+    let mut agent = tokio::process::Command::new(env!("CARGO_BIN_EXE_virt-otel"));
+    agent.args(["run", "--libvirt-uri", "test:///default", "--exporters", "otlp", "--listen", "127.0.0.1:0"]);
+    agent.env_clear().kill_on_drop(true).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    // OpenSSL's variable for where a system keeps its authorities.
+    agent.env("SSL_CERT_FILE", files.authority());
+    agent.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    agent.env("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", files.client_certificate());
+    agent.env("OTEL_EXPORTER_OTLP_CLIENT_KEY", files.client_key());
+    agent.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20abc");
+    let _agent = agent.spawn().unwrap();
+    let wait = async {
+        while !collector.look(|received| !received.is_empty()) {
+            collector.something().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("nothing arrived");
+    assert_eq!(collector.received()[0].header("authorization"), Some("Bearer abc"));
+}

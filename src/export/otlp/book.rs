@@ -25,7 +25,7 @@ use super::resource::resource;
 use super::settings::ResourceSettings;
 use super::subject::{Key, Subject};
 use crate::catalog::Selection;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Vm};
 use crate::snapshot::Snapshot;
 
 use self::ends::{Page, end_missing, ends, series};
@@ -350,7 +350,14 @@ impl Book {
 
 fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = Subject> {
     let daemons = snapshot.daemons.iter().map(|daemon| Subject::Daemon(Arc::clone(daemon)));
-    daemons.chain(snapshot.vms.iter().map(|vm| Subject::Vm(Arc::clone(vm))))
+    daemons.chain(snapshot.vms.iter().filter(|vm| is_whole(vm)).map(|vm| Subject::Vm(Arc::clone(vm))))
+}
+
+/// Whether a VM's Resource is the one that it keeps. That of a VMI gets a part once its domain is seen, and Prometheus
+/// would have two `target_info` of it for five minutes after each start, which no query can join with. So it is not told
+/// of before that, unless nobody can tell when its domain will be seen.
+fn is_whole(vm: &Vm) -> bool {
+    vm.identity.uuid.is_some() || vm.hypervisor.is_some()
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         host_name: "host".into(),
         launcher: None,
         vmi: None,
+        told: None,
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
         epoch: origin,

@@ -11,7 +11,7 @@ mod network;
 mod quantity;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;

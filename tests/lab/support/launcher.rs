@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::domain::Domain;
 use super::layout::qemu_user;
 use super::libvirtd::{Kind, Libvirtd, LibvirtdOptions, VIRTQEMUD_SOCKET};
+use super::proxy::{Proxy, Rewrite};
 use super::uuid;
 
 /// The volumes of a pod that live as long as it does, within the pod's folder.
@@ -158,6 +159,17 @@ impl Launcher {
         let guest = guest.like_kubevirt();
         self.create(&guest);
         guest
+    }
+
+    /// Puts a proxy where the daemon's socket is, which counts what goes over it and may change what the daemon
+    /// answers. Through it goes our own `virsh` too. The daemon must not be started again after this.
+    #[track_caller]
+    pub(crate) fn intercept(&self, rewrite: Option<Rewrite>) -> Proxy {
+        let (socket, behind) = (self.socket(), self.socket().with_file_name("behind-the-proxy"));
+        fs::rename(&socket, &behind).expect("another name for the daemon's socket");
+        let proxy = Proxy::at(&socket, &behind, rewrite);
+        std::os::unix::fs::chown(&socket, Some(self.place.user), None).expect("a socket of the launcher's user");
+        proxy
     }
 
     /// Ends the pod: its guest, its libvirtd, and the folders, as when a VM is stopped and its pod deleted.

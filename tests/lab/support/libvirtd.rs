@@ -15,7 +15,7 @@ use super::domain::Nic;
 use super::layout::{Layout, copy_files, give_away, qemu_user, warm_capabilities};
 use super::namespace::Namespace;
 use super::process::{self, Exit, Process};
-use super::{kvm, uuid, wait_until};
+use super::{kvm, uuid, virsh, wait_until};
 
 /// How long a `virsh` of ours may take. A destroy of a frozen guest needs 12 s.
 const VIRSH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -252,7 +252,7 @@ impl Libvirtd {
         let daemon = self.daemon.as_mut().expect("the daemon just launched");
         daemon.outer.wait_ready(Duration::from_secs(30), || {
             // Not `version`: that makes the daemon probe its QEMUs, and a cold cache is to stay cold.
-            let output = process::run(virsh_command(&uri, &["list"]), Duration::from_secs(10))?;
+            let output = process::run(virsh::command(&uri, &["list"]), Duration::from_secs(10))?;
             (output.code == Some(0)).then_some(())
         });
     }
@@ -325,19 +325,15 @@ impl Libvirtd {
 
     /// [`try_virsh`](Self::try_virsh) that gives up, and kills virsh, after the time given.
     pub(crate) fn virsh_within(&self, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
-        virsh_at(&self.uri(), timeout, arguments)
+        virsh::run(&self.uri(), timeout, arguments)
     }
 
     /// Another client of the daemon, which listens to a guest's lifecycle: a line of its log for each event, with the
     /// time at which it came.
     #[track_caller]
     pub(crate) fn listener(&self, name: &str) -> Process {
-        // On a pipe or file virsh would keep its lines until they fill a buffer.
-        let mut command = Command::new("stdbuf");
-        command.args(["-oL", "virsh", "--quiet", "--connect", &self.uri()]);
-        command.args(["event", "--loop", "--timestamp", "--event", "lifecycle", "--domain", name]);
-        plain(&mut command);
-        Process::spawn("virsh event", command, &self.folder().join("events.log"))
+        let log = self.folder().join("events.log");
+        Process::spawn("virsh event", virsh::lifecycle_events(&self.uri(), name), &log)
     }
 
     /// How NICs of this daemon's guests are tied to the host.
@@ -361,26 +357,4 @@ impl Drop for Libvirtd {
             daemon.outer.wait_end(Duration::from_secs(10));
         }
     }
-}
-
-/// Runs `virsh` on the daemon of a URI, and kills it after the time given.
-pub(crate) fn virsh_at(uri: &str, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
-    match process::run(virsh_command(uri, arguments), timeout) {
-        None => Err(format!("no end within {timeout:?}")),
-        Some(output) if output.code == Some(0) => Ok(output.stdout),
-        Some(output) => Err(output.stderr),
-    }
-}
-
-/// A `virsh` on the daemon with this URI.
-pub(crate) fn virsh_command(uri: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("virsh");
-    command.args(["--quiet", "--connect", uri]).args(arguments);
-    plain(&mut command);
-    command
-}
-
-/// Messages are compared by tests, and no user's own settings may change them.
-fn plain(command: &mut Command) {
-    command.env("LC_ALL", "C").env_remove("LIBVIRT_DEFAULT_URI").env_remove("VIRSH_DEFAULT_CONNECT_URI");
 }

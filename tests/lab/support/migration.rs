@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::libvirtd::{Libvirtd, virsh_command};
+use super::libvirtd::Libvirtd;
 use super::process::{self, Exit, Process};
-use super::{uuid, wait_until};
+use super::{uuid, virsh, wait_until};
 
 /// How long a migration may take before it is no use to wait: the lab's guests are small.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
@@ -52,7 +52,7 @@ impl Libvirtd {
             arguments.push("--postcopy");
         }
         let log = self.folder().join(format!("migration-{}.log", &uuid()[..8]));
-        let mut virsh = Process::spawn("virsh migrate", virsh_command(&self.uri(), &arguments), &log);
+        let mut virsh = Process::spawn("virsh migrate", virsh::command(&self.uri(), &arguments), &log);
         wait_until(Duration::from_secs(30), "the guest to come in on the target", || {
             // A fast one may be over before anybody looks.
             (to.virsh(&["list", "--name"]).lines().any(|line| line == name) || !virsh.running()).then_some(())
@@ -121,7 +121,7 @@ impl Migration {
     }
 
     fn source_virsh(&self, arguments: &[&str]) -> Option<String> {
-        let output = process::run(virsh_command(&self.source, arguments), Duration::from_secs(20))?;
+        let output = process::run(virsh::command(&self.source, arguments), Duration::from_secs(20))?;
         (output.code == Some(0)).then_some(output.stdout)
     }
 }

@@ -4,6 +4,7 @@
 //! What it needs is made by `tests/lab/prepare.sh`; a part that is missing is named with the command that makes it.
 
 pub(crate) mod agent;
+pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod control_groups;
 pub(crate) mod domain;
@@ -21,6 +22,7 @@ pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod virsh;
 pub(crate) mod vmi;
 
 use std::fs::File;
@@ -32,6 +34,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) use agent::Agent;
+pub(crate) use cluster::Cluster;
 pub(crate) use collector::{Collector, CollectorOptions};
 pub(crate) use domain::Domain;
 pub(crate) use exposition::Metrics;

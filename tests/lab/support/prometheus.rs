@@ -114,6 +114,11 @@ impl Prometheus3 {
         self.ask(&format!("/api/v1/query?query={}", http::escape(expression)))
     }
 
+    /// [`query`](Self::query), and nothing where the answer is an error, such as two series that match one.
+    pub(crate) fn try_query(&self, expression: &str) -> Option<Vec<Series>> {
+        self.try_ask(&format!("/api/v1/query?query={}", http::escape(expression))).ok()
+    }
+
     /// What an expression gave at a time, in seconds since 1970.
     #[track_caller]
     pub(crate) fn query_at(&self, expression: &str, time: f64) -> Vec<Series> {
@@ -161,15 +166,21 @@ impl Prometheus3 {
 
     #[track_caller]
     fn ask(&self, path: &str) -> Vec<Series> {
+        self.try_ask(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn try_ask(&self, path: &str) -> Result<Vec<Series>, String> {
         let response = http::get(self.port, path, &[]).expect("an answer of Prometheus");
-        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        if response.status != 200 {
+            return Err(format!("{} {}", response.status, response.text()));
+        }
         let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
         let result = &answer["data"]["result"];
         // A scalar is one pair, not a list of series.
         if answer["data"]["resultType"] == "scalar" {
-            return vec![Series { labels: BTreeMap::new(), samples: pair(result).into_iter().collect() }];
+            return Ok(vec![Series { labels: BTreeMap::new(), samples: pair(result).into_iter().collect() }]);
         }
-        result.as_array().into_iter().flatten().map(series).collect()
+        Ok(result.as_array().into_iter().flatten().map(series).collect())
     }
 }
 

@@ -82,15 +82,26 @@ pub(crate) struct Proxy {
     traffic: Arc<Mutex<Traffic>>,
     stop: Arc<AtomicBool>,
     socket: PathBuf,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
+
+/// What to put in place of a text that a daemon answers with, of the same length: its packets say how long they are.
+pub(crate) type Rewrite = (&'static str, &'static str);
 
 impl Proxy {
     /// Listens on a socket of its own for a daemon that has this one.
     pub(crate) fn start(daemon: &Path) -> Proxy {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("sock");
-        let listener = UnixListener::bind(&socket).expect("a socket of our own");
+        let mut proxy = Proxy::at(&socket, daemon, None);
+        proxy.folder = Some(folder);
+        proxy
+    }
+
+    /// [`start`](Self::start) on a socket of this name.
+    pub(crate) fn at(socket: &Path, daemon: &Path, rewrite: Option<Rewrite>) -> Proxy {
+        assert!(rewrite.is_none_or(|(old, new)| old.len() == new.len()), "another length: {rewrite:?}");
+        let listener = UnixListener::bind(socket).expect("a socket of our own");
         let (traffic, stop) = (Arc::new(Mutex::new(Traffic::default())), Arc::new(AtomicBool::new(false)));
         let (counted, stopped, daemon) = (Arc::clone(&traffic), Arc::clone(&stop), daemon.to_owned());
         std::thread::spawn(move || {
@@ -100,11 +111,11 @@ impl Proxy {
                 }
                 // Without a daemon the client sees its connection end at once.
                 if let (Ok(client), Ok(server)) = (client, UnixStream::connect(&daemon)) {
-                    carry(client, server, &counted);
+                    carry(client, server, &counted, rewrite);
                 }
             }
         });
-        Proxy { traffic, stop, socket, _folder: folder }
+        Proxy { traffic, stop, socket: socket.to_owned(), folder: None }
     }
 
     /// The URI of the daemon, through this proxy.
@@ -132,21 +143,21 @@ impl Drop for Proxy {
     }
 }
 
-fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>) {
+fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>, rewrite: Option<Rewrite>) {
     static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
     let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     traffic.lock().expect("the traffic").connections += 1;
     let (Ok(client_reads), Ok(server_reads)) = (client.try_clone(), server.try_clone()) else { return };
     let (up, down) = (Arc::clone(traffic), Arc::clone(traffic));
     std::thread::spawn(move || {
-        pump(client_reads, server, |header| {
+        pump(client_reads, server, None, |header| {
             if header.kind == CALL {
                 up.lock().expect("the traffic").sent(connection, &header);
             }
         });
     });
     std::thread::spawn(move || {
-        pump(server_reads, client, |header| {
+        pump(server_reads, client, rewrite, |header| {
             if header.kind == REPLY {
                 down.lock().expect("the traffic").open.remove(&(connection, header.serial));
             }
@@ -175,7 +186,8 @@ fn header(packet: &[u8]) -> Option<Header> {
     }
     let procedure = word(12)?;
     let waits = match procedure {
-        GET_STATS => word(packet.len() - 8)? & !NO_MONITOR != 0,
+        // No group at all stands for every group.
+        GET_STATS => matches!(word(packet.len() - 8)?, groups if groups == 0 || groups & !NO_MONITOR != 0),
         GET_JOB_STATS => true,
         _ => false,
     };
@@ -183,7 +195,7 @@ fn header(packet: &[u8]) -> Option<Header> {
 }
 
 /// Passes packets on until one side hangs up, then hangs up on the other.
-fn pump(mut from: UnixStream, mut to: UnixStream, mut seen: impl FnMut(Header)) {
+fn pump(mut from: UnixStream, mut to: UnixStream, rewrite: Option<Rewrite>, mut seen: impl FnMut(Header)) {
     let mut packet = vec![0; 4];
     while from.read_exact(&mut packet[..4]).is_ok() {
         let length = u32::from_be_bytes(packet[..4].try_into().expect("four bytes")) as usize;
@@ -193,6 +205,11 @@ fn pump(mut from: UnixStream, mut to: UnixStream, mut seen: impl FnMut(Header)) 
         }
         if let Some(header) = header(&packet) {
             seen(header);
+        }
+        if let Some((old, new)) = rewrite
+            && let Some(at) = packet.windows(old.len()).position(|window| window == old.as_bytes())
+        {
+            packet[at..at + new.len()].copy_from_slice(new.as_bytes());
         }
         if to.write_all(&packet).is_err() {
             break;

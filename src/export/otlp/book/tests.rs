@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use super::super::fixture::{self, cpu, disks, identity, memory, ms, nics, vcpus, vm};
 use super::super::receiver::{Receiver, attributes, points};
 use super::*;
-use crate::model::{Bytes, Daemon, State, Status, Vm};
+use crate::model::{Bytes, Daemon, HypervisorType, Identity, State, Status, Vm};
 
 /// A book with the receiving side that it writes for.
 pub(super) struct Push {
@@ -430,4 +430,19 @@ fn a_dropped_push_loses_the_readings_that_no_later_push_has() {
     let states = State::ALL.len() + 1;
     let all = Cycle { extent: Extent::Everything, ..dropped };
     assert_eq!(push.book.superseded(&all, &next), 1 + states);
+}
+
+#[test]
+fn a_vmi_is_pushed_by_the_resource_that_it_keeps() {
+    let bare = |hypervisor| {
+        let mut vm = vm(1);
+        vm.identity = Arc::new(Identity { uuid: None, domain_type: None, arch: None, ..Identity::clone(&vm.identity) });
+        (vm.cpu, vm.status, vm.hypervisor) = (None, None, hypervisor);
+        vm
+    };
+    let mut push = Push::new();
+    assert!(push.everything(1_000, vec![bare(None)]).is_empty(), "its Resource is not whole yet");
+    assert_eq!(push.everything(2_000, vec![vm(1)]).len(), 1);
+    let mut push = Push::new();
+    assert_eq!(push.everything(1_000, vec![bare(Some(HypervisorType::Unknown))]).len(), 1, "nobody can tell when");
 }
