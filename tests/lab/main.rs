@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, a Kubernetes API server.
-=======
-//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, Kubernetes' API server.
->>>>>>> core
 //!
 //! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
 //! `cargo test --test lab -- --test-threads=2`.
