@@ -160,7 +160,7 @@ impl std::fmt::Display for DaemonId {
 pub enum SourceEvent {
     /// A connection was made and the daemon answers. Everything must be read afresh.
     Connected(Arc<DaemonFacts>),
-    /// The connection was lost, or could not be made. Repeated on every failed attempt.
+    /// The connection was lost, or could not be made. Repeated when the reason changes.
     Disconnected {
         /// What was attempted and why it failed, in one sentence for the log.
         reason: String,

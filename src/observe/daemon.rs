@@ -42,8 +42,8 @@ pub(super) struct Keeper {
     /// What is published of it.
     pub(super) shown: Arc<Daemon>,
     facts: Option<Arc<DaemonFacts>>,
-    /// Whether it was logged that it cannot be reached.
-    told: bool,
+    /// Why it cannot be reached; `None` while it is, and before that is known.
+    unreachable: Option<String>,
     round: Round,
 
     pub(super) list_call: CallState,
@@ -70,7 +70,7 @@ impl Keeper {
             leftover: BTreeMap::new(),
             shown: Arc::new(shown),
             facts: None,
-            told: false,
+            unreachable: None,
             round: Round::Waiting,
             list_call: CallState::Idle,
             list_due: None,
@@ -117,6 +117,7 @@ impl Keeper {
                 if self.up {
                     self.list_call.request();
                 }
+                self.tell_unreachable();
             }
             (true, false) => self.forget(),
             _ => return moved,
@@ -180,7 +181,7 @@ impl Keeper {
     /// A connection was made.
     pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>) {
         self.up = true;
-        self.told = false;
+        self.unreachable = None;
         self.generation = self.generation.wrapping_add(1);
         self.around.host_name = Arc::clone(&facts.host_name);
         self.facts = Some(facts);
@@ -194,13 +195,11 @@ impl Keeper {
     pub(super) fn disconnected(&mut self, reason: &str) -> bool {
         self.round = Round::Done;
         if !std::mem::replace(&mut self.up, false) {
-            // Before its VMI runs nobody misses it.
-            if self.is_open() && !std::mem::replace(&mut self.told, true) {
-                tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
-            }
+            self.unreachable = Some(reason.to_owned());
+            self.tell_unreachable();
             return false;
         }
-        self.told = true;
+        self.unreachable = Some(reason.to_owned());
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
@@ -230,6 +229,13 @@ impl Keeper {
              intervals old"
         );
         true
+    }
+
+    /// Logs why it cannot be reached. Before its VMI runs nobody misses it.
+    fn tell_unreachable(&self) {
+        if let Some(reason) = self.unreachable.as_ref().filter(|_| self.is_open()) {
+            tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
+        }
     }
 
     /// The domains were listed, or not.

@@ -19,7 +19,7 @@ use super::control::Control;
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
 use super::hypervisor::{Call, Called, Hypervisor, OpenError, Opened};
-use super::link::Link;
+use super::link::{Down, Link};
 use super::outbox::Outbox;
 use super::quarantine::Quarantine;
 use super::request::{ReplyTo, Request};
@@ -106,10 +106,11 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) counters: Arc<EndpointCounters>,
     load: ShownLoad,
 
-    requests: mpsc::Receiver<Request>,
+    // Boxed, as what else is queued: tokio reserves 32 places at once, and there may be a thousand actors.
+    requests: mpsc::Receiver<Box<Request>>,
     hurry: Arc<Notify>,
-    done_sender: mpsc::Sender<Done<H::Connection>>,
-    done: mpsc::Receiver<Done<H::Connection>>,
+    done_sender: mpsc::Sender<Box<Done<H::Connection>>>,
+    done: mpsc::Receiver<Box<Done<H::Connection>>>,
     events: mpsc::Sender<SourceEvent>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
@@ -118,6 +119,7 @@ pub(super) struct Actor<H: Hypervisor> {
     /// Counts connections to the daemon: what began under an earlier one is void.
     pub(super) generation: u64,
     pub(super) backoff: Backoff,
+    pub(super) down: Down,
     /// Whether a connection is being opened: one at a time per socket.
     pub(super) opening: bool,
     /// When the connection that is being opened for calls is overdue.
@@ -141,7 +143,7 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn new(
         hypervisor: H,
         settings: &Settings,
-        requests: mpsc::Receiver<Request>,
+        requests: mpsc::Receiver<Box<Request>>,
         hurry: Arc<Notify>,
         events: mpsc::Sender<SourceEvent>,
     ) -> Self {
@@ -164,6 +166,7 @@ impl<H: Hypervisor> Actor<H> {
             link: Link::Down { retry_at: Instant::now() },
             generation: 0,
             backoff: Backoff::new(longest),
+            down: Down::default(),
             opening: false,
             opening_due: None,
             open_after: None,
@@ -187,7 +190,7 @@ impl<H: Hypervisor> Actor<H> {
             // What has ended counts as ended, however late the actor comes to hear of it: the agent itself may have
             // been stopped for a while.
             while let Ok(done) = self.done.try_recv() {
-                self.ended(done);
+                self.ended(*done);
             }
             self.tick();
             self.dispatch();
@@ -195,11 +198,11 @@ impl<H: Hypervisor> Actor<H> {
             let wake = self.next_wake();
             tokio::select! {
                 request = self.requests.recv() => match request {
-                    Some(request) => self.accept(request),
+                    Some(request) => self.accept(*request),
                     None => break,
                 },
-                Some(done) = self.done.recv() => self.ended(done),
-                Some(arrived) = self.inbox.events.recv() => self.arrived(arrived),
+                Some(done) = self.done.recv() => self.ended(*done),
+                Some(arrived) = self.inbox.events.recv() => self.arrived(*arrived),
                 Ok(()) = self.inbox.closed.changed() => {
                     let closed = *self.inbox.closed.borrow_and_update();
                     self.closed(closed);
@@ -226,7 +229,7 @@ impl<H: Hypervisor> Actor<H> {
             let began = Instant::now();
             let outcome = future.await;
             // Only fails when the actor has ended; the connection in it is then closed where it is dropped.
-            let _ = sender.send(done(outcome, began.elapsed())).await;
+            let _ = sender.send(Box::new(done(outcome, began.elapsed()))).await;
         }));
     }
 

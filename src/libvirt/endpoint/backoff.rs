@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The first wait: a daemon that is restarted is back within a few tenths of a second.
 pub(super) const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest wait for a daemon behind a local socket. An attempt costs a look at a path and at most one packet, so
-/// it can be frequent: a socket that reappears is found within two seconds and a quarter.
-pub(super) const LONGEST_LOCAL: Duration = Duration::from_secs(2);
+/// The longest wait for a daemon behind a local socket, before jitter. An attempt costs a look at a path and at most one
+/// packet, so it can be frequent: a socket that appears is found within two seconds and a quarter.
+pub(super) const LONGEST_LOCAL: Duration = Duration::from_millis(1_800);
 
 /// The longest wait for a daemon on another host, whose attempts cost it a TLS or SSH handshake each.
 pub(super) const LONGEST_REMOTE: Duration = Duration::from_secs(30);
@@ -61,9 +61,11 @@ mod tests {
     fn doubles_up_to_the_longest_and_begins_anew() {
         let mut backoff = Backoff::new(LONGEST_LOCAL);
         let waits: Vec<u128> = (0..7).map(|_| backoff.fail_with(0.0).as_millis()).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 1800, 1800]);
         backoff.reset();
         assert_eq!(backoff.fail_with(0.0), FIRST);
+        let longest = (0..20).map(|_| backoff.fail_with(1.0)).max();
+        assert_eq!(longest, Some(Duration::from_millis(2_250)), "a socket that appears is found by then");
     }
 
     #[test]

@@ -189,6 +189,18 @@ mod tests {
         assert_eq!(budget.admit(Reach::NoMonitor), Admission::Start(Reach::NoMonitor));
     }
 
+    /// A launcher has one VM: while a call hangs in it, the next must find a place, since it is the one that still reads.
+    #[test]
+    fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
+        let mut budget = Budget::new(1);
+        for hung in 0..ABANDONED_MAX {
+            assert_eq!(startable(budget, Reach::Monitor), 1, "beside {hung}");
+            budget.start(Reach::Monitor);
+            budget.abandon(Reach::Monitor);
+        }
+        assert_eq!(budget.admit(Reach::Monitor), Admission::Start(Reach::NoMonitor));
+    }
+
     #[test]
     fn a_smaller_budget_can_be_asked_for_but_not_a_larger_one() {
         assert_eq!(startable(Budget::new(1), Reach::Monitor), 1);

@@ -111,7 +111,14 @@ impl Hypervisor for Daemon {
 const TOO_MANY: &str = "too many connections to it hang: they are waited for before another is opened";
 
 fn refused(error: SocketError) -> OpenError {
-    if error.is_mute() { OpenError::Mute(error.to_string()) } else { OpenError::Failed(error.to_string()) }
+    let text = error.to_string();
+    if error.is_mute() {
+        OpenError::Mute(text)
+    } else if error.is_absent() {
+        OpenError::Absent(text)
+    } else {
+        OpenError::Failed(text)
+    }
 }
 
 /// What libvirt says, with what to do about it where that is known and not in the message.
@@ -179,5 +186,18 @@ mod tests {
         let said = advised("Failed to find user record for uid '65532'".to_owned());
         assert!(said.contains("uid '65532'") && said.contains("/etc/passwd"), "{said}");
         assert_eq!(advised("authentication failed".to_owned()), "authentication failed");
+    }
+
+    #[tokio::test]
+    async fn a_connection_counts_until_its_close_has_returned() {
+        let daemon = Daemon::new(&Address::Uri("test:///default".into()), None, 2);
+        let first = daemon.open(None).await.ok();
+        let second = daemon.open(None).await.ok();
+        assert!(first.is_some() && second.is_some());
+        assert_eq!(daemon.open(None).await.err(), Some(OpenError::Failed(TOO_MANY.to_owned())));
+        drop(first);
+        let permit = daemon.permits.acquire().await.unwrap();
+        drop(permit);
+        assert!(daemon.open(None).await.is_ok(), "closed, and its place is free");
     }
 }

@@ -51,7 +51,10 @@ pub(super) enum OpenError {
     /// Something accepts connections and does not answer.
     #[error("{0}")]
     Mute(String),
-    /// Nobody is there, or libvirt refused.
+    /// Nobody is there.
+    #[error("{0}")]
+    Absent(String),
+    /// What is there is not right, or libvirt refused.
     #[error("{0}")]
     Failed(String),
 }

@@ -19,6 +19,24 @@ pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a daemon may take to say what it can. A fresh one probes every QEMU binary for it: 3.7 s for one.
 pub(super) const PREPARE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a connection must have held for the next attempt to come soon after its loss. A daemon that takes
+/// connections and drops them again is tried as rarely as one that is not there.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Reasons that are told while there is no connection. A daemon with more of them is not told of any more.
+const TOLD_MAX: usize = 8;
+
+/// What the reader has been told of there being no connection.
+#[derive(Default)]
+pub(super) struct Down {
+    /// Whether there was a connection. Then its loss has been told, and that nobody is there is no news.
+    lost: bool,
+    /// How many reasons were told since there was one.
+    told: usize,
+    /// The last reason that the reader was given.
+    reason: String,
+}
+
 /// The connection for events.
 pub(super) enum Link<C> {
     /// There is none; the next attempt is made then.
@@ -30,6 +48,7 @@ pub(super) enum Link<C> {
     Up {
         /// Kept, not used: it is closed when it is dropped.
         _connection: C,
+        since: Instant,
     },
 }
 
@@ -64,7 +83,7 @@ impl<H: Hypervisor> Actor<H> {
             }
             Link::Rising { until, late } if !*late && *until <= now => {
                 *late = true;
-                self.report_down("the daemon has not answered in time, and is still being waited for");
+                self.report_down("the daemon has not answered in time, and is still being waited for", false);
             }
             _ => {}
         }
@@ -82,7 +101,7 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn linked(&mut self, result: Result<Opened<H::Connection>, OpenError>, took: Duration) {
         self.counters.count_call(CallKind::Open, took, result.is_ok());
         match result {
-            Err(error) => self.attempt_failed(&error.to_string()),
+            Err(error) => self.attempt_failed(&error.to_string(), matches!(error, OpenError::Absent(_))),
             Ok(opened) => {
                 self.counters.count_refused_events(opened.refused_events);
                 self.link = Link::Rising { until: Instant::now() + PREPARE_DEADLINE, late: false };
@@ -97,18 +116,18 @@ impl<H: Hypervisor> Actor<H> {
         match (called.result, called.connection) {
             (Ok(Reply::Prepared(facts)), Some(connection)) => self.up(connection, facts),
             (Err(failure), _) => {
-                self.attempt_failed(&format!("{} failed: {failure}", CallKind::Prepare.function()));
+                self.attempt_failed(&format!("{} failed: {failure}", CallKind::Prepare.function()), false);
             }
-            _ => self.attempt_failed("the connection was lost again at once"),
+            _ => self.attempt_failed("the connection was lost again at once", false),
         }
     }
 
     fn up(&mut self, connection: H::Connection, facts: DaemonFacts) {
         self.opening = false;
-        self.backoff.reset();
         self.pool_backoff.reset();
         self.open_after = None;
-        self.link = Link::Up { _connection: connection };
+        self.link = Link::Up { _connection: connection, since: Instant::now() };
+        self.down = Down::default();
         self.counters.count_connect();
         tracing::info!(
             daemon = %self.id,
@@ -127,14 +146,22 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    fn attempt_failed(&mut self, reason: &str) {
+    fn attempt_failed(&mut self, reason: &str, absent: bool) {
         self.opening = false;
         self.link = Link::Down { retry_at: Instant::now() + self.backoff.fail() };
-        self.report_down(reason);
+        self.report_down(reason, absent);
     }
 
-    fn report_down(&mut self, reason: &str) {
+    /// Tells that there is no connection, once for each reason. `absent`: because nobody is there.
+    fn report_down(&mut self, reason: &str, absent: bool) {
         tracing::debug!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
+        let down = &mut self.down;
+        // Of one that was lost it is no news that nobody is there.
+        if down.reason == reason || down.told >= TOLD_MAX || (absent && down.lost) {
+            return;
+        }
+        down.told += 1;
+        reason.clone_into(&mut down.reason);
         self.tell(SourceEvent::Disconnected { reason: format!("connecting to {} failed: {reason}", self.id) });
     }
 
@@ -154,6 +181,11 @@ impl<H: Hypervisor> Actor<H> {
     /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
     pub(super) fn lose(&mut self, reason: &str) {
         tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
+        self.down.lost = true;
+        reason.clone_into(&mut self.down.reason);
+        if matches!(&self.link, Link::Up { since, .. } if since.elapsed() >= STEADY) {
+            self.backoff.reset();
+        }
         self.counters.count_disconnect();
         // What began before this moment is void, whenever it returns.
         self.generation += 1;

@@ -14,6 +14,10 @@
 //! What may be called when is decided by `budget`, `quarantine` and `control`; how long to wait before the next
 //! attempt to connect by `backoff`.
 //!
+//! A launcher pod has a daemon of its own, with one VM: there may be a thousand endpoints. One that waits for its socket
+//! costs about 8 KiB and a look at a path every two seconds. It holds at most as many threads of the blocking pool as it
+//! may have connections ([`Settings::connections`]), closes that hang included.
+//!
 //! A call that hangs cannot be ended, only outlived: whoever ends the tokio runtime must do so without waiting for its
 //! blocking threads (`shutdown_background` or `shutdown_timeout`).
 
@@ -153,7 +157,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct EndpointHandle {
     id: DaemonId,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Box<Request>>,
     hurry: Arc<Notify>,
     counters: Arc<EndpointCounters>,
 }
@@ -177,7 +181,7 @@ impl EndpointHandle {
         let disconnected = || ReadError::Disconnected { daemon: self.id.clone() };
         let (reply, answer) = oneshot::channel();
         let request = Request { ask, reply, since: Instant::now() };
-        self.requests.try_send(request).map_err(|error| match error {
+        self.requests.try_send(Box::new(request)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.counters.count_refused_request();
                 ReadError::Overloaded { daemon: self.id.clone() }

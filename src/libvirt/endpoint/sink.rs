@@ -33,8 +33,8 @@ pub(super) struct Closed {
 /// Where a connection's events come out.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    sender: mpsc::Sender<Arrived>,
-    pub(super) events: mpsc::Receiver<Arrived>,
+    sender: mpsc::Sender<Box<Arrived>>,
+    pub(super) events: mpsc::Receiver<Box<Arrived>>,
     closed_sender: Arc<watch::Sender<Closed>>,
     pub(super) closed: watch::Receiver<Closed>,
     lost: Arc<AtomicBool>,
@@ -68,7 +68,7 @@ impl Inbox {
 
 struct InboxSink {
     generation: u64,
-    sender: mpsc::Sender<Arrived>,
+    sender: mpsc::Sender<Box<Arrived>>,
     closed: Arc<watch::Sender<Closed>>,
     lost: Arc<AtomicBool>,
     counters: Arc<EndpointCounters>,
@@ -78,7 +78,7 @@ impl Sink for InboxSink {
     fn domain(&self, domain: Uuid, name: Arc<str>, event: RawEvent) {
         self.counters.count_event();
         let arrived = Arrived { generation: self.generation, domain, name, event };
-        if self.sender.try_send(arrived).is_err() {
+        if self.sender.try_send(Box::new(arrived)).is_err() {
             self.counters.count_dropped_events(1);
             self.lost.store(true, Relaxed);
         }

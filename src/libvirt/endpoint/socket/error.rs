@@ -55,7 +55,7 @@ pub(in crate::libvirt::endpoint) enum SocketError {
     },
     /// It belongs to somebody else.
     #[error(
-        "{path} belongs to uid {owner}, while the launcher runs as uid {expected}: somebody else has put it there, and \
+        "{path} belongs to uid {owner}, while the launcher runs as {expected}: somebody else has put it there, and \
          it is not opened"
     )]
     Owner {
@@ -141,6 +141,11 @@ pub(in crate::libvirt::endpoint) enum SocketError {
 }
 
 impl SocketError {
+    /// Whether nobody is there: a daemon that is starting, or has ended.
+    pub(in crate::libvirt::endpoint) const fn is_absent(&self) -> bool {
+        matches!(self, Self::NoPod { .. } | Self::Absent { .. } | Self::Connect { .. })
+    }
+
     /// Whether somebody is there who does not answer.
     pub(in crate::libvirt::endpoint) const fn is_mute(&self) -> bool {
         matches!(self, Self::Mute { .. } | Self::Full { .. })

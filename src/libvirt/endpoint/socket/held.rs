@@ -159,3 +159,6 @@ pub(super) fn walk_error(path: &Path, errno: Errno) -> SocketError {
         _ => SocketError::Walk { path, cause },
     }
 }
+
+#[cfg(test)]
+mod tests;

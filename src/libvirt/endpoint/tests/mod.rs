@@ -1,6 +1,8 @@
-//! The endpoint with a fake daemon, in paused time; and once with libvirt's own test driver.
+//! The endpoint with a fake daemon, in paused time; with libvirt's own test driver; and with launchers that are hostile.
 
 mod fake;
+mod hostile;
+mod many;
 mod properties;
 mod real;
 
@@ -20,14 +22,21 @@ fn vm(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn begin(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
+fn begin_with(fake: &FakeHypervisor, settings: &Settings) -> (Arc<EndpointHandle>, Events) {
     let (sender, events) = mpsc::channel(64);
-    let settings = Settings::of_uri("fake:///");
-    (Endpoint::start_with(fake.clone(), &settings, sender), events)
+    (Endpoint::start_with(fake.clone(), settings, sender), events)
+}
+
+fn begin(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
+    begin_with(fake, &Settings::of_uri("fake:///"))
 }
 
 async fn connected(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
-    let (endpoint, mut events) = begin(fake);
+    connected_with(fake, &Settings::of_uri("fake:///")).await
+}
+
+async fn connected_with(fake: &FakeHypervisor, settings: &Settings) -> (Arc<EndpointHandle>, Events) {
+    let (endpoint, mut events) = begin_with(fake, settings);
     assert!(matches!(events.recv().await, Some(SourceEvent::Connected(_))));
     (endpoint, events)
 }
@@ -271,13 +280,18 @@ async fn a_fresh_daemon_that_takes_long_to_say_what_it_can_makes_nothing_stuck()
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_daemon_it_is_tried_and_told_again_and_again() {
+async fn without_a_daemon_it_is_tried_again_and_again_and_told_once() {
     let fake = FakeHypervisor::with(1);
     fake.change(|state| state.mute = true);
     let (endpoint, mut events) = begin(&fake);
-    for _ in 0..5 {
-        assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { .. })));
-    }
+    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { .. })));
+    pass(Duration::from_secs(60)).await;
+    assert!(endpoint.counters().calls(CallKind::Open).failed() > 15);
+    assert!(events.try_recv().is_err(), "the same reason is no news");
+    fake.change(|state| (state.mute, state.dead) = (false, true));
+    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason }) if reason.contains("nobody")));
+    fake.change(|state| (state.mute, state.dead) = (true, false));
+    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason }) if reason.contains("mute")));
     assert!(read(&endpoint, 1).await.as_ref().is_err_and(lost));
     assert_eq!(fake.state().opens, 0, "a mute socket is never opened");
     fake.change(|state| state.mute = false);

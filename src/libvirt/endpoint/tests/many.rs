@@ -1,0 +1,137 @@
+//! One endpoint a VM, as under KubeVirt: they count together, are cheap while they wait, and leave nothing behind.
+
+use super::fake::FakeHypervisor;
+use super::*;
+
+/// A launcher's endpoint, with counters that it shares.
+fn launcher(counters: &Arc<EndpointCounters>) -> Settings {
+    let pods = "/nonexistent/pods".into();
+    let socket = LauncherSocket { pods_dir: pods, pod_uid: "0b5c2f6e".into(), runtime_user: Some(107) };
+    let settings = Settings::new(DaemonId("launcher".into()), Address::Launcher(socket));
+    Settings { counters: counters.clone(), ..settings }
+}
+
+fn load(counters: &EndpointCounters) -> [u64; 4] {
+    [counters.in_flight(), counters.abandoned(), counters.stuck(), counters.connections()]
+}
+
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_share_counters_add_up_and_take_back_their_part() {
+    let counters = Arc::new(EndpointCounters::default());
+    let [frozen, well] = [FakeHypervisor::with(1), FakeHypervisor::with(1)];
+    let (first, _first_events) = connected_with(&frozen, &launcher(&counters)).await;
+    let (second, _second_events) = connected_with(&well, &launcher(&counters)).await;
+    frozen.domain(1, |domain| domain.frozen = true);
+    assert!(deadline(&read(&first, 1).await.unwrap_err()));
+    assert_eq!(read(&second, 1).await, Ok(Monitor::Answered));
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(load(&counters), [0, 1, 1, 4], "two connections each");
+    assert_eq!(counters.connects(), 2);
+    drop(first);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(load(&counters), [0, 0, 0, 2], "only what the other has");
+    drop(second);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(load(&counters), [0; 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_vm_of_a_launcher_is_read_while_it_is_stuck_with_one_connection_more() {
+    let fake = FakeHypervisor::with(1);
+    let (endpoint, _events) = connected_with(&fake, &launcher(&Arc::default())).await;
+    assert_eq!(read(&endpoint, 1).await, Ok(Monitor::Answered));
+    assert_eq!(fake.state().peak.connections, 2, "one for events and one for calls");
+    fake.domain(1, |domain| domain.frozen = true);
+    assert!(deadline(&read(&endpoint, 1).await.unwrap_err()));
+    let before = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(read(&endpoint, 1).await, Ok(Monitor::Stuck));
+    }
+    assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
+    assert_eq!(fake.state().outstanding(), 1);
+    assert_eq!(fake.state().peak.connections, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_an_endpoint_whose_handle_is_dropped() {
+    let before = tasks();
+    let fake = FakeHypervisor::with(2);
+    let (endpoint, mut events) = connected(&fake).await;
+    assert_eq!(read_all(&endpoint, 1..=2).await, [Ok(Monitor::Answered), Ok(Monitor::Answered)]);
+    fake.domain(1, |domain| domain.frozen = true);
+    assert!(deadline(&read(&endpoint, 1).await.unwrap_err()));
+    drop(endpoint);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(fake.state().connections, 1, "only the one whose call hangs");
+    fake.domain(1, |domain| domain.frozen = false);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(fake.state().connections, 0);
+    assert_eq!(fake.state().outstanding(), 0);
+    assert_eq!(tasks(), before);
+    while let Some(event) = events.recv().await {
+        assert!(!matches!(event, SourceEvent::Late { .. }), "nothing more is said");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_ends_while_it_connects_closes_what_it_gets() {
+    let before = tasks();
+    let fake = FakeHypervisor::with(1);
+    fake.change(|state| state.open_hangs = true);
+    let (endpoint, _events) = begin(&fake);
+    pass(Duration::from_millis(10)).await;
+    drop(endpoint);
+    pass(Duration::from_millis(1)).await;
+    fake.change(|state| state.open_hangs = false);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(fake.state().opens, 1);
+    assert_eq!(fake.state().connections, 0);
+    assert_eq!(tasks(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_hears_that_the_daemon_is_there_need_not_wait() {
+    let fake = FakeHypervisor::with(1);
+    fake.change(|state| state.dead = true);
+    let (endpoint, mut events) = begin(&fake);
+    pass(Duration::from_secs(60)).await;
+    fake.change(|state| state.dead = false);
+    let before = Instant::now();
+    endpoint.hurry();
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(before.elapsed() < Duration::from_millis(20), "{:?}", before.elapsed());
+    let opens = fake.state().opens;
+    for _ in 0..100 {
+        endpoint.hurry();
+        pass(Duration::from_millis(1)).await;
+    }
+    assert_eq!(fake.state().opens, opens, "a daemon that is connected is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_drops_each_connection_is_tried_ever_more_rarely() {
+    let fake = FakeHypervisor::with(1);
+    let (endpoint, mut events) = connected(&fake).await;
+    for _ in 0..10 {
+        fake.kill();
+        fake.change(|state| state.dead = false);
+        while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    }
+    let before = Instant::now();
+    fake.kill();
+    fake.change(|state| state.dead = false);
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(before.elapsed() >= Duration::from_millis(1_800), "{:?}", before.elapsed());
+
+    pass(Duration::from_secs(60)).await;
+    let before = Instant::now();
+    fake.kill();
+    fake.change(|state| state.dead = false);
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(before.elapsed() < Duration::from_millis(200), "one that held is back at once: {:?}", before.elapsed());
+    drop(endpoint);
+}
