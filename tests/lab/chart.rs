@@ -72,6 +72,20 @@ fn what_cannot_be_meant_is_refused_by_name() {
 }
 
 #[test]
+fn what_ships_is_of_one_version() {
+    let deploy = |path: &str| fs::read_to_string(repository().join("deploy").join(path)).unwrap();
+    let (agent, rust) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_RUST_VERSION"));
+    for (file, says) in [
+        ("helm/virt-otel/Chart.yaml", format!("\nversion: {agent}\nappVersion: {agent}\n")),
+        ("sidecar/policy.yaml", format!("image: \"virt-otel:{agent}\"")),
+        ("container/Dockerfile", format!("virt-otel:{agent} ")),
+        ("container/Dockerfile", format!("FROM docker.io/library/rust:{rust}-")),
+    ] {
+        assert!(deploy(file).contains(&says), "{file} does not say {says:?}");
+    }
+}
+
+#[test]
 fn an_agent_is_scraped_one_way_and_keeps_its_labels() {
     let [beside, everything] = ["beside-kubevirt", "everything"]
         .map(|name| helm::template(Some(&helm::chart().join(format!("ci/{name}-values.yaml")))));
