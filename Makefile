@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs lab
+.PHONY: help demo test lint bench docs manifests lab
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -9,7 +9,7 @@ LAB_THREADS ?= 2
 ONCE ?=
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Three VMs, the agent and a Collector, to look at until Ctrl-C (ONCE=1: verify and end)
 	@ONCE=$(ONCE) scripts/demo.sh
@@ -30,6 +30,11 @@ docs: ## Render docs/ and otel/registry from the code, then rustdoc
 	@# A test that finds a stale file rewrites it and fails: the second run must find nothing.
 	cargo test --locked --test contract || cargo test --locked --test contract
 	cargo doc --locked --no-deps
+
+manifests: ## Render deploy/kubernetes from the Helm chart
+	tests/lab/prepare.sh packages helm
+	@# As above.
+	cargo test --locked --test lab chart:: || cargo test --locked --test lab chart::
 
 lab: ## Only the tests with real daemons, after preparing them
 	tests/lab/prepare.sh all

@@ -3,8 +3,8 @@
 #
 #   LAB_THREADS=2    how many of the lab's tests run at the same time
 #
-# It installs Debian packages (as root, only those that are missing), builds a Collector, a Prometheus and a Kubernetes
-# API server into target/lab (needs Go; minutes the first time, in the background while Rust compiles), and cargo-deny
+# It installs Debian packages (as root, only those that are missing), builds a Collector, a Prometheus, a Kubernetes API
+# server and Helm into target/lab (needs Go; minutes the first time, in the background while Rust compiles), and cargo-deny
 # into target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -67,7 +67,7 @@ wait_for_lab() {
     wait "$lab_pid" || status=$?
     lab_pid=
     if [ "$status" -eq 3 ]; then
-        say "the lab's Collector, Prometheus and API server need Go 1.26 or newer: install it from https://go.dev/dl/ and run again"
+        say "the lab's Collector, Prometheus, API server and Helm need Go 1.26 or newer: install it from https://go.dev/dl/ and run again"
         return 1
     elif [ "$status" -ne 0 ]; then
         tail -n 40 "$lab_log" >&2
@@ -81,7 +81,7 @@ need_cargo
 prepare_packages
 
 mkdir -p "$root/target/lab"
-"$root/tests/lab/prepare.sh" guest collector prometheus apiserver >"$lab_log" 2>&1 &
+"$root/tests/lab/prepare.sh" guest collector prometheus apiserver helm >"$lab_log" 2>&1 &
 lab_pid=$!
 
 export PATH=$PATH:$tools/bin

@@ -1,4 +1,5 @@
-//! An OpenTelemetry-native telemetry agent for virtual machines under libvirt.
+//! An OpenTelemetry-native telemetry agent for virtual machines under libvirt, on its own (`--mode libvirt`) or under
+//! KubeVirt: one agent a node (`kubevirt`), or one in a virt-launcher pod (`sidecar`).
 //!
 //! The modules are the way of the data, from the nouns outwards:
 //!
@@ -7,7 +8,7 @@
 //!  clock     the one place where the wall clock is read
 //!  catalog   what is measured: one table an entity, one row a metric          pure
 //!  snapshot  everything known at one moment, immutable
-//!  join      which VMI is read through which launcher pod             pure
+//!  join      which VMI is read through which launcher pod                     pure
 //!  source    the port through which a hypervisor is read (a trait)
 //!
 //!  watch     the Kubernetes edge: the VMIs of a node, as events

@@ -11,7 +11,7 @@ pub(super) fn page(state: &State) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>virt-otel</title></head>\n<body>\n",
         "<h1>virt-otel ",
         env!("CARGO_PKG_VERSION"),
-        "</h1>\n<p>Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus.</p>\n<ul>\n"
+        "</h1>\n<p>Telemetry of virtual machines run by libvirt, on its own or under KubeVirt, for OpenTelemetry and Prometheus.</p>\n<ul>\n"
     ));
     html.push_str(if state.serves_metrics {
         "<li><a href=\"/metrics\">/metrics</a>: the metrics, for Prometheus</li>\n"

@@ -45,7 +45,9 @@ Examples:
   virt-otel run --libvirt-uri qemu:///system --group-interval block=120s --metrics-exclude 'libvirt.domain.network.*'
       Read disks less often, and leave out the network.
   virt-otel run --mode kubevirt --node-name worker-1 --listen :9464 --vmi-labels app,team
-      Every VMI of one Kubernetes node, as a pod with the kubelet's pods directory at /pods; deploy/kubernetes has it.
+      Every VMI of one Kubernetes node, as a pod with the kubelet's pods directory at /pods; deploy/ has the Helm chart.
+  virt-otel run --mode kubevirt --node-name worker-1 --metrics-include 'kubevirt.vmi.hypervisor.*'
+      Beside KubeVirt's own monitoring: only what KubeVirt has not. In the Helm chart, the value metricsInclude.
   virt-otel snapshot --mode kubevirt --node-name worker-1 --kubeconfig ~/.kube/config --pods-dir /var/lib/kubelet/pods
       The same once, as a table, as root on the node itself.
 
@@ -57,7 +59,7 @@ variables mean what the OpenTelemetry specification says; docs/configuration.md 
 #[command(
     name = "virt-otel",
     version,
-    about = "Telemetry of virtual machines run by libvirt, for OpenTelemetry and Prometheus",
+    about = "Telemetry of virtual machines run by libvirt, on its own or under KubeVirt, for OpenTelemetry and Prometheus",
     long_about = LONG_ABOUT,
     after_long_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
@@ -190,8 +192,8 @@ pub(super) struct KubevirtFlags {
     pub(super) pods_dir: Option<String>,
     /// Which labels of a VMI are published, as keys with commas between; none unless given
     ///
-    /// At most 16, such as `app,app.kubernetes.io/part-of`. They are attributes of the VMI's Resource, and labels of
-    /// one metric at /metrics.
+    /// At most 16, such as `app,app.kubernetes.io/part-of`. They are attributes of the VMI's Resource and labels of its
+    /// series at /metrics, as they were when it was first seen running.
     #[arg(long, value_name = "KEYS")]
     pub(super) vmi_labels: Option<String>,
     /// Get the first list of VMIs as a stream
@@ -249,7 +251,8 @@ pub(super) struct SelectFlags {
     /// Publish only metrics whose name matches; may be given several times
     ///
     /// A glob over OpenTelemetry names, such as `libvirt.domain.cpu.*`, or `kubevirt.vmi.cpu.*` in the modes kubevirt
-    /// and sidecar. Dots may be written as underscores.
+    /// and sidecar. Dots may be written as underscores. Beside KubeVirt's own monitoring `kubevirt.vmi.hypervisor.*`
+    /// publishes nothing twice; in the Helm chart it is the value metricsInclude.
     #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
     pub(super) metrics_include: Vec<String>,
     /// Do not publish metrics whose name matches; may be given several times, and beats --metrics-include

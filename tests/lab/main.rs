@@ -1,4 +1,4 @@
-//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, Kubernetes' API server.
+//! Tests against real daemons: libvirtd, QEMU, the OpenTelemetry Collector, Prometheus, a Kubernetes API server.
 //!
 //! `tests/lab/prepare.sh` makes what they need; they run as root, two at a time on a small machine:
 //! `cargo test --test lab -- --test-threads=2`.
@@ -18,9 +18,11 @@
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
+mod chart;
 mod faults;
 mod kubevirt;
 mod lifecycle;
+mod manifests;
 mod migration;
 mod numbers;
 mod receiving;

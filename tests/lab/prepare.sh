@@ -1,15 +1,16 @@
 #!/bin/sh
 # Prepares what the lab's tests and the demo run against: real daemons, a real guest, a real Collector, a real
-# Prometheus, a real Kubernetes API server. Everything is built once into target/lab and built again only when its
-# inputs change.
+# Prometheus, a real Kubernetes API server, a real Helm. Everything is built once into target/lab and built again only
+# when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|peers|all]...   (default: all, without peers)
+#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|helm|peers|all]...   (default: all, without peers)
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
 #   apiserver   target/lab/bin/{kube-apiserver,etcd}: Kubernetes' API and its store; needs Go
+#   helm        target/lab/bin/helm: what the chart is checked and rendered with; needs Go
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
@@ -203,6 +204,13 @@ prepare_apiserver() {
     go_version=
 }
 
+prepare_helm() {
+    # Rendering asks it for its version.
+    go_version="-X helm.sh/helm/v4/internal/version.version=v4.3.1"
+    go_build helm helm -- helm.sh/helm/v4/cmd/helm
+    go_version=
+}
+
 # Unpacked and not installed: as a package it would start serving on this machine.
 prepare_peers() {
     need dpkg-deb dpkg
@@ -224,10 +232,10 @@ prepare_peers() {
 [ "$#" -gt 0 ] || set -- all
 for part in "$@"; do
     case $part in
-        packages | guest | collector | prometheus | apiserver | peers | all) ;;
+        packages | guest | collector | prometheus | apiserver | helm | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
-            say "unknown part '$part'; usage: $0 [packages|guest|collector|prometheus|apiserver|peers|all]..."
+            say "unknown part '$part'; usage: $0 [packages|guest|collector|prometheus|apiserver|helm|peers|all]..."
             exit 2
             ;;
     esac
@@ -240,7 +248,8 @@ for part in "$@"; do
         collector) prepare_collector ;;
         prometheus) prepare_prometheus ;;
         apiserver) prepare_apiserver ;;
+        helm) prepare_helm ;;
         peers) prepare_peers ;;
-        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver ;;
+        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac
 done

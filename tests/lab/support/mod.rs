@@ -10,6 +10,7 @@ pub(crate) mod control_groups;
 pub(crate) mod domain;
 pub(crate) mod exposition;
 mod guests;
+pub(crate) mod helm;
 pub(crate) mod http;
 pub(crate) mod kube_client;
 pub(crate) mod kubernetes;

@@ -1,0 +1,111 @@
+//! The Helm chart: what it renders, what it refuses, and that deploy/kubernetes is what it renders by itself.
+
+use std::fs;
+
+use super::support::helm::{self, RELEASE};
+use super::support::repository;
+
+/// What stands above everything that is rendered.
+const HEAD: &str =
+    "# Rendered from deploy/helm/virt-otel with its default values by `make manifests`; change it there.\n\n";
+
+/// What is in deploy/kubernetes and not of the chart: Helm makes the namespace itself, and needs no list of files.
+const BY_HAND: [&str; 2] = ["kustomization.yaml", "namespace.yaml"];
+
+#[test]
+fn the_manifests_are_what_the_chart_renders() {
+    let folder = repository().join("deploy/kubernetes");
+    let objects = helm::template(None);
+    let mut stale = Vec::new();
+    for (name, object) in &objects {
+        let (file, wanted) = (folder.join(name), format!("{HEAD}{object}"));
+        if fs::read_to_string(&file).ok().as_ref() != Some(&wanted) {
+            fs::write(&file, wanted).unwrap();
+            stale.push(name.as_str());
+        }
+    }
+    assert!(stale.is_empty(), "stale in deploy/kubernetes, and rewritten: {stale:?}");
+
+    let there = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut there: Vec<_> = there.collect();
+    there.sort();
+    let mut wanted: Vec<_> = objects.keys().map(String::as_str).chain(BY_HAND).collect();
+    wanted.sort_unstable();
+    assert_eq!(there, wanted);
+    let kustomization = fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
+    let listed: Vec<_> = kustomization.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+    let mut sorted = listed.clone();
+    sorted.push("kustomization.yaml");
+    sorted.sort_unstable();
+    assert_eq!(sorted, wanted, "what kubectl apply -k makes");
+    assert_eq!(listed[0], "namespace.yaml", "the others are in it");
+}
+
+#[test]
+fn helm_has_nothing_to_say_against_the_chart() {
+    let chart = helm::chart().display().to_string();
+    for values in [None].into_iter().chain(helm::values().iter().map(Some)) {
+        let output = helm::helm(&["lint", "--strict", "--quiet", &chart], values.map(|file| file.as_path()));
+        assert_eq!(output.code, Some(0), "{values:?}: {}{}", output.stdout, output.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_by_name() {
+    for (set, says) in [
+        ("metricInclude={a}", "metricInclude"),
+        ("groupIntervals.disks=60s", "'disks'"),
+        ("interval=15", "interval"),
+        ("exporters={statsd}", "exporters"),
+        ("port=0", "port"),
+        ("otlp.endpoint=", "otlp.endpoint"),
+        ("otlp.endpoint=collector:4317", "otlp/endpoint"),
+        ("serviceAccount.create=false", "serviceAccount.name"),
+        ("serviceMonitor.create=true,podMonitor.create=true", "scraped twice"),
+        ("serviceMonitor.create=true,exporters={otlp}", "add prometheus to exporters"),
+        ("serviceMonitor.create=true,service.create=false", "podMonitor.create"),
+    ] {
+        let output = helm::try_template(None, &["--set", set]);
+        assert_eq!(output.code, Some(1), "{set} was taken: {}", output.stdout);
+        assert!(output.stderr.contains(says), "{set}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn what_ships_is_of_one_version() {
+    let deploy = |path: &str| fs::read_to_string(repository().join("deploy").join(path)).unwrap();
+    let (agent, rust) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_RUST_VERSION"));
+    for (file, says) in [
+        ("helm/virt-otel/Chart.yaml", format!("\nversion: {agent}\nappVersion: {agent}\n")),
+        ("sidecar/policy.yaml", format!("image: \"virt-otel:{agent}\"")),
+        ("container/Dockerfile", format!("virt-otel:{agent} ")),
+        ("container/Dockerfile", format!("FROM docker.io/library/rust:{rust}-")),
+    ] {
+        assert!(deploy(file).contains(&says), "{file} does not say {says:?}");
+    }
+}
+
+#[test]
+fn an_agent_is_scraped_one_way_and_keeps_its_labels() {
+    let [beside, everything] = ["beside-kubevirt", "everything"]
+        .map(|name| helm::template(Some(&helm::chart().join(format!("ci/{name}-values.yaml")))));
+    for (objects, kind) in [(&beside, "ServiceMonitor"), (&everything, "PodMonitor")] {
+        let monitor = &objects["monitor.yaml"];
+        assert!(monitor.contains(&format!("kind: {kind}\n")), "{monitor}");
+        assert!(monitor.contains("honorLabels: true\n"), "{monitor}");
+        assert!(!objects["service.yaml"].contains("prometheus.io/scrape"), "{kind} and annotations");
+    }
+    assert!(helm::template(None)["service.yaml"].contains("prometheus.io/scrape: \"true\"\n"));
+    let pushed = helm::try_template(None, &["--set", "exporters={otlp}"]).stdout;
+    assert!(pushed.contains("kind: DaemonSet\n") && !pushed.contains("kind: Service\n"), "nothing to scrape: {pushed}");
+}
+
+#[test]
+fn two_releases_have_objects_of_their_own() {
+    let chart = helm::chart().display().to_string();
+    let one = helm::template(None)["daemonset.yaml"].clone();
+    let other = helm::helm(&["template", "second", &chart, "--namespace", "vms"], None).stdout;
+    assert!(one.contains(&format!("\n  name: {RELEASE}\n")), "{one}");
+    assert!(other.contains("\n  name: second-virt-otel\n  namespace: vms\n"), "{other}");
+    assert!(other.contains("app.kubernetes.io/instance: second\n"), "{other}");
+}
