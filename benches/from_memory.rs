@@ -56,19 +56,15 @@ fn main() {
     let snapshot = Arc::new(busy_fleet());
     let push = Push::measure(&selection, &snapshot);
     let mut rows = vec![
-        row(["Build and encode a push", &push.steady.three(), &thousands(push.bytes), &thousands(push.gzip)]),
-        row(["The first push after a start", &push.first.three(), &thousands(push.first_bytes), "–"]),
-        row(["gzip of a push, at the level of gRPC", &push.compress.three(), "–", &thousands(push.gzip)]),
+        line("Build and encode a push", &push.steady, &thousands(push.bytes), &thousands(push.gzip)),
+        line("The first push after a start", &push.first, &thousands(push.first_bytes), "–"),
+        line("gzip of a push, at the level of gRPC", &push.compress, "–", &thousands(push.gzip)),
     ];
     for (name, format) in [("text 0.0.4", Format::Text004), ("OpenMetrics 1.0", Format::OpenMetrics100)] {
-        let (times, page) = render(&selection, &snapshot, format);
+        let (timed, page) = render(&selection, &snapshot, format);
         let compressed = gzip(page.as_bytes(), Compression::fast());
-        rows.push(row([
-            &format!("Render the page as {name}"),
-            &times.three(),
-            &thousands(page.len()),
-            &thousands(compressed.len()),
-        ]));
+        let name = format!("Render the page as {name}");
+        rows.push(line(&name, &timed, &thousands(page.len()), &thousands(compressed.len())));
     }
     let series = push.points as f64 / VMS as f64;
     print_table(
@@ -78,11 +74,12 @@ fn main() {
             thousands(push.points),
             mebibytes(memory)
         ),
-        &["", "Time", "Bytes", "gzip"],
+        &["", "Time", "CPU of one", "Bytes", "gzip"],
         &rows,
     );
-    let kept = push.steady.median() < ENCODE_WITHIN;
-    let measured = format!("{} (median; largest {})", show(push.steady.median()), show(push.steady.largest()));
+    let Timed { wall, cpu } = &push.steady;
+    let kept = wall.median() < ENCODE_WITHIN;
+    let measured = format!("{} (median; least {}, CPU {})", show(wall.median()), show(wall.least()), show(*cpu));
     print_table(
         "What is promised, from memory",
         "",
@@ -91,13 +88,49 @@ fn main() {
     );
 }
 
+fn line(what: &str, timed: &Timed, bytes: &str, gzip: &str) -> Vec<String> {
+    row([what, &timed.wall.three(), &show(timed.cpu), bytes, gzip])
+}
+
+/// How long something took, run after run, and what CPU time it used.
+struct Timed {
+    wall: Spread,
+    /// Of one run, on average: what the clock shows on a machine that has nothing else to do.
+    cpu: Duration,
+}
+
+impl Timed {
+    /// Runs something so many times, each time on what `prepare` made, which is not timed.
+    fn of_runs<P, T>(runs: usize, mut prepare: impl FnMut(u32) -> P, mut run: impl FnMut(&P) -> T) -> Timed {
+        let mut wall = Vec::new();
+        let mut cpu = Duration::ZERO;
+        for round in 1..=u32::try_from(runs).unwrap() {
+            let prepared = prepare(round);
+            let (started, used) = (Instant::now(), cpu_time());
+            let result = run(&prepared);
+            cpu += cpu_time() - used;
+            wall.push(started.elapsed());
+            // To let go of the result is not part of what is timed.
+            drop(std::hint::black_box(result));
+        }
+        Timed { wall: Spread::of(wall), cpu: cpu / u32::try_from(runs).unwrap() }
+    }
+}
+
+/// The CPU time that this thread, which is the only one, has used, from the scheduler's own count. It is brought up to
+/// date at each tick of some milliseconds: true of many runs, not of one.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
 /// What a push costs.
 struct Push {
     /// Of an agent that has pushed before: every VM has been read again.
-    steady: Spread,
+    steady: Timed,
     /// Of an agent that has just been started.
-    first: Spread,
-    compress: Spread,
+    first: Timed,
+    compress: Timed,
     bytes: usize,
     first_bytes: usize,
     gzip: usize,
@@ -107,25 +140,23 @@ struct Push {
 impl Push {
     fn measure(selection: &Selection, snapshot: &Arc<Snapshot>) -> Push {
         let settings = ResourceSettings::default();
-        let first = Spread::of_runs(RUNS, || Requests::new(selection.clone(), settings.clone()).push(snapshot));
+        let first =
+            Timed::of_runs(RUNS, |_| (), |()| Requests::new(selection.clone(), settings.clone()).push(snapshot));
 
         let mut requests = Requests::new(selection.clone(), settings);
         let first_bytes = requests.push(snapshot).iter().map(|request| request.len()).sum();
         let mut last = Vec::new();
-        let mut times = Vec::new();
-        for round in 1..=RUNS {
-            // Reading the VMs anew is the work of another stage.
-            let snapshot = Arc::new(read_again(snapshot, INTERVAL * u32::try_from(round).unwrap()));
-            let started = Instant::now();
-            last = requests.push(&snapshot);
-            times.push(started.elapsed());
-        }
+        // Reading the VMs anew is the work of another stage.
+        let again = |round| Arc::new(read_again(snapshot, INTERVAL * round));
+        let steady = Timed::of_runs(RUNS, again, |snapshot| last = requests.push(snapshot));
         let points = last.iter().map(|request| points(&ExportMetricsServiceRequest::decode(&request[..]).unwrap()));
-        let compress = Spread::of_runs(RUNS / 10, || -> Vec<_> {
-            last.iter().map(|request| gzip(request, Compression::default())).collect()
-        });
+        let compress = Timed::of_runs(
+            RUNS / 10,
+            |_| (),
+            |()| -> Vec<_> { last.iter().map(|request| gzip(request, Compression::default())).collect() },
+        );
         Push {
-            steady: Spread::of(times),
+            steady,
             first,
             compress,
             bytes: last.iter().map(|request| request.len()).sum(),
@@ -213,7 +244,7 @@ fn moved(vm: &mut Vm, later: Duration) {
     one(&mut vm.nics, later);
 }
 
-fn render(selection: &Selection, snapshot: &Snapshot, format: Format) -> (Spread, String) {
+fn render(selection: &Selection, snapshot: &Snapshot, format: Format) -> (Timed, String) {
     let renderer = Renderer::new(selection);
     // As the endpoint does it: a buffer of the size that is expected, for each page anew.
     let page = || {
@@ -221,7 +252,7 @@ fn render(selection: &Selection, snapshot: &Snapshot, format: Format) -> (Spread
         renderer.render(snapshot, &[], format, &mut text);
         text
     };
-    (Spread::of_runs(RUNS, page), page())
+    (Timed::of_runs(RUNS, |_| (), |()| page()), page())
 }
 
 fn gzip(bytes: &[u8], level: Compression) -> Vec<u8> {

@@ -4,7 +4,7 @@
 pub(crate) mod machine;
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Whether `cargo bench` started us. `cargo test --all-targets` starts benches too, and those must not take minutes.
 pub(crate) fn asked_to_measure() -> bool {
@@ -28,20 +28,6 @@ impl Spread {
         Spread(durations)
     }
 
-    /// Times something so many times, after one run that does not count.
-    pub(crate) fn of_runs<T>(runs: usize, mut run: impl FnMut() -> T) -> Spread {
-        std::hint::black_box(run());
-        let timed = (0..runs).map(|_| {
-            let started = Instant::now();
-            let result = run();
-            let took = started.elapsed();
-            // To let go of the result is not part of what is timed.
-            drop(std::hint::black_box(result));
-            took
-        });
-        Spread::of(timed.collect())
-    }
-
     /// All of them.
     pub(crate) fn each(&self) -> impl Iterator<Item = Duration> + use<> {
         self.0.clone().into_iter()
@@ -61,13 +47,17 @@ impl Spread {
         self.percentile(50)
     }
 
+    pub(crate) fn least(&self) -> Duration {
+        self.0[0]
+    }
+
     pub(crate) fn largest(&self) -> Duration {
         self.percentile(100)
     }
 
     /// The least, the median and the largest.
     pub(crate) fn three(&self) -> String {
-        format!("{} / {} / {}", show(self.0[0]), show(self.median()), show(self.largest()))
+        format!("{} / {} / {}", show(self.least()), show(self.median()), show(self.largest()))
     }
 }
 
