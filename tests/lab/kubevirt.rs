@@ -115,6 +115,12 @@ impl Bench {
         assert!(points.last().is_some_and(|point| point.ended()), "something after the end: {points:?}");
     }
 
+    /// XML queries that went past their deadline.
+    fn late_queries(&self) -> f64 {
+        let page = self.agent.metrics();
+        page.get("virt_otel_libvirt_calls_late_total", &[("libvirt_call", "describe")]).unwrap_or(0.0)
+    }
+
     /// The agent's warnings about a VMI.
     fn warnings(&self, name: &str) -> Vec<String> {
         let log = self.agent.log();
@@ -187,12 +193,20 @@ const ROWS: &[Row] = &[
         bench.shows("mute", Some("qemu-tcg"));
     }),
     ("an XML query that is merely late keeps the known type", |bench| {
-        let (launcher, vmi) = bench.known("late");
-        launcher.freeze_daemon();
-        vmi.pause("PausedByUser");
-        vmi.resume();
+        let launcher = bench.node.launcher();
+        launcher.start_tcg(SHOP, "late");
+        let proxy = launcher.intercept(None);
+        bench.running("late", launcher.place());
+        bench.shows("late", Some("qemu-tcg"));
+        launcher.virsh(&["suspend", "shop_late"]);
+        proxy.hold(GET_XML);
+        let (asked, late) = (proxy.calls(GET_XML), bench.late_queries());
+        launcher.virsh(&["resume", "shop_late"]);
         bench.keeps("late", Some("qemu-tcg"));
-        launcher.thaw_daemon();
+        assert_eq!(proxy.calls(GET_XML), asked + 1, "the resume made it ask");
+        wait_until(SOON, "the deadline of the query", || (bench.late_queries() > late).then_some(()));
+        bench.keeps("late", Some("qemu-tcg"));
+        proxy.release();
         bench.keeps("late", Some("qemu-tcg"));
     }),
     ("a domain that is not found has no series", |bench| {

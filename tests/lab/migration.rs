@@ -13,6 +13,7 @@ use super::support::{
 
 const SHOP: &str = "shop";
 const CPU: &str = "kubevirt.vmi.cpu.usage";
+const DESCRIPTIONS: &str = "virt_otel_descriptions_total";
 const SOON: Duration = Duration::from_secs(20);
 
 /// What both agents showed, scraped every 50 ms while something was done.
@@ -56,6 +57,21 @@ impl Scrapes {
             types.dedup();
             types
         })
+    }
+
+    /// For how long a VMI had a type on both nodes.
+    fn overlap(&self, name: &str) -> Duration {
+        let [source, target] = self
+            .pages
+            .each_ref()
+            .map(|pages| pages.iter().filter(|(_, page)| hypervisor(page, SHOP, name).is_some()).map(|(at, _)| *at));
+        let (last, first) = (source.max(), target.min());
+        last.zip(first).map_or(Duration::ZERO, |(last, first)| last.saturating_duration_since(first))
+    }
+
+    /// The values that an agent showed of a metric, in order.
+    fn series(&self, agent: usize, metric: &str, name: &str) -> Vec<f64> {
+        self.pages[agent].iter().filter_map(|(_, page)| page.get(metric, &[("name", name)])).collect()
     }
 
     /// The different values that an agent showed of a metric.
@@ -104,7 +120,7 @@ fn kinds(types: &[&str]) -> Vec<Option<String>> {
 #[test]
 fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
     let lab = Lab::start();
-    let [source, target] = lab.nodes.each_ref().map(Node::launcher);
+    let [mut source, target] = lab.nodes.each_ref().map(Node::launcher);
     let neighbours = lab.nodes.each_ref().map(Node::launcher);
     let guest = source.start_linux(SHOP, "web");
     let agents = lab.agents();
@@ -124,6 +140,7 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
         all.iter().all(|launcher| !lab.points(CPU, launcher).is_empty()).then_some(())
     });
 
+    let queries = agents[1].metrics().get(DESCRIPTIONS, &[]);
     let (flipped, scrapes) = scraping([&agents[0], &agents[1]], || {
         vmi.begin_migration(source.place(), target.place());
         let migration = source.begin_migration(guest.name(), &target, Pace::SLOW);
@@ -134,8 +151,10 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
         migration.hurry();
         migration.finish();
         vmi.target_domain_ready();
-        // The hand-over: the guest runs on the target, and the API still names the source.
-        std::thread::sleep(Duration::from_secs(2));
+        // The hand-over: the guest runs on the target, and the API still names the source, whose launcher ends meanwhile.
+        std::thread::sleep(Duration::from_secs(1));
+        source.terminate();
+        std::thread::sleep(Duration::from_secs(1));
         // Before the request: its answer may come after the agent has seen the change. A page is stamped before it is
         // asked for, so one that was asked for just now may be late; none is by this much.
         let flipped = Instant::now() - Duration::from_millis(200);
@@ -156,6 +175,24 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
         let early = page.samples.iter().find(|sample| sample.has(&[("name", "web")]));
         assert!(early.is_none(), "before it is the target's: {early:?}");
     }
+    let both = scrapes.overlap("web");
+    println!("the VMI had a type on both nodes for {both:?}");
+    assert!(both < Duration::from_millis(500), "a type on both nodes for {both:?}");
+    assert_eq!(
+        agents[1].metrics().get(DESCRIPTIONS, &[]),
+        queries.map(|queries| queries + 1.0),
+        "the end of a migration is one XML query"
+    );
+    let cpu = |agent: usize| scrapes.series(agent, "kubevirt_vmi_cpu_usage_seconds_total", "web");
+    let (before, after) = (cpu(0), cpu(1));
+    assert!(before.iter().all(|value| *value > 0.0), "a zero on the source: {before:?}");
+    assert!(before.is_sorted(), "the source's counter went back: {before:?}");
+    assert!(
+        after.first() < before.last(),
+        "the target's counter begins anew: {:?}, {:?}",
+        before.last(),
+        after.first()
+    );
     let moved = scrapes.values(0, "kubevirt_vmi_migration_data_processed_bytes", "web");
     assert!(moved.len() > 1, "the migration's data did not move: {moved:?}");
 
@@ -170,6 +207,12 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
 
     // Nothing was refused or lost.
     assert_eq!(lab.collector.points_lost(), 0.0, "{}", lab.collector.log());
+    for agent in &agents {
+        let page = agent.metrics();
+        for refused in ["virt_otel_otlp_points_rejected_total", "virt_otel_otlp_points_dropped_total"] {
+            assert!(page.all(refused, &[]).iter().all(|sample| sample.value == 0.0), "{:?}", page.all(refused, &[]));
+        }
+    }
     for launcher in &neighbours {
         let times: Vec<u64> = lab.points(CPU, launcher).iter().map(Received::time).collect();
         let gap = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max();
@@ -217,6 +260,11 @@ fn a_migration_that_is_aborted_or_fails_changes_nothing() {
         let [on_source, on_target] = scrapes.types("web");
         assert_eq!(on_source, kinds(&["qemu-tcg"]), "the source's agent, aborted: {aborted}");
         assert_eq!(on_target, kinds(&["none"]), "the target's agent, aborted: {aborted}");
+        let told = |page: &Metrics| {
+            let failed = page.get("kubevirt_vmi_migration_failed", &[("vmi", "web")]) == Some(1.0);
+            failed && page.has("kubevirt_vmi_migration_end_time_seconds", &[("name", "web"), ("status", "failed")])
+        };
+        agents[0].wait_for(SOON, "a failed migration", told);
     }
     let points = lab.points(CPU, &source);
     assert!(points.iter().all(|point| !point.ended()), "an end that was none");

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ impl Traffic {
 pub(crate) struct Proxy {
     traffic: Arc<Mutex<Traffic>>,
     stop: Arc<AtomicBool>,
+    /// The procedure whose answers are held back; none is 0.
+    held: Arc<AtomicU32>,
     socket: PathBuf,
     folder: Option<TempDir>,
 }
@@ -103,7 +105,9 @@ impl Proxy {
         assert!(rewrite.is_none_or(|(old, new)| old.len() == new.len()), "another length: {rewrite:?}");
         let listener = UnixListener::bind(socket).expect("a socket of our own");
         let (traffic, stop) = (Arc::new(Mutex::new(Traffic::default())), Arc::new(AtomicBool::new(false)));
+        let held = Arc::new(AtomicU32::new(0));
         let (counted, stopped, daemon) = (Arc::clone(&traffic), Arc::clone(&stop), daemon.to_owned());
+        let holding = Arc::clone(&held);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 if stopped.load(Ordering::Relaxed) {
@@ -111,17 +115,27 @@ impl Proxy {
                 }
                 // Without a daemon the client sees its connection end at once.
                 if let (Ok(client), Ok(server)) = (client, UnixStream::connect(&daemon)) {
-                    carry(client, server, &counted, rewrite);
+                    carry(client, server, &counted, &holding, rewrite);
                 }
             }
         });
-        Proxy { traffic, stop, socket: socket.to_owned(), folder: None }
+        Proxy { traffic, stop, held, socket: socket.to_owned(), folder: None }
     }
 
     /// The URI of the daemon, through this proxy.
     pub(crate) fn uri(&self, daemon: &str) -> String {
         let (base, _) = daemon.split_once("socket=").expect("a URI that names its socket");
         format!("{base}socket={}", self.socket.display())
+    }
+
+    /// Holds back the answers to this procedure until [`release`](Self::release): the daemon is merely late with them.
+    pub(crate) fn hold(&self, procedure: u32) {
+        self.held.store(procedure, Ordering::Relaxed);
+    }
+
+    /// Lets through what was held back.
+    pub(crate) fn release(&self) {
+        self.held.store(0, Ordering::Relaxed);
     }
 
     /// What went over it so far.
@@ -137,18 +151,25 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.release();
         self.stop.store(true, Ordering::Relaxed);
         // Wakes the thread that accepts.
         let _ = UnixStream::connect(&self.socket);
     }
 }
 
-fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>, rewrite: Option<Rewrite>) {
+fn carry(
+    client: UnixStream,
+    server: UnixStream,
+    traffic: &Arc<Mutex<Traffic>>,
+    held: &Arc<AtomicU32>,
+    rewrite: Option<Rewrite>,
+) {
     static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
     let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     traffic.lock().expect("the traffic").connections += 1;
     let (Ok(client_reads), Ok(server_reads)) = (client.try_clone(), server.try_clone()) else { return };
-    let (up, down) = (Arc::clone(traffic), Arc::clone(traffic));
+    let (up, down, held) = (Arc::clone(traffic), Arc::clone(traffic), Arc::clone(held));
     std::thread::spawn(move || {
         pump(client_reads, server, None, |header| {
             if header.kind == CALL {
@@ -159,6 +180,9 @@ fn carry(client: UnixStream, server: UnixStream, traffic: &Arc<Mutex<Traffic>>, 
     std::thread::spawn(move || {
         pump(server_reads, client, rewrite, |header| {
             if header.kind == REPLY {
+                while held.load(Ordering::Relaxed) == header.procedure {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 down.lock().expect("the traffic").open.remove(&(connection, header.serial));
             }
         });
