@@ -35,6 +35,25 @@ async fn thirty_seconds_without_the_api_send_nothing_and_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_api_that_refuses_while_it_starts_is_asked_again_soon() {
+    let fake = Fake::with(["db"]);
+    let mut bench = Bench::start(fake.clone());
+    bench.list().await;
+    fake.mode(Mode::Refuses);
+    fake.cut();
+    fake.apply("db", "Failed");
+    bench.quiet(60 * SECOND).await;
+    fake.mode(Mode::Status(429));
+    while bench.counters.errors(FaultKind::Throttled) == 0 {
+        bench.quiet(SECOND / 10).await;
+    }
+    fake.mode(Mode::Well);
+    let ready = tokio::time::Instant::now();
+    assert_eq!(bench.next().await, "applied shop/db failed");
+    assert!(ready.elapsed() < 2 * SECOND, "known {:?} after the API was ready", ready.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_cut_now_and_then_is_no_news() {
     let (logged, _guard) = Logged::here();
     let fake = Fake::with(["db"]);
