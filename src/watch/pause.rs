@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 /// The longest pause. kube's own grows to a minute, so that after an absence of half a minute it was as long again until
 /// the API was asked (51 s at worst), and all that time VMs that had left were shown and those that had come were not. A
-/// thousand agents that ask every ten seconds are a hundred requests a second, fewer than their kubelets make.
-const LONGEST: Duration = Duration::from_secs(10);
+/// thousand agents that ask every five seconds are two hundred requests a second, of which none gives more than a
+/// refusal: the first that is granted is the last.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// After so long without a failure the next one is another matter. kube's back-off begins anew then, too.
 const FORGOTTEN: Duration = Duration::from_secs(120);
@@ -93,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_from_a_second_to_ten_and_no_further() {
+    fn pauses_grow_from_a_second_to_five_and_no_further() {
         for _ in 0..100 {
             let pauses: Vec<Duration> = Pause::default().take(20).collect();
             assert!(is_first(pauses[0]), "{pauses:?}");
-            assert!(pauses.is_sorted() && pauses[4..].iter().all(|pause| *pause == LONGEST), "{pauses:?}");
+            assert!(pauses.is_sorted() && pauses[3..].iter().all(|pause| *pause == LONGEST), "{pauses:?}");
         }
     }
 

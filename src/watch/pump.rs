@@ -39,7 +39,7 @@ enum End {
 /// Watches the VMIs of a node and sends what becomes of them, until `stop` or until nobody listens any more.
 ///
 /// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and tried again with
-/// growing pauses of at most ten seconds.
+/// growing pauses of at most five seconds.
 pub async fn run(
     server: ApiServer,
     settings: Settings,

@@ -25,7 +25,7 @@ async fn thirty_seconds_without_the_api_send_nothing_and_are_told() {
     fake.mode(Mode::Well);
     let back = tokio::time::Instant::now();
     assert_eq!(bench.next().await, "applied shop/db failed");
-    assert!(back.elapsed() <= 10 * SECOND, "known {:?} after the API was back", back.elapsed());
+    assert!(back.elapsed() <= 5 * SECOND, "known {:?} after the API was back", back.elapsed());
     assert!(bench.counters.connected());
     assert_eq!(bench.counters.events(EventKind::Restarted), 1, "no list was necessary");
     let lost = logged.with("WARN");
@@ -107,7 +107,7 @@ async fn an_api_that_is_away_at_the_start_is_waited_for() {
     bench.quiet(600 * SECOND).await;
     assert!(!bench.counters.synced());
     assert_eq!(bench.counters.away(), Some(600 * SECOND));
-    assert!(bench.counters.errors(FaultKind::Unreachable) < 70, "with growing pauses");
+    assert!(bench.counters.errors(FaultKind::Unreachable) < 130, "with growing pauses");
     assert_eq!(logged.with("no VMI is known yet").len(), 1);
     fake.mode(Mode::Well);
     assert_eq!(bench.list().await, ["shop/db running"]);
