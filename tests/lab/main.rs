@@ -20,6 +20,9 @@ mod support;
 
 mod faults;
 mod kubevirt;
+mod kubevirt_api;
+mod kubevirt_objects;
+mod kubevirt_promql;
 mod lifecycle;
 mod migration;
 mod numbers;
