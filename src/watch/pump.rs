@@ -2,9 +2,8 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -40,7 +39,7 @@ enum End {
 /// Watches the VMIs of a node and sends what becomes of them, until `stop` or until nobody listens any more.
 ///
 /// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and tried again with
-/// growing pauses of at most a minute.
+/// growing pauses of at most five seconds.
 pub async fn run(
     server: ApiServer,
     settings: Settings,
@@ -81,8 +80,16 @@ impl Pump {
             config = config.streaming_lists();
         }
         let pause = Pause::default();
-        let flows = pause.flows();
-        let objects = watcher(Api::<Object>::all(self.server.client.clone()), config).backoff(pause);
+        let signs = pause.signs();
+        let refuses = signs.clone();
+        let objects = watcher(Api::<Object>::all(self.server.client.clone()), config)
+            // Before the pause begins, not after.
+            .inspect_err(move |error| {
+                if Fault::of(error).kind != FaultKind::Unreachable {
+                    refuses.refuses();
+                }
+            })
+            .backoff(pause);
         let mut objects = pin!(objects);
         // A list is told of when the first of it is there: one that fails from the start is none.
         let mut restarted = false;
@@ -112,12 +119,12 @@ impl Pump {
                     self.restarted(&mut restarted).await && self.send(EventKind::Synced, VmiEvent::Synced).await
                 }
                 Some(Ok(Event::Apply(object))) => {
-                    flows.store(true, Relaxed);
+                    signs.flows();
                     self.health.answered();
                     self.applied(object).await
                 }
                 Some(Ok(Event::Delete(object))) => {
-                    flows.store(true, Relaxed);
+                    signs.flows();
                     self.health.answered();
                     self.deleted(object).await
                 }

@@ -23,13 +23,34 @@ async fn thirty_seconds_without_the_api_send_nothing_and_are_told() {
     assert!(bench.counters.errors(FaultKind::Unreachable) >= 3);
 
     fake.mode(Mode::Well);
+    let back = tokio::time::Instant::now();
     assert_eq!(bench.next().await, "applied shop/db failed");
+    assert!(back.elapsed() <= 5 * SECOND, "known {:?} after the API was back", back.elapsed());
     assert!(bench.counters.connected());
     assert_eq!(bench.counters.events(EventKind::Restarted), 1, "no list was necessary");
     let lost = logged.with("WARN");
     assert_eq!(lost.len(), 1, "{lost:?}");
     assert!(lost[0].contains("https://fake:6443/") && lost[0].contains("is kept"), "{}", lost[0]);
     assert_eq!(logged.with("answers again").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_refuses_while_it_starts_is_asked_again_soon() {
+    let fake = Fake::with(["db"]);
+    let mut bench = Bench::start(fake.clone());
+    bench.list().await;
+    fake.mode(Mode::Refuses);
+    fake.cut();
+    fake.apply("db", "Failed");
+    bench.quiet(60 * SECOND).await;
+    fake.mode(Mode::Status(429));
+    while bench.counters.errors(FaultKind::Throttled) == 0 {
+        bench.quiet(SECOND / 10).await;
+    }
+    fake.mode(Mode::Well);
+    let ready = tokio::time::Instant::now();
+    assert_eq!(bench.next().await, "applied shop/db failed");
+    assert!(ready.elapsed() < 2 * SECOND, "known {:?} after the API was ready", ready.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +107,7 @@ async fn an_api_that_is_away_at_the_start_is_waited_for() {
     bench.quiet(600 * SECOND).await;
     assert!(!bench.counters.synced());
     assert_eq!(bench.counters.away(), Some(600 * SECOND));
-    assert!(bench.counters.errors(FaultKind::Unreachable) < 60, "with growing pauses");
+    assert!(bench.counters.errors(FaultKind::Unreachable) < 130, "with growing pauses");
     assert_eq!(logged.with("no VMI is known yet").len(), 1);
     fake.mode(Mode::Well);
     assert_eq!(bench.list().await, ["shop/db running"]);

@@ -146,6 +146,12 @@ impl Agent {
         self.memory("VmRSS")
     }
 
+    /// The most resident memory it ever had, in bytes.
+    #[track_caller]
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
     /// Resident anonymous memory in bytes: what it has allocated itself.
     #[track_caller]
     pub(crate) fn anonymous(&self) -> u64 {

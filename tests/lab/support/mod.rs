@@ -24,6 +24,7 @@ pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod virsh;
 pub(crate) mod vmi;
+pub(crate) mod wire;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -44,6 +45,7 @@ pub(crate) use libvirtd::{Kind, Libvirtd, LibvirtdOptions};
 pub(crate) use migration::{Migration, Pace};
 pub(crate) use prometheus::{Prometheus3, PrometheusOptions};
 pub(crate) use vmi::Vmi;
+pub(crate) use wire::Wire;
 
 /// The root of the repository.
 pub(crate) fn repository() -> &'static Path {

@@ -51,9 +51,22 @@ impl Vmi {
     /// One that runs, in a single write: for many of them, or where the way there does not matter.
     #[track_caller]
     pub(crate) fn create_running(api: &ApiServer, namespace: &str, name: &str, place: &Place) -> Vmi {
-        let mut change = scheduled(place);
-        merge(&mut change, &running());
-        Vmi::create_with(api, namespace, name, &change)
+        Vmi::create_running_with(api, namespace, name, place, &json!({}))
+    }
+
+    /// [`create_running`](Self::create_running) with these fields over the usual ones.
+    #[track_caller]
+    pub(crate) fn create_running_with(
+        api: &ApiServer,
+        namespace: &str,
+        name: &str,
+        place: &Place,
+        change: &Value,
+    ) -> Vmi {
+        let mut all = scheduled(place);
+        merge(&mut all, &running());
+        merge(&mut all, change);
+        Vmi::create_with(api, namespace, name, &all)
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -89,6 +102,18 @@ impl Vmi {
     #[track_caller]
     pub(crate) fn update(&self, change: &Value) -> Value {
         self.client.patch(&self.path(), change)
+    }
+
+    /// Puts in place of the object whatever becomes of it, literally: a null stays one. It may be nested deeper than
+    /// [`get`](Self::get) can read.
+    #[track_caller]
+    pub(crate) fn rewrite(&self, change: impl FnOnce(&mut Value)) {
+        let mut object = self.get();
+        change(&mut object);
+        let body = object.to_string();
+        let answer = self.client.request("PUT", &self.path(), Some(("application/json", body.as_bytes())));
+        let answer = answer.unwrap_or_else(|error| panic!("PUT {}: {error}", self.path()));
+        assert_eq!(answer.status, 200, "PUT {}: {:.2000}", self.path(), answer.text());
     }
 
     /// virt-controller, when the pod is ready: phase, label and node name at once.
