@@ -20,9 +20,11 @@ mod support;
 
 mod faults;
 mod kubevirt;
+mod kubevirt_sockets;
 mod lifecycle;
 mod migration;
 mod numbers;
 mod receiving;
 mod selftest;
 mod selftest_kubevirt;
+mod sidecar;
