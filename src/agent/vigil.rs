@@ -87,7 +87,7 @@ pub(super) async fn keep(
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return hold(told),
             event = heard.recv() => {
                 let Some(event) = event else { break };
                 vigil.hear(&event, Instant::now());
@@ -100,12 +100,17 @@ pub(super) async fn keep(
                     domain_ended = vigil.ended, libvirt_was_there = vigil.met,
                     "the launcher of this pod has ended, and with it the work of this sidecar"
                 );
-                return;
+                return hold(told);
             }
         }
     }
     // Neither end goes before the agent does.
     stop.cancelled().await;
+}
+
+/// Keeps the way to `observe` open until that has ended: nothing more is said, which is not that libvirt was lost.
+fn hold(told: mpsc::Sender<SourceEvent>) {
+    drop(tokio::spawn(async move { told.closed().await }));
 }
 
 #[cfg(test)]
@@ -144,6 +149,21 @@ mod tests {
 
     fn domain(event: DomainEvent) -> SourceEvent {
         SourceEvent::Domain { uuid: Uuid::from_u128(1), name: "shop_web".into(), event }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_end_is_no_loss_of_libvirt() {
+        let (_sender, heard) = mpsc::channel(1);
+        let (told, mut handed_on) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        keep(heard, told, stop).await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(
+            handed_on.try_recv(),
+            Err(mpsc::error::TryRecvError::Empty),
+            "nothing was said, and nobody has gone"
+        );
     }
 
     #[tokio::test(start_paused = true)]

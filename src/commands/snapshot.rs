@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{output, printed, table};
 use crate::agent::{self, AgentError, Sources};
 use crate::clock::SystemClock;
-use crate::config::{self, SnapshotFormat};
+use crate::config::{self, SnapshotFormat, Vms};
 use crate::export::otlp::otlp_json;
 use crate::export::prometheus::{Format, Renderer};
 use crate::model::Vm;
@@ -53,7 +53,7 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
         }
     };
     let code = printed(out.write_all(text.as_bytes()), err);
-    match missing(&snapshot, api) {
+    match missing(&snapshot, api).or_else(|| nobody(&config.source.vms, &snapshot)) {
         None => code,
         Some(sentence) => {
             output::complain(err, &sentence);
@@ -151,13 +151,23 @@ fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
     if !snapshot.complete {
         return Some("not every daemon was read in time; try again, or raise --deadline".to_owned());
     }
-    let away = |vm: &Vm| vm.hypervisor.is_some() && vm.collection.connected == Some(false);
+    // Without a domain there is a type only where its libvirt should tell and does not, or tells of another's.
+    let away = |vm: &Vm| vm.hypervisor.is_some() && (vm.key.uuid.is_nil() || vm.collection.connected == Some(false));
     let silent = |vm: &Vm| runs(vm) && (vm.collection.stuck || vm.collection.complete != Some(true));
     if let Some(names) = names(snapshot, away) {
         return Some(format!("the libvirt of {names} could not be read; the log before this says why"));
     }
     let names = names(snapshot, silent)?;
     Some(format!("no complete answer from {names}; its QEMU hangs, or another job keeps it busy"))
+}
+
+/// That a sidecar has read nothing at all, as a sentence.
+fn nobody(vms: &Vms, snapshot: &Snapshot) -> Option<String> {
+    let Vms::Sidecar(sidecar) = vms else { return None };
+    let socket = sidecar.socket.display();
+    snapshot.vms.is_empty().then(|| {
+        format!("no VM was read through {socket}; the log before this says why, or its domain has not started yet")
+    })
 }
 
 /// The first names of those VMs, and how many there are besides; `None` if there are none.
@@ -244,8 +254,27 @@ mod tests {
         let sentence = missing(&of(vec![Arc::new(bare.clone())], true), Api::Silent).expect("the API is silent");
         assert!(sentence.contains("Kubernetes API"), "{sentence}");
         bare.hypervisor = Some(HypervisorType::Unknown);
-        let sentence = missing(&of(vec![Arc::new(bare)], true), Api::Said).expect("its libvirt is away");
+        let sentence = missing(&of(vec![Arc::new(bare.clone())], true), Api::Said).expect("its libvirt is away");
         assert!(sentence.contains("libvirt of vm-1"), "{sentence}");
+        bare.collection.connected = Some(true);
+        assert!(missing(&of(vec![Arc::new(bare)], true), Api::Said).is_some(), "its libvirt has another's domain");
+    }
+
+    #[test]
+    fn a_sidecar_that_has_read_nothing_says_so() {
+        let sidecar = Vms::Sidecar(config::Sidecar {
+            socket: "/run/sock".into(),
+            node: "here".to_owned(),
+            namespace: "shop".to_owned(),
+            pod_uid: "1".to_owned(),
+            vmi_name: None,
+        });
+        let sentence = nobody(&sidecar, &Snapshot::default()).expect("it has read nothing");
+        assert!(sentence.contains("/run/sock"), "{sentence}");
+        let read = of(vec![vm(1, RUNNING, collection(Some(true), false))], true);
+        assert_eq!(nobody(&sidecar, &read), None);
+        let host = Vms::Libvirt { uris: vec!["qemu:///system".to_owned()] };
+        assert_eq!(nobody(&host, &Snapshot::default()), None, "a host may be without VMs");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::collector::Collector;
+use super::container::Container;
 use super::exposition::Metrics;
 use super::http::{self, Response};
 use super::launcher::{Launcher, Node};
@@ -28,10 +29,22 @@ impl Agent {
     /// Starts `virt-otel run` on a free port and waits until its endpoint answers.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
-        let mut agent = Agent::launch(arguments, environment);
-        let port = agent.port;
-        agent.process.wait_ready(Duration::from_secs(20), || http::get(port, "/livez", &[]).ok());
-        agent
+        Agent::launch(arguments, environment).ready()
+    }
+
+    /// Starts `virt-otel run` as a container runtime would, and waits until its endpoint answers.
+    #[track_caller]
+    pub(crate) fn contained(container: &Container, arguments: &[&str]) -> Agent {
+        let mut command = container.command(BINARY);
+        steer_by(&mut command, &[]);
+        Agent::launch_by(command, arguments).ready()
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Agent {
+        let port = self.port;
+        self.process.wait_ready(Duration::from_secs(20), || http::get(port, "/livez", &[]).ok());
+        self
     }
 
     /// Starts the agent of a node.
@@ -72,9 +85,13 @@ impl Agent {
     /// Starts `virt-otel run` on a free port and does not wait.
     #[track_caller]
     pub(crate) fn launch(arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
+        Agent::launch_by(command(environment), arguments)
+    }
+
+    #[track_caller]
+    fn launch_by(mut command: Command, arguments: &[&str]) -> Agent {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let mut command = command(environment);
         command.args(["run", "--listen", &format!("127.0.0.1:{port}")]).args(arguments);
         let process = Process::spawn("virt-otel", command, &folder.path().join("agent.log"));
         Agent { process, port, _folder: folder }
@@ -136,6 +153,11 @@ impl Agent {
         self.process.terminate(Duration::from_secs(20))
     }
 
+    /// Waits for it to end by itself, and kills it when the time is over.
+    pub(crate) fn wait_end(&mut self, timeout: Duration) -> Exit {
+        self.process.wait_end(timeout)
+    }
+
     pub(crate) fn running(&mut self) -> bool {
         self.process.running()
     }
@@ -191,7 +213,12 @@ impl Agent {
 fn command(environment: &[(&str, &str)]) -> Command {
     assert!(File::open(Path::new(BINARY)).is_ok(), "{BINARY} is not built");
     let mut command = Command::new(BINARY);
-    // What is set where the tests run must not steer the agent.
+    steer_by(&mut command, environment);
+    command
+}
+
+/// What is set where the tests run must not steer the agent.
+fn steer_by(command: &mut Command, environment: &[(&str, &str)]) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("VIRT_OTEL_")) {
             command.env_remove(name);
@@ -199,5 +226,4 @@ fn command(environment: &[(&str, &str)]) -> Command {
     }
     command.env_remove("LIBVIRT_DEFAULT_URI");
     command.envs(environment.iter().copied());
-    command
 }

@@ -11,7 +11,8 @@ pub(crate) const HYPERVISOR: &str = "kubevirt_vmi_hypervisor_info";
 /// An API server with KubeVirt's objects and the role that ships.
 pub(crate) struct Cluster {
     pub(crate) api: ApiServer,
-    kubeconfig: PathBuf,
+    /// What the agent has.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Cluster {

@@ -23,8 +23,9 @@ const LIBVIRT_VOLUME: &str = "libvirt-runtime";
 #[derive(Clone)]
 pub(crate) struct Node {
     name: String,
+    pods_dir: PathBuf,
     // Shared with the launchers, in whichever order a test lets go of them.
-    pods: Arc<TempDir>,
+    _folder: Arc<TempDir>,
 }
 
 /// Where a VirtualMachineInstance runs.
@@ -38,9 +39,21 @@ pub(crate) struct Place {
 
 impl Node {
     pub(crate) fn new(name: &str) -> Node {
-        let pods = tempfile::Builder::new().prefix("lab-pods-").tempdir().expect("a temporary folder");
-        fs::set_permissions(pods.path(), fs::Permissions::from_mode(0o750)).expect("a folder that only root enters");
-        Node { name: name.to_owned(), pods: Arc::new(pods) }
+        let folder = pods_folder();
+        Node { name: name.to_owned(), pods_dir: folder.path().to_owned(), _folder: Arc::new(folder) }
+    }
+
+    /// [`new`](Self::new), with a folder in which the path of a launcher's socket has this many bytes.
+    #[track_caller]
+    pub(crate) fn with_paths_of(bytes: usize, name: &str) -> Node {
+        let mut node = Node::new(name);
+        let now = node.sockets_of(&uuid()).join(VIRTQEMUD_SOCKET).as_os_str().len();
+        // One for the slash.
+        let missing = bytes.checked_sub(now + 1).expect("paths that are shorter without a folder more");
+        node.pods_dir.push("p".repeat(missing));
+        fs::create_dir(&node.pods_dir).expect("a folder more");
+        fs::set_permissions(&node.pods_dir, fs::Permissions::from_mode(0o750)).expect("a folder that only root enters");
+        node
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -49,7 +62,7 @@ impl Node {
 
     /// What the agent is given as `--pods-dir`.
     pub(crate) fn pods_dir(&self) -> &Path {
-        self.pods.path()
+        &self.pods_dir
     }
 
     /// A pod with a libvirtd in it that has no guest yet.
@@ -60,8 +73,13 @@ impl Node {
 
     /// [`launcher`](Self::launcher) with options for its libvirtd.
     #[track_caller]
-    pub(crate) fn launcher_with(&self, mut options: LibvirtdOptions) -> Launcher {
-        let place = self.place();
+    pub(crate) fn launcher_with(&self, options: LibvirtdOptions) -> Launcher {
+        self.launcher_at(self.place(), options)
+    }
+
+    /// [`launcher_with`](Self::launcher_with) in a place that was made before it.
+    #[track_caller]
+    pub(crate) fn launcher_at(&self, place: Place, mut options: LibvirtdOptions) -> Launcher {
         options.launcher = Some(self.make_pod(&place.pod_uid));
         let libvirtd = Libvirtd::start(options);
         let user = place.user.to_string();
@@ -199,6 +217,12 @@ impl DerefMut for Launcher {
     fn deref_mut(&mut self) -> &mut Libvirtd {
         &mut self.libvirtd
     }
+}
+
+fn pods_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("lab-pods-").tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).expect("a folder that only root enters");
+    folder
 }
 
 /// What KubeVirt calls the domain of a VirtualMachineInstance.
