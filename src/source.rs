@@ -164,6 +164,8 @@ pub enum SourceEvent {
     Disconnected {
         /// What was attempted and why it failed, in one sentence for the log.
         reason: String,
+        /// Whether nobody is there: no socket, or none that listens. One that is mute or refuses is there.
+        absent: bool,
     },
     /// Something happened to a domain.
     Domain {

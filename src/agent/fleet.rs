@@ -174,7 +174,7 @@ impl Fleet {
 
     async fn update(&mut self, vmi: Arc<Vmi>, pod: Arc<str>) -> Result<(), Over> {
         let id = daemon_id(&VmiName::of(&vmi), &pod);
-        match self.endpoints.get_mut(&pod) {
+        let hurry = match self.endpoints.get_mut(&pod) {
             // Whose socket it must be has become known: the way there is another.
             Some(running) if running.runtime_user != vmi.runtime_user => {
                 self.endpoints.remove(&pod);
@@ -183,14 +183,18 @@ impl Fleet {
             }
             Some(running) => {
                 let before = std::mem::replace(&mut running.phase, vmi.phase);
-                if before != vmi.phase && vmi.phase == Phase::Running {
-                    running.endpoint.hurry();
-                }
+                let begins = before != vmi.phase && vmi.phase == Phase::Running;
+                begins.then(|| Arc::clone(&running.endpoint))
             }
-            None => {}
-        }
+            None => None,
+        };
         let owner = self.launchers.owner(vmi, pod);
-        self.tell(Roster::Update(id, owner)).await
+        self.tell(Roster::Update(id, owner)).await?;
+        // After that, so that how the attempt ends is heard by somebody who knows that the VMI runs.
+        if let Some(endpoint) = hurry {
+            endpoint.hurry();
+        }
+        Ok(())
     }
 
     /// Looks which pod of those VMIs is alive that have several here.

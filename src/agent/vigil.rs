@@ -30,7 +30,7 @@ const BEFORE_LIBVIRT: Duration = Duration::from_secs(600);
 /// What is known of the pod's libvirt.
 #[derive(Debug)]
 struct Vigil {
-    /// Since when it has been away; `None` while it is there.
+    /// Since when nobody has been there; `None` while somebody is, be he mute.
     away: Option<Instant>,
     /// Whether it ever was there.
     met: bool,
@@ -49,9 +49,11 @@ impl Vigil {
                 self.away = None;
                 self.met = true;
             }
-            SourceEvent::Disconnected { .. } => {
+            SourceEvent::Disconnected { absent: true, .. } => {
                 self.away.get_or_insert(now);
             }
+            // It is there, and cannot be read: its VM may run on.
+            SourceEvent::Disconnected { absent: false, .. } => self.away = None,
             SourceEvent::Domain { event, .. } => match event {
                 DomainEvent::Stopped => self.ended = true,
                 DomainEvent::Started { .. } | DomainEvent::Resumed { .. } => self.ended = false,
@@ -144,7 +146,11 @@ mod tests {
     }
 
     fn away() -> SourceEvent {
-        SourceEvent::Disconnected { reason: "nobody listens".to_owned() }
+        SourceEvent::Disconnected { reason: "nobody listens".to_owned(), absent: true }
+    }
+
+    fn mute() -> SourceEvent {
+        SourceEvent::Disconnected { reason: "it does not answer".to_owned(), absent: false }
     }
 
     fn domain(event: DomainEvent) -> SourceEvent {
@@ -188,6 +194,13 @@ mod tests {
         let started = domain(DomainEvent::Started { incoming_migration: false });
         let life = [(1, connected()), (1, domain(DomainEvent::Stopped)), (1, started), (1, away())];
         assert_eq!(over(&life).await, Some(4 + 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_libvirt_that_is_mute_has_not_ended() {
+        assert_eq!(over(&[(1, connected()), (5, mute())]).await, None);
+        assert_eq!(over(&[(1, mute())]).await, None);
+        assert_eq!(over(&[(1, connected()), (5, mute()), (100, away())]).await, Some(1 + 5 + 100 + 60));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::settings::CALL_GUARD;
+use super::slots::Ticket;
 use crate::model::{Description, Groups, Status};
 use crate::source::{Answer, Listed, ReadError, Source, Stats};
 
@@ -43,6 +44,8 @@ pub(super) struct Call {
     pub(super) epoch: u32,
     pub(super) ask: Ask,
     pub(super) launched: Instant,
+    /// Its place among the reads that run at once; `None` for other calls.
+    pub(super) slot: Option<Ticket>,
 }
 
 /// What was answered.

@@ -9,16 +9,16 @@ use uuid::Uuid;
 use super::calls::Ask;
 use super::detection::{Cause, backoff};
 use super::figures::has_figures;
-use super::owned::{Owned, Reach};
-use super::roster::{Owner, Who};
+use super::owned::Owned;
+use super::roster::Owner;
 use super::settings::{CONTROL_CALLS_PER_DAEMON, LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST, READS_PER_DAEMON};
-use super::track::{CallState, Pending, Phase, Surroundings, Track};
-use crate::model::{Daemon, DaemonFacts, State, Vm};
+use super::track::{CallState, Pending, Surroundings, Track};
+use crate::model::{Daemon, DaemonFacts, State};
 use crate::source::Source;
 
 /// How far the first round over a daemon is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     /// Nothing has been heard of it.
     Waiting,
     /// Its domains are known, and are being read.
@@ -42,13 +42,17 @@ pub(super) struct Keeper {
     /// What is published of it.
     pub(super) shown: Arc<Daemon>,
     facts: Option<Arc<DaemonFacts>>,
-    /// Why it cannot be reached; `None` while it is, and before that is known.
-    unreachable: Option<String>,
-    round: Round,
+    /// Whether it has been lost, and nobody has been found there since.
+    pub(super) lost: bool,
+    /// Whether it was said that events of this connection were lost.
+    pub(super) events_lost: bool,
+    /// Until when the failure of an earlier attempt to reach it says nothing.
+    pub(super) trying_until: Option<Instant>,
+    pub(super) round: Round,
 
     pub(super) list_call: CallState,
     pub(super) list_due: Option<Instant>,
-    list_failures: u32,
+    pub(super) list_failures: u32,
     status_queue: VecDeque<Uuid>,
     describe_queue: VecDeque<Uuid>,
     urgent_reads: VecDeque<Uuid>,
@@ -70,7 +74,9 @@ impl Keeper {
             leftover: BTreeMap::new(),
             shown: Arc::new(shown),
             facts: None,
-            unreachable: None,
+            lost: false,
+            events_lost: false,
+            trying_until: None,
             round: Round::Waiting,
             list_call: CallState::Idle,
             list_due: None,
@@ -83,58 +89,13 @@ impl Keeper {
             reads_in_flight: 0,
         };
         if let Some(owner) = owner {
-            keeper.own(owner);
+            keeper.own(owner, Instant::now());
         }
         keeper
     }
 
-    /// Whether its domains may be read.
-    pub(super) fn is_open(&self) -> bool {
-        self.owned.as_ref().is_none_or(|owned| owned.owner.runs())
-    }
-
-    /// What is known of its owner. A VMI that runs now is read from now on; one that does not is read no more. `true` if
-    /// something happened that is shown at once.
-    pub(super) fn own(&mut self, owner: Owner) -> bool {
-        let was_open = self.is_open();
-        let moved = match (&self.around.vmi, &owner.vmi) {
-            (Some(before), Some(after)) => after.has_moved_on_from(before),
-            _ => true,
-        };
-        self.around.vmi.clone_from(&owner.vmi);
-        if let Who::Known(launcher) = &owner.who {
-            self.around.launcher = Some(Arc::clone(launcher));
-        }
-        for track in self.tracks.values_mut() {
-            track.set_vmi(owner.vmi.as_ref());
-        }
-        match &mut self.owned {
-            Some(owned) => owned.owner = owner,
-            None => self.owned = Some(Owned::new(owner)),
-        }
-        match (was_open, self.is_open()) {
-            (false, true) => {
-                if self.up {
-                    self.list_call.request();
-                }
-                self.tell_unreachable();
-            }
-            (true, false) => self.forget(),
-            _ => return moved,
-        }
-        true
-    }
-
-    /// Whether a domain of this name may be read. Its VM is known from then on.
-    pub(super) fn accepts(&mut self, domain: &str) -> bool {
-        let Some(owned) = &self.owned else { return true };
-        let Some(launcher) = owned.owner.launcher_of(domain).filter(|_| owned.owner.runs()) else { return false };
-        self.around.launcher.get_or_insert(launcher);
-        true
-    }
-
     /// Forgets its domains: whatever is still said of them is void.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
@@ -151,37 +112,12 @@ impl Keeper {
         }
     }
 
-    /// What is shown of it: its domains; of a launcher the one that runs, or the VMI without one.
-    pub(super) fn shown_vms(&mut self, vms: &mut Vec<Arc<Vm>>) {
-        let Some(owned) = &mut self.owned else {
-            vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
-            return;
-        };
-        // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it.
-        let running = |track: &&Track| matches!(track.phase, Phase::Active | Phase::Unknown);
-        let told = &mut self.around.told;
-        if let Some(vm) = self.tracks.values().filter(running).find_map(Track::shown) {
-            told.get_or_insert_with(|| Arc::clone(&vm.identity));
-            vms.push(Arc::clone(vm));
-            return;
-        }
-        let reach = match (self.up, self.round) {
-            (true, _) => Reach::Up,
-            (false, Round::Waiting) => Reach::Trying,
-            (false, _) => Reach::Failed,
-        };
-        if let Some(vm) = owned.bare(&self.around.daemon, reach, told.as_ref()) {
-            if vm.hypervisor.is_some() {
-                told.get_or_insert_with(|| Arc::clone(&vm.identity));
-            }
-            vms.push(Arc::clone(vm));
-        }
-    }
-
     /// A connection was made.
     pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>) {
         self.up = true;
-        self.unreachable = None;
+        self.lost = false;
+        self.events_lost = false;
+        self.trying_until = None;
         self.generation = self.generation.wrapping_add(1);
         self.around.host_name = Arc::clone(&facts.host_name);
         self.facts = Some(facts);
@@ -192,14 +128,17 @@ impl Keeper {
     }
 
     /// The connection is gone, or could not be made. `true` if it was there.
-    pub(super) fn disconnected(&mut self, reason: &str) -> bool {
+    pub(super) fn disconnected(&mut self, reason: &str, absent: bool) -> bool {
         self.round = Round::Done;
+        self.trying_until = None;
         if !std::mem::replace(&mut self.up, false) {
-            self.unreachable = Some(reason.to_owned());
-            self.tell_unreachable();
+            // Before its VMI runs nobody misses it; and that nobody is there any more was to be expected.
+            if self.is_open() && !(self.lost && absent) {
+                tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
+            }
             return false;
         }
-        self.unreachable = Some(reason.to_owned());
+        self.lost = true;
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
@@ -223,23 +162,23 @@ impl Keeper {
                 );
             }
         }
-        tracing::warn!(
-            daemon = %self.around.daemon, reason, domains = before, running = self.tracks.len(),
-            "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
-             intervals old"
-        );
-        true
-    }
-
-    /// Logs why it cannot be reached. Before its VMI runs nobody misses it.
-    fn tell_unreachable(&self) {
-        if let Some(reason) = self.unreachable.as_ref().filter(|_| self.is_open()) {
-            tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
+        if self.is_missed() {
+            tracing::warn!(
+                daemon = %self.around.daemon, reason, domains = before, running = self.tracks.len(),
+                "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
+                 intervals old"
+            );
+        } else {
+            tracing::debug!(daemon = %self.around.daemon, reason, "libvirt has gone after its VM");
         }
+        true
     }
 
     /// The domains were listed, or not.
     pub(super) fn listed(&mut self, succeeded: bool, now: Instant) {
+        if let Some(owned) = &mut self.owned {
+            owned.answers(succeeded);
+        }
         if succeeded {
             self.list_failures = 0;
             self.list_due = Some(now + LIST_EVERY);
@@ -369,6 +308,12 @@ impl Keeper {
             }
         }
         None
+    }
+
+    /// Whether a call waits for its turn.
+    pub(super) fn has_waiting(&self) -> bool {
+        let queues = [&self.status_queue, &self.describe_queue, &self.urgent_reads, &self.due_reads];
+        self.up && (self.list_call == CallState::Queued || queues.iter().any(|queue| !queue.is_empty()))
     }
 
     /// The next read that may be made now.

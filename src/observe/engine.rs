@@ -16,7 +16,9 @@ use super::members::roster_change;
 use super::publish::Publisher;
 use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
+use super::slots::Slots;
 use super::track::{Moment, Phase, Track, Wants};
+use super::turns::LIST_TIMER;
 use crate::clock::Clock;
 use crate::model::DaemonId;
 use crate::snapshot::Snapshot;
@@ -39,11 +41,14 @@ pub(super) struct Engine {
     pub(super) settings: Settings,
     pub(super) epoch: Instant,
     /// When which domain must be looked at.
-    timers: BTreeSet<(Instant, usize, Uuid)>,
-    calls: Calls,
-    reads_in_flight: usize,
+    pub(super) timers: BTreeSet<(Instant, usize, Uuid)>,
+    pub(super) calls: Calls,
+    /// Places of daemons that may have calls to be made.
+    pub(super) waiting: BTreeSet<usize>,
+    pub(super) slots: Slots,
+    pub(super) reads_in_flight: usize,
     /// The daemon whose turn it is to make a read.
-    turn: usize,
+    pub(super) turn: usize,
     pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
     pub(super) forward: mpsc::Sender<(usize, SourceEvent)>,
@@ -74,6 +79,8 @@ impl Engine {
             epoch: Instant::now(),
             timers: BTreeSet::new(),
             calls: Calls::default(),
+            waiting: BTreeSet::new(),
+            slots: Slots::new(settings.parallel_reads),
             reads_in_flight: 0,
             turn: 0,
             events,
@@ -92,10 +99,12 @@ impl Engine {
             let now = Instant::now();
             let wake = self.wake(now);
             tokio::select! {
+                // Who is to be read comes before what they say.
+                biased;
                 () = shutdown.cancelled() => break,
+                change = roster_change(&mut self.roster) => self.on_change(change),
                 Some((place, event)) = self.events.recv() => self.on_event(place, event),
                 Some((call, said)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, said),
-                change = roster_change(&mut self.roster) => self.on_change(change),
                 Some(_) = self.forwarders.join_next(), if !self.forwarders.is_empty() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -124,21 +133,22 @@ impl Engine {
     /// The next time at which something must be done though nothing happens.
     fn wake(&self, now: Instant) -> Instant {
         let timer = self.timers.first().map(|(at, ..)| *at);
-        let lists = self.keepers.values().filter(|keeper| keeper.up).filter_map(|keeper| keeper.list_due).min();
-        [timer, lists].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
+        // Nobody waits for a place who has nothing to read.
+        let place = self.slots.next().filter(|_| !self.waiting.is_empty());
+        [timer, place].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
     }
 
     /// What else is there already, so that a burst makes one snapshot.
     fn take_in_the_rest(&mut self) {
         for _ in 0..TURN_BATCH {
-            let change = self.roster.as_mut().and_then(|roster| roster.try_recv().ok());
+            let Some(change) = self.roster.as_mut().and_then(|roster| roster.try_recv().ok()) else { break };
+            self.on_change(Some(change));
+        }
+        for _ in 0..TURN_BATCH {
             let event = self.events.try_recv().ok();
             let answer = self.calls.try_next();
-            if change.is_none() && event.is_none() && answer.is_none() {
+            if event.is_none() && answer.is_none() {
                 return;
-            }
-            if change.is_some() {
-                self.on_change(change);
             }
             if let Some((place, event)) = event {
                 self.on_event(place, event);
@@ -149,89 +159,21 @@ impl Engine {
         }
     }
 
-    /// Looks at every domain and daemon whose time has come.
-    fn fire(&mut self) {
-        let now = Instant::now();
-        while let Some((_, place, uuid)) = self.timers.first().filter(|(at, ..)| *at <= now).copied() {
-            self.timers.pop_first();
-            let Some(keeper) = self.keepers.get_mut(&place) else { continue };
-            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
-            track.wake = None;
-            let wants = track.on_wake(now, &keeper.around);
-            if track.is_due(now, &keeper.around) {
-                keeper.ask_due_reading(uuid);
-            }
-            self.follow(place, uuid, wants);
-        }
-        for keeper in self.keepers.values_mut().filter(|keeper| keeper.up) {
-            if keeper.list_due.take_if(|due| *due <= now).is_some() {
-                keeper.list_call.request();
-            }
-        }
-    }
-
-    /// Makes the calls for which there is room.
-    fn dispatch(&mut self) {
-        let mut control = Vec::new();
-        for (place, keeper) in &mut self.keepers {
-            while let Some((ask, epoch)) = keeper.next_control() {
-                keeper.control_in_flight += 1;
-                control.push((*place, ask, epoch));
-            }
-        }
-        for (place, ask, epoch) in control {
-            self.launch(place, ask, epoch);
-        }
-        // One each in turn, so that a daemon with a long queue does not keep the others waiting.
-        let now = Instant::now();
-        let mut without = 0;
-        while without < self.keepers.len() && self.reads_in_flight < self.settings.parallel_reads.max(1) {
-            let next = self.keepers.range_mut(self.turn..).next();
-            let Some((place, keeper)) = next else {
-                self.turn = 0;
-                continue;
-            };
-            let place = *place;
-            self.turn = place + 1;
-            match keeper.next_read(now) {
-                Some((ask, epoch)) => {
-                    without = 0;
-                    keeper.reads_in_flight += 1;
-                    self.reads_in_flight += 1;
-                    self.launch(place, ask, epoch);
-                }
-                None => without += 1,
-            }
-        }
-        self.health.in_flight.set(u64::try_from(self.reads_in_flight).unwrap_or(u64::MAX));
-    }
-
-    fn launch(&mut self, place: usize, ask: Ask, epoch: u32) {
-        let Some(keeper) = self.keepers.get(&place) else { return };
-        match ask {
-            Ask::List => self.health.lists.one(),
-            Ask::Status(_) => self.health.status_queries.one(),
-            Ask::Describe(_) => self.health.describe_queries.one(),
-            Ask::Read(..) => {} // counted when it is answered
-        }
-        let call = Call { daemon: place, generation: keeper.generation, epoch, ask, launched: Instant::now() };
-        self.calls.launch(&keeper.source, call);
-    }
-
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
+        self.waiting.insert(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         match event {
             SourceEvent::Connected(facts) => {
                 if keeper.up {
-                    keeper.disconnected("connected anew");
+                    keeper.disconnected("connected anew", false);
                 }
                 keeper.connected(facts);
                 self.disarm(place);
                 self.publisher.lifecycle();
             }
-            SourceEvent::Disconnected { reason } => {
-                if keeper.disconnected(&reason) {
+            SourceEvent::Disconnected { reason, absent } => {
+                if keeper.disconnected(&reason, absent) {
                     self.disarm(place);
                     self.publisher.lifecycle();
                 } else {
@@ -240,7 +182,12 @@ impl Engine {
             }
             _ if !keeper.up || !keeper.is_open() => {}
             SourceEvent::EventsLost => {
-                tracing::warn!(daemon = %keeper.around.daemon, "events were lost; every domain is read afresh");
+                if !std::mem::replace(&mut keeper.events_lost, true) {
+                    tracing::warn!(
+                        daemon = %keeper.around.daemon,
+                        "events were lost; every domain is read afresh, now and whenever it happens again on this connection"
+                    );
+                }
                 keeper.list_call.request();
                 keeper.tracks.values_mut().for_each(Track::doubt);
                 let all: Vec<Uuid> = keeper.tracks.keys().copied().collect();
@@ -251,7 +198,7 @@ impl Engine {
             SourceEvent::Domain { uuid, name, event } => {
                 // What is not worth a reading of a domain that we know is no news of one that we do not.
                 let known = keeper.tracks.contains_key(&uuid);
-                if (event.is_lifecycle() || known) && keeper.accepts(&name) {
+                if (event.is_lifecycle() || known) && keeper.accepts(uuid, &name) {
                     let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
                     self.follow(place, uuid, wants);
                 }
@@ -271,6 +218,10 @@ impl Engine {
         if matches!(call.ask, Ask::Read(..)) {
             self.reads_in_flight -= 1;
         }
+        if let Some(slot) = call.slot {
+            self.slots.give_back(slot);
+        }
+        self.waiting.insert(call.daemon);
         let Some(keeper) = self.keepers.get_mut(&call.daemon) else { return };
         keeper.returned(call.ask);
         if let (Ask::Read(_, groups), Said::Read(answer)) = (call.ask, &said) {
@@ -295,12 +246,20 @@ impl Engine {
         }
         let around = &keeper.around;
         let wants = match (said, call.ask) {
-            (Said::Status(Ok(status)), _) => track.on_status(status, moment, around),
+            (Said::Status(Ok(status)), _) => {
+                if let Some(owned) = &mut keeper.owned {
+                    owned.answers(true);
+                }
+                track.on_status(status, moment, around)
+            }
             (Said::Status(Err(error)), _) => {
                 if matches!(error, ReadError::Deadline { .. }) {
                     self.health.deadlines.one();
                 }
-                track.status_failed();
+                track.status_failed(&error);
+                if let Some(owned) = &mut keeper.owned {
+                    owned.answers(track.shown().is_some());
+                }
                 Wants::default()
             }
             (Said::Describe(answer), _) => {
@@ -317,12 +276,16 @@ impl Engine {
 
     fn on_list(&mut self, place: usize, answer: Result<Vec<Listed>, ReadError>, moment: Moment) {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        let first_failure = keeper.list_failures == 0;
         keeper.listed(answer.is_ok(), moment.instant);
+        self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
         self.publisher.changed();
         let listed = match answer {
             Ok(listed) => listed,
             Err(error) => {
-                tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
+                if first_failure {
+                    tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
+                }
                 return;
             }
         };
@@ -334,7 +297,7 @@ impl Engine {
             owned.listed(&keeper.around.daemon, listed.iter().map(|domain| &*domain.name));
         }
         for domain in listed {
-            if !keeper.accepts(&domain.name) {
+            if !keeper.accepts(domain.uuid, &domain.name) {
                 continue;
             }
             known.remove(&domain.uuid);
@@ -357,7 +320,8 @@ impl Engine {
     }
 
     /// Does what is to be done about a domain, and sets its timer.
-    fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
+    pub(super) fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
+        self.waiting.insert(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::daemon::Keeper;
 use super::engine::Engine;
@@ -33,6 +34,7 @@ impl Engine {
         };
         self.keepers.insert(place, Keeper::new(source, around, owner));
         self.places.insert(daemon, place);
+        self.waiting.insert(place);
         self.forwarders.spawn(forward(place, events, self.forward.clone()));
     }
 
@@ -53,8 +55,9 @@ impl Engine {
             }
             Some(Roster::Update(daemon, owner)) => {
                 let Some(place) = self.places.get(&daemon).copied() else { return };
+                self.waiting.insert(place);
                 let Some(keeper) = self.keepers.get_mut(&place) else { return };
-                if keeper.own(owner) {
+                if keeper.own(owner, Instant::now()) {
                     if !keeper.is_open() {
                         self.disarm(place);
                     }
@@ -93,5 +96,5 @@ async fn forward(place: usize, mut feed: mpsc::Receiver<SourceEvent>, events: mp
     }
     let reason = "the source has ended".to_owned();
     // If the loop is gone as well, there is nobody to tell.
-    let _ = events.send((place, SourceEvent::Disconnected { reason })).await;
+    let _ = events.send((place, SourceEvent::Disconnected { reason, absent: true })).await;
 }

@@ -75,9 +75,11 @@ mod reading;
 mod roster;
 mod schedule;
 mod settings;
+mod slots;
 mod starts;
 mod track;
 mod transitions;
+mod turns;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,24 @@
 //! A daemon that runs the domain of one VMI: which domain that is, and what is shown while there is none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::daemon::{Keeper, Round};
 use super::roster::{Owner, Who};
 use super::track::{Phase, Track};
 use crate::model::{Collection, DaemonId, HypervisorType, Identity, Place, Vm, VmKey};
+
+/// How long an attempt to reach the daemon of a VMI that has just begun to run may take before it counts as failed,
+/// should nobody say so: the looks at its socket before that say nothing, since a launcher starts its libvirt after its
+/// VMI is scheduled. Connecting takes milliseconds, and a fresh daemon four seconds to say what it can.
+const TRYING: Duration = Duration::from_secs(10);
+
+/// Domains of one VMI that a launcher may have: one, and the one before it while that is still being forgotten. A daemon
+/// that names more is not to be believed.
+const DOMAINS_MAX: usize = 2;
 
 /// What is known of the owner of a daemon.
 #[derive(Debug)]
@@ -16,22 +28,36 @@ pub(super) struct Owned {
     ended: bool,
     /// The daemon has a domain, and it is another's.
     refused: bool,
+    /// The daemon is connected, and does not say which domain it has, or how that is.
+    silent: bool,
+    /// A domain of the VM has run here.
+    met: bool,
+    /// It was said that the daemon names too many domains.
+    crowded: bool,
     /// The VM without a domain.
     bare: Option<Arc<Vm>>,
 }
 
 impl Owned {
     pub(super) fn new(owner: Owner) -> Self {
-        Self { owner, ended: false, refused: false, bare: None }
+        Self { owner, ended: false, refused: false, silent: false, met: false, crowded: false, bare: None }
     }
 
     /// Something was said of a domain of it.
     pub(super) fn follow(&mut self, track: &Track) {
         match track.phase {
-            Phase::Active => self.ended = false,
+            Phase::Active => {
+                self.ended = false;
+                self.met = true;
+            }
             Phase::Inactive => self.ended = true,
             Phase::Unknown | Phase::Arriving => {}
         }
+    }
+
+    /// The daemon said something of its domain when it was asked, or could not.
+    pub(super) fn answers(&mut self, answered: bool) {
+        self.silent = !answered;
     }
 
     /// The daemon does not know its domain any more.
@@ -59,9 +85,11 @@ impl Owned {
     /// should tell and cannot. `None` before it has a name.
     pub(super) fn bare(&mut self, daemon: &DaemonId, reach: Reach, told: Option<&Arc<Identity>>) -> Option<&Arc<Vm>> {
         let Who::Known(launcher) = &self.owner.who else { return None };
-        let unreadable = self.refused || reach == Reach::Failed;
-        let hypervisor = (self.owner.runs() && unreadable && !self.ended && !self.owner.is_leaving())
-            .then_some(HypervisorType::Unknown);
+        let unreadable = self.refused || self.silent || reach == Reach::Failed;
+        // Without the API's word for it, there is a VM only once its domain was seen.
+        let runs = self.owner.runs() && (self.owner.vmi.is_some() || self.met);
+        let hypervisor =
+            (runs && unreadable && !self.ended && !self.owner.is_leaving()).then_some(HypervisorType::Unknown);
         let connected = match reach {
             // Nobody misses the daemon of a VM that does not run.
             _ if !self.owner.runs() => None,
@@ -71,7 +99,10 @@ impl Owned {
         };
         let collection = Collection { connected, ..Collection::default() };
         let same = |bare: &Arc<Vm>| {
-            bare.hypervisor == hypervisor && bare.vmi == self.owner.vmi && bare.collection == collection
+            bare.hypervisor == hypervisor
+                && bare.vmi == self.owner.vmi
+                && bare.collection == collection
+                && told.is_none_or(|told| Arc::ptr_eq(told, &bare.identity))
         };
         if !self.bare.as_ref().is_some_and(same) {
             let key = VmKey { daemon: daemon.clone(), uuid: Uuid::nil() };
@@ -100,4 +131,108 @@ pub(super) enum Reach {
     Up,
     /// It could not be connected, or was lost.
     Failed,
+}
+
+impl Keeper {
+    /// Whether its domains may be read.
+    pub(super) fn is_open(&self) -> bool {
+        self.owned.as_ref().is_none_or(|owned| owned.owner.runs())
+    }
+
+    /// Whether its loss is worth a warning: its VM should run here.
+    pub(super) fn is_missed(&self) -> bool {
+        self.owned.as_ref().is_none_or(|owned| owned.owner.runs() && !owned.ended && !owned.owner.is_leaving())
+    }
+
+    /// What is known of its owner. A VMI that runs now is read from now on; one that does not is read no more. `true` if
+    /// something happened that is shown at once.
+    pub(super) fn own(&mut self, owner: Owner, now: Instant) -> bool {
+        let was_open = self.is_open();
+        let moved = match (&self.around.vmi, &owner.vmi) {
+            (Some(before), Some(after)) => after.has_moved_on_from(before),
+            _ => true,
+        };
+        self.around.vmi.clone_from(&owner.vmi);
+        if let Who::Known(launcher) = &owner.who {
+            self.around.launcher = Some(Arc::clone(launcher));
+        }
+        for track in self.tracks.values_mut() {
+            track.set_vmi(owner.vmi.as_ref());
+        }
+        match &mut self.owned {
+            Some(owned) => owned.owner = owner,
+            None => self.owned = Some(Owned::new(owner)),
+        }
+        match (was_open, self.is_open()) {
+            (false, true) if self.up => self.list_call.request(),
+            (false, true) => {
+                self.lost = false;
+                self.trying_until = Some(now + TRYING);
+                true
+            }
+            (true, false) => {
+                self.forget();
+                true
+            }
+            _ => return moved,
+        };
+        true
+    }
+
+    /// Whether a domain may be read. Its VM is known by name from then on.
+    pub(super) fn accepts(&mut self, uuid: Uuid, domain: &str) -> bool {
+        let Some(owned) = &mut self.owned else { return true };
+        let Some(launcher) = owned.owner.launcher_of(domain).filter(|_| owned.owner.runs()) else { return false };
+        if self.tracks.len() >= DOMAINS_MAX && !self.tracks.contains_key(&uuid) {
+            let idle = self.tracks.iter().find(|(_, track)| track.phase == Phase::Inactive).map(|(uuid, _)| *uuid);
+            let Some(idle) = idle else {
+                if !std::mem::replace(&mut owned.crowded, true) {
+                    tracing::warn!(
+                        daemon = %self.around.daemon, domain,
+                        "the libvirt of this launcher names one domain after the other by the VM's name; those after the \
+                         first are not read. Look at what runs in the pod"
+                    );
+                }
+                return false;
+            };
+            self.remove(idle);
+        }
+        if let Some(owned) = &mut self.owned
+            && matches!(owned.owner.who, Who::NamedByDomain(_))
+        {
+            owned.owner.who = Who::Known(Arc::clone(&launcher));
+        }
+        self.around.launcher.get_or_insert(launcher);
+        true
+    }
+
+    /// What is shown of it: its domains; of a launcher the one that runs, or the VMI without one.
+    pub(super) fn shown_vms(&mut self, now: Instant, vms: &mut Vec<Arc<Vm>>) {
+        let reach = match (self.up, self.round) {
+            (true, _) => Reach::Up,
+            (false, Round::Waiting) => Reach::Trying,
+            (false, _) if self.trying_until.is_some_and(|until| now < until) => Reach::Trying,
+            (false, _) => Reach::Failed,
+        };
+        let Some(owned) = &mut self.owned else {
+            vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
+            return;
+        };
+        let told = &mut self.around.told;
+        // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it. Until
+        // it was told who it is, that waits for its first detection.
+        let runs =
+            |track: &&Track| matches!(track.phase, Phase::Active | Phase::Unknown) && (track.visible || told.is_some());
+        if let Some(vm) = self.tracks.values().filter(runs).find_map(Track::shown) {
+            told.get_or_insert_with(|| Arc::clone(&vm.identity));
+            vms.push(Arc::clone(vm));
+            return;
+        }
+        if let Some(vm) = owned.bare(&self.around.daemon, reach, told.as_ref()) {
+            if vm.hypervisor.is_some() {
+                told.get_or_insert_with(|| Arc::clone(&vm.identity));
+            }
+            vms.push(Arc::clone(vm));
+        }
+    }
 }

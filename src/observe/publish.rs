@@ -87,7 +87,7 @@ impl Publisher {
                 busy += u64::from(track.busy_since.is_some());
                 published = published.max(track.last_stamp());
             }
-            keeper.shown_vms(&mut vms);
+            keeper.shown_vms(moment.instant, &mut vms);
         }
         for keeper in keepers.values_mut() {
             keeper.refresh();

@@ -27,6 +27,10 @@ pub const READS_PER_CORE: usize = 2;
 /// can take them back.
 pub(super) const READS_PER_DAEMON: usize = 4;
 
+/// How long a read may take before it counts as waiting rather than working, and gives its place among those that run at
+/// once to another: thirty times what a whole one takes.
+pub(super) const SLOW_READ: Duration = Duration::from_millis(200);
+
 /// List, status and XML calls of one daemon that run at once. They answer within a millisecond, but a VM that is being
 /// destroyed while frozen holds its own up for twelve seconds; three more may go on meanwhile.
 pub(super) const CONTROL_CALLS_PER_DAEMON: usize = 4;

@@ -13,6 +13,7 @@ use crate::model::{
     Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Launcher, Place, Timestamp, Vm, VmKey,
     Vmi,
 };
+use crate::source::ReadError;
 
 /// What a domain is to us. The picture is in the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,8 +323,14 @@ impl Track {
     }
 
     /// Its state could not be read.
-    pub(super) fn status_failed(&mut self) {
+    pub(super) fn status_failed(&mut self, error: &ReadError) {
         self.attempted |= self.phase == Phase::Unknown;
+        if self.shown().is_none() && !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(
+                domain = %self.name, uuid = %self.vm.key.uuid, %error,
+                "could not read the domain's state; it will be tried again"
+            );
+        }
     }
 
     /// How well it can be read has changed.

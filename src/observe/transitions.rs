@@ -104,6 +104,9 @@ impl Track {
             wants.remove = true;
             return wants;
         };
+        if self.phase == Phase::Unknown {
+            self.failing = false;
+        }
         let before = (self.phase, self.vm.status, self.visible, Arc::clone(&self.vm.identity));
         if !status.state.is_active() {
             if self.phase == Phase::Active || self.incarnated {

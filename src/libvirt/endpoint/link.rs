@@ -29,8 +29,6 @@ const TOLD_MAX: usize = 8;
 /// What the reader has been told of there being no connection.
 #[derive(Default)]
 pub(super) struct Down {
-    /// Whether there was a connection. Then its loss has been told, and that nobody is there is no news.
-    lost: bool,
     /// How many reasons were told since there was one.
     told: usize,
     /// The last reason that the reader was given.
@@ -95,6 +93,8 @@ impl<H: Hypervisor> Actor<H> {
             *retry_at = Instant::now();
             self.backoff.reset();
         }
+        // Whoever asks wants to know how it ends, though it be as before.
+        self.down = Down::default();
     }
 
     /// The connection for events was opened, or not.
@@ -156,13 +156,13 @@ impl<H: Hypervisor> Actor<H> {
     fn report_down(&mut self, reason: &str, absent: bool) {
         tracing::debug!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
         let down = &mut self.down;
-        // Of one that was lost it is no news that nobody is there.
-        if down.reason == reason || down.told >= TOLD_MAX || (absent && down.lost) {
+        if down.reason == reason || down.told >= TOLD_MAX {
             return;
         }
         down.told += 1;
         reason.clone_into(&mut down.reason);
-        self.tell(SourceEvent::Disconnected { reason: format!("connecting to {} failed: {reason}", self.id) });
+        let reason = format!("connecting to {} failed: {reason}", self.id);
+        self.tell(SourceEvent::Disconnected { reason, absent });
     }
 
     /// A connection for events has ended.
@@ -181,7 +181,6 @@ impl<H: Hypervisor> Actor<H> {
     /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
     pub(super) fn lose(&mut self, reason: &str) {
         tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
-        self.down.lost = true;
         reason.clone_into(&mut self.down.reason);
         if matches!(&self.link, Link::Up { since, .. } if since.elapsed() >= STEADY) {
             self.backoff.reset();
@@ -215,6 +214,6 @@ impl<H: Hypervisor> Actor<H> {
             record.due = None;
         }
         self.quarantine.acquit_all();
-        self.tell(SourceEvent::Disconnected { reason: format!("lost {}: {reason}", self.id) });
+        self.tell(SourceEvent::Disconnected { reason: format!("lost {}: {reason}", self.id), absent: false });
     }
 }

@@ -170,8 +170,8 @@ impl EndpointHandle {
     }
 
     /// Tries to connect now instead of at the end of the present wait, and begins with short waits again. For whoever
-    /// has heard that the daemon should be there: its VM is said to run. Does nothing while it is connected or an
-    /// attempt is under way.
+    /// has heard that the daemon should be there: its VM is said to run. An attempt that is under way goes on. However
+    /// it ends is reported, though it be as before.
     pub fn hurry(&self) {
         self.hurry.notify_one();
     }

@@ -64,7 +64,7 @@ mod tests {
     }
 
     fn disconnected(reason: &str) -> SourceEvent {
-        SourceEvent::Disconnected { reason: reason.to_owned() }
+        SourceEvent::Disconnected { reason: reason.to_owned(), absent: false }
     }
 
     #[test]

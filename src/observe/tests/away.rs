@@ -162,7 +162,7 @@ async fn what_no_event_told_a_list_finds() {
 async fn a_daemon_that_cannot_be_reached_at_first_completes_the_round_as_down() {
     let bench = Bench::of(super::Settings::default(), &["fake:///one"], |_| {}).await;
     assert!(!bench.snapshot().complete, "nothing is known yet");
-    bench.fake().send(SourceEvent::Disconnected { reason: "no such socket".to_owned() });
+    bench.fake().send(SourceEvent::Disconnected { reason: "no such socket".to_owned(), absent: true });
     bench.pass(SECOND).await;
     let snapshot = bench.snapshot();
     assert!(snapshot.complete && !snapshot.daemons[0].up && snapshot.vms.is_empty());

@@ -130,7 +130,7 @@ impl FakeSource {
 
     pub(crate) fn disconnect(&self) {
         self.world().disconnected = true;
-        self.send(SourceEvent::Disconnected { reason: "the socket was closed".to_owned() });
+        self.send(SourceEvent::Disconnected { reason: "the socket was closed".to_owned(), absent: false });
     }
 
     pub(crate) fn happens(&self, uuid: Uuid, event: DomainEvent) {

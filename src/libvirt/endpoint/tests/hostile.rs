@@ -32,7 +32,7 @@ fn start(pods: &Path, uid: &str) -> (Arc<EndpointHandle>, Events) {
 
 async fn reason(events: &mut Events) -> String {
     match tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap() {
-        Some(SourceEvent::Disconnected { reason }) => reason,
+        Some(SourceEvent::Disconnected { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }

@@ -289,9 +289,9 @@ async fn without_a_daemon_it_is_tried_again_and_again_and_told_once() {
     assert!(endpoint.counters().calls(CallKind::Open).failed() > 15);
     assert!(events.try_recv().is_err(), "the same reason is no news");
     fake.change(|state| (state.mute, state.dead) = (false, true));
-    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason }) if reason.contains("nobody")));
+    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason, .. }) if reason.contains("nobody")));
     fake.change(|state| (state.mute, state.dead) = (true, false));
-    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason }) if reason.contains("mute")));
+    assert!(matches!(events.recv().await, Some(SourceEvent::Disconnected { reason, .. }) if reason.contains("mute")));
     assert!(read(&endpoint, 1).await.as_ref().is_err_and(lost));
     assert_eq!(fake.state().opens, 0, "a mute socket is never opened");
     fake.change(|state| state.mute = false);

@@ -24,6 +24,6 @@ async fn a_uri_that_libvirt_refuses_is_told_with_its_reason() {
     let (sender, mut events) = mpsc::channel(64);
     let _endpoint = Endpoint::start(&Settings::of_uri("qemu:///system?socket=/nonexistent/sock"), sender);
     let wait = tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap();
-    let Some(SourceEvent::Disconnected { reason }) = wait else { panic!("{wait:?}") };
+    let Some(SourceEvent::Disconnected { reason, .. }) = wait else { panic!("{wait:?}") };
     assert!(reason.contains("/nonexistent/sock") && reason.contains("is the daemon running?"), "{reason}");
 }
