@@ -25,8 +25,8 @@ const GONE: Duration = Duration::from_secs(30);
 /// A dead connection is noticed within a minute; a bit more is for a machine that is busy.
 const NOTICED: Duration = Duration::from_secs(65);
 /// Within this what has changed is right after the API is back: the agent asks it every five seconds, and an API server
-/// that has just started refuses once.
-const RIGHT: Duration = Duration::from_secs(15);
+/// that has just started refuses once. A machine that is busy takes the rest.
+const RIGHT: Duration = Duration::from_secs(20);
 /// Readings come each second. So long a machine that is busy may take for one.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -131,7 +131,10 @@ pub(super) fn read_on<T>(agent: &Agent, name: &str, meanwhile: impl FnOnce() -> 
     let look = || {
         let (labels, began) = ([("name", name)], Instant::now());
         let (mut fresh, mut longest, mut looks, mut values) = (began, Duration::ZERO, 0, Vec::new());
-        while !over.load(Ordering::SeqCst) {
+        let mut last = false;
+        while !last {
+            // Once more when it is over.
+            last = over.load(Ordering::SeqCst);
             let page = agent.metrics();
             assert_eq!(shown(&page, name), Some(kind()), "{name} after {:?}: {}", began.elapsed(), agent.log());
             let age = page.get(AGE, &[("name", name), ("group", "cpu")]).unwrap_or(f64::INFINITY);
