@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::fake::{Asked, FakeClock, FakeSource, destroyed, migrating, paused, running};
+use super::fake::{Asked, FakeClock, FakeDomain, FakeSource, destroyed, migrating, paused, running};
 use super::{INTERVAL, MOMENT, SECOND};
 use crate::model::{HypervisorType, Launcher, Migration, Phase, Place, Vm, Vmi};
 use crate::observe::{Feed, Health, Owner, Roster, Settings, Who};
@@ -93,7 +93,7 @@ fn owner(pod: &str, vmi: Vmi) -> Owner {
 
 /// The domain of `shop/web`.
 fn runs(fake: &FakeSource) {
-    fake.put(ONE, crate::observe::tests::fake::FakeDomain { name: "shop_web".into(), ..running(1) });
+    fake.put(ONE, FakeDomain { name: "shop_web".into(), ..running(1) });
 }
 
 fn leaving() -> Vmi {
@@ -251,7 +251,7 @@ async fn a_vm_on_its_way_to_another_node_is_never_unknown() {
 async fn another_vms_domain_is_refused_and_the_vm_is_unknown() {
     let node = Node::start();
     let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Running))).await;
-    fake.put(ONE, crate::observe::tests::fake::FakeDomain { name: "shop_other".into(), ..running(1) });
+    fake.put(ONE, FakeDomain { name: "shop_other".into(), ..running(1) });
     fake.connect();
     fake.happens(ONE, DomainEvent::Started { incoming_migration: false });
     tokio::time::sleep(2 * INTERVAL).await;
@@ -314,4 +314,154 @@ async fn a_sidecar_learns_the_vms_name_from_its_domain() {
     let Place::Launcher(launcher) = &vm.identity.place else { panic!("{:?}", vm.identity) };
     assert_eq!((&*launcher.namespace, &*launcher.name), ("shop", "web"));
     assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_at_a_launcher_before_its_vmi_runs_say_nothing_of_it() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Scheduled))).await;
+    fake.disconnect();
+    tokio::time::sleep(MOMENT).await;
+    node.tell(Roster::Update(fake.id().clone(), owner("pod-1", vmi(Phase::Running)))).await;
+    assert_eq!(node.vm().hypervisor, None, "it is being tried anew");
+    runs(&fake);
+    fake.connect();
+    tokio::time::sleep(MOMENT).await;
+    let vm = node.vm();
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(vm.identity.domain_type.as_deref(), Some("kvm"), "its Resource is whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_fails_once_its_vmi_runs_is_unknown() {
+    for says_so in [true, false] {
+        let node = Node::start();
+        let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Scheduled))).await;
+        fake.disconnect();
+        node.tell(Roster::Update(fake.id().clone(), owner("pod-1", vmi(Phase::Running)))).await;
+        if says_so {
+            fake.disconnect();
+            tokio::time::sleep(MOMENT).await;
+        } else {
+            tokio::time::sleep(12 * SECOND).await;
+        }
+        assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown), "said so: {says_so}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_does_not_say_what_it_runs_is_unknown() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Running))).await;
+    runs(&fake);
+    fake.list_fails(true);
+    fake.connect();
+    tokio::time::sleep(MOMENT).await;
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown));
+    fake.list_fails(false);
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_names_one_domain_after_the_other_is_not_followed() {
+    let node = Node::start();
+    let fake = node.running("pod-1").await;
+    for number in 2..200 {
+        let uuid = Uuid::from_u128(number);
+        fake.put(uuid, FakeDomain { name: "shop_web".into(), ..running(number) });
+        fake.happens(uuid, DomainEvent::Started { incoming_migration: false });
+    }
+    fake.forget_calls();
+    tokio::time::sleep(3 * INTERVAL).await;
+    let asked: std::collections::BTreeSet<Uuid> = fake
+        .calls()
+        .into_iter()
+        .filter_map(|(_, asked)| match asked {
+            Asked::Read(uuid, _) | Asked::Status(uuid) | Asked::Describe(uuid) => Some(uuid),
+            Asked::List => None,
+        })
+        .collect();
+    assert!(asked.len() <= 2, "{} of 199 domains are asked for", asked.len());
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm));
+}
+
+/// The owner of a sidecar's launcher, whose VM is known by name or not.
+fn alone(pod: &str, named: bool) -> Owner {
+    let Who::Known(launcher) = owner(pod, vmi(Phase::Running)).who else { panic!("it is known") };
+    let launcher = Launcher { uid: None, ..Launcher::clone(&launcher) };
+    let who = if named {
+        Who::Known(Arc::new(launcher))
+    } else {
+        Who::NamedByDomain(Arc::new(Launcher { name: "".into(), ..launcher }))
+    };
+    Owner { who, vmi: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_waits_for_its_launcher_in_silence_and_misses_it_afterwards() {
+    for named in [true, false] {
+        let node = Node::start();
+        let fake = node.launcher("pod-1", alone("pod-1", named)).await;
+        fake.disconnect();
+        tokio::time::sleep(SECOND).await;
+        assert!(node.vms().iter().all(|vm| vm.hypervisor.is_none()), "its launcher is yet to come, named: {named}");
+        runs(&fake);
+        fake.connect();
+        tokio::time::sleep(MOMENT).await;
+        assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm), "named: {named}");
+        fake.disconnect();
+        tokio::time::sleep(4 * INTERVAL).await;
+        assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown), "named: {named}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_sees_its_vm_start_knows_all_of_its_resource() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", alone("pod-1", false)).await;
+    let off = FakeDomain { name: "shop_web".into(), id: None, status: destroyed(), ..running(1) };
+    fake.put(ONE, off);
+    fake.connect();
+    tokio::time::sleep(SECOND).await;
+    runs(&fake);
+    fake.edit(ONE, |domain| domain.xml_takes = 50 * MOMENT / 100);
+    fake.happens(ONE, DomainEvent::Resumed { migrated: false });
+    fake.happens(ONE, DomainEvent::Started { incoming_migration: false });
+    tokio::time::sleep(SECOND).await;
+    let vm = node.vm();
+    assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(vm.identity.domain_type.as_deref(), Some("kvm"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn frozen_vms_however_many_do_not_keep_the_others_waiting() {
+    let node = Node::start();
+    let mut frozen = Vec::new();
+    for number in 0..100 {
+        let fake = node.running(&format!("pod-{number}")).await;
+        fake.edit(ONE, |domain| domain.hangs = true);
+        frozen.push(fake);
+    }
+    let well = node.running("well").await;
+    well.forget_calls();
+    tokio::time::sleep(10 * INTERVAL).await;
+    let reads = well.reads_of(ONE);
+    let longest = reads.windows(2).map(|pair| pair[1] - pair[0]).max().expect("it is read");
+    assert!(longest < 2 * INTERVAL, "it waited for {longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_whose_domain_has_ended_is_the_same_vm_after_a_restart_of_the_agent() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Running))).await;
+    runs(&fake);
+    fake.edit(ONE, |domain| domain.status_takes = MOMENT);
+    fake.connect();
+    tokio::time::sleep(MOMENT * 4).await;
+    let before = node.vm();
+    fake.edit(ONE, |domain| (domain.id, domain.status) = (None, destroyed()));
+    fake.happens(ONE, DomainEvent::Stopped);
+    tokio::time::sleep(MOMENT * 2).await;
+    assert_eq!(node.vm().identity, before.identity);
 }
