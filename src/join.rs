@@ -2,8 +2,9 @@
 //!
 //! A VMI is this node's while `status.nodeName` says so. At a migration the API changes that in one update; before it the
 //! target's pod is none of ours, after it the source's is none any more. Which of several pods of a VMI runs it, the API
-//! does not say: a pod that has ended stays in `status.activePods` until it is deleted. One that was chosen is kept; where
-//! there are several, whoever can tell a live one from a dead one says so ([`Join::choose`]).
+//! does not say: a pod that has ended stays in `status.activePods` until it is deleted. One that is read stays while it
+//! is there. Where there are several and none is read, whoever can tell a live one from a dead one must say so first
+//! ([`Join::choose`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Choice {
     pub vmi: Arc<Vmi>,
     /// The UIDs of its pods on this node, the one that is read first.
     pub pods: Vec<Arc<str>>,
+    /// Whether one of them is read.
+    pub is_read: bool,
 }
 
 impl Join {
@@ -95,8 +98,9 @@ impl Join {
         }
         let pods = pods(&vmi, &self.node);
         let before = known.as_ref().and_then(|entry| entry.pod.clone());
-        // The one that is read stays while it is there.
-        let pod = before.clone().filter(|pod| pods.contains(pod)).or_else(|| pods.first().cloned());
+        // The one that is read stays while it is there; of several, somebody must say which one lives.
+        let only = || pods.first().filter(|_| pods.len() == 1).cloned();
+        let pod = before.clone().filter(|pod| pods.contains(pod)).or_else(only);
         if before != pod {
             changes.extend(before.map(|pod| Change::Stop { vmi: name.clone(), pod }));
             changes.extend(pod.clone().map(|pod| Change::Start { vmi: Arc::clone(&vmi), pod }));
@@ -136,10 +140,10 @@ impl Join {
     pub fn choices(&self) -> impl Iterator<Item = Choice> {
         self.vmis.values().filter_map(|entry| {
             let mut pods = pods(&entry.vmi, &self.node);
-            let read = entry.pod.as_ref()?;
             // Stable: the others keep their order.
-            pods.sort_by_key(|pod| pod != read);
-            (pods.len() > 1).then(|| Choice { vmi: Arc::clone(&entry.vmi), pods })
+            pods.sort_by_key(|pod| Some(pod) != entry.pod.as_ref());
+            let is_read = entry.pod.is_some();
+            (pods.len() > 1).then(|| Choice { vmi: Arc::clone(&entry.vmi), pods, is_read })
         })
     }
 
@@ -274,7 +278,9 @@ mod tests {
     #[test]
     fn of_two_pods_the_live_one_is_read_once_it_is_known() {
         let mut join = join();
-        assert_eq!(told(&join.apply(vmi("1", "here", &[("old", "here"), ("new", "here")]))), ["start 1 by new"]);
+        assert_eq!(told(&join.apply(vmi("1", "here", &[("old", "here"), ("new", "here")]))), [""; 0]);
+        assert!(!join.choices().next().expect("two pods").is_read);
+        assert_eq!(told(&join.choose(&name(), &"new".into())), ["start 1 by new"]);
         assert_eq!(told(&join.choose(&name(), &"old".into())), ["stop new", "start 1 by old"]);
         assert_eq!(told(&join.choose(&name(), &"old".into())), [""; 0]);
         assert_eq!(told(&join.choose(&name(), &"other".into())), [""; 0], "no pod of it");

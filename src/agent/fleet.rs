@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits for libvirt, so that a launcher that hangs holds up neither the watch nor another launcher.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,18 @@ pub(super) struct Fleet {
     roster: mpsc::Sender<Roster>,
     /// The endpoints by their pods.
     endpoints: HashMap<Arc<str>, Running>,
-    looks: JoinSet<Option<(VmiName, Arc<str>)>>,
+    looks: JoinSet<Look>,
+    /// The VMIs whose pods are being looked at.
+    looking: HashSet<VmiName>,
+    /// Places for looks.
+    room: Arc<Semaphore>,
+}
+
+/// What a look at the pods of a VMI has found.
+struct Look {
+    vmi: VmiName,
+    /// The pod to be read; `None` to leave it as it is.
+    pod: Option<Arc<str>>,
 }
 
 /// A launcher that is read.
@@ -88,7 +99,15 @@ struct Over;
 impl Fleet {
     pub(super) fn new(launchers: Launchers, roster: mpsc::Sender<Roster>) -> Self {
         let join = Join::new(Arc::clone(&launchers.node));
-        Self { launchers, join, roster, endpoints: HashMap::new(), looks: JoinSet::new() }
+        Self {
+            launchers,
+            join,
+            roster,
+            endpoints: HashMap::new(),
+            looks: JoinSet::new(),
+            looking: HashSet::new(),
+            room: Arc::new(Semaphore::new(LOOKS)),
+        }
     }
 
     /// Follows the watch until told to stop.
@@ -103,11 +122,16 @@ impl Fleet {
                     None => Err(Over),
                 },
                 Some(look) = self.looks.join_next(), if !self.looks.is_empty() => match look {
-                    Ok(Some((vmi, pod))) => {
-                        let changes = self.join.choose(&vmi, &pod);
+                    Ok(Look { vmi, pod }) => {
+                        self.looking.remove(&vmi);
+                        let changes = pod.map(|pod| self.join.choose(&vmi, &pod)).unwrap_or_default();
                         self.follow(changes).await
                     }
-                    _ => Ok(()),
+                    // A look that fell over is made again in time.
+                    Err(_) => {
+                        self.looking.clear();
+                        Ok(())
+                    }
                 },
                 _ = choose.tick() => {
                     self.look();
@@ -130,7 +154,7 @@ impl Fleet {
             VmiEvent::Applied(vmi) => {
                 let several = vmi.pods.len() > 1;
                 let changes = self.join.apply(vmi);
-                if several && changes.iter().any(|change| matches!(change, Change::Start { .. })) {
+                if several && self.join.choices().any(|choice| !choice.is_read) {
                     self.look();
                 }
                 changes
@@ -197,23 +221,25 @@ impl Fleet {
         Ok(())
     }
 
-    /// Looks which pod of those VMIs is alive that have several here.
+    /// Looks which pod of those VMIs is alive that have several here. Where none is, and none is read, the first is: its VM
+    /// is then shown as it is, without a libvirt that can be reached.
     fn look(&mut self) {
-        if !self.looks.is_empty() {
-            return; // the last ones are not over
-        }
-        let room = Arc::new(Semaphore::new(LOOKS));
-        for Choice { vmi, pods } in self.join.choices() {
-            let room = Arc::clone(&room);
+        for Choice { vmi, pods, is_read } in self.join.choices() {
+            let name = VmiName::of(&vmi);
+            if !self.looking.insert(name.clone()) {
+                continue; // the last look is not over
+            }
             let addresses: Vec<_> = pods.into_iter().map(|pod| (self.launchers.address(&vmi, &pod), pod)).collect();
+            let room = Arc::clone(&self.room);
             self.looks.spawn(async move {
-                let _place = room.acquire_owned().await.ok()?;
-                for (address, pod) in addresses {
-                    if endpoint::answers(&address).await {
-                        return Some((VmiName::of(&vmi), pod));
+                let _place = room.acquire_owned().await;
+                for (address, pod) in &addresses {
+                    if endpoint::answers(address).await {
+                        return Look { vmi: name, pod: Some(Arc::clone(pod)) };
                     }
                 }
-                None
+                let first = addresses.into_iter().next().filter(|_| !is_read);
+                Look { vmi: name, pod: first.map(|(_, pod)| pod) }
             });
         }
     }
