@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use crate::catalog::attribute;
-use crate::catalog::{Attribute, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
+use crate::catalog::{Attribute, ELSEWHERE, Elsewhere, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
 use crate::export::naming;
 use crate::telemetry;
 
@@ -17,6 +17,10 @@ pub fn markdown(out: &mut impl Write) -> io::Result<()> {
     out.write_all(INTRODUCTION.as_bytes())?;
     for section in &SECTIONS {
         markdown_section(section, out)?;
+    }
+    out.write_all(KUBEVIRTS_ALONE.as_bytes())?;
+    for Elsewhere { name, publisher, why } in &ELSEWHERE {
+        writeln!(out, "| {} | {publisher} | {} |", code(name), cell(why))?;
     }
     out.write_all(ATTRIBUTES.as_bytes())?;
     for attribute in attribute::ALL {
@@ -80,6 +84,17 @@ the reason of a state has one series only, the present one.
 
 **Stability.** A *stable* metric changes its name, unit, kind or attributes only with a major version; those that have
 KubeVirt's name are stable. One in *development* may change with a minor version, and the changelog says so.
+";
+
+const KUBEVIRTS_ALONE: &str = "
+## What KubeVirt alone has
+
+An agent sees one node. These metrics of KubeVirt are about the whole cluster, or about KubeVirt's own components: they
+are not ours, and are at KubeVirt's endpoints only. What else of KubeVirt is not here, and why, is in
+[compatibility.md](compatibility.md).
+
+| Metric | Published by | Why it is not here |
+|---|---|---|
 ";
 
 const ATTRIBUTES: &str = "
