@@ -203,7 +203,7 @@ pub const GROUPS: [Group; 2] = [
                     "vmi_pod",
                 ],
                 Differs(
-                    "Without vmi_pod: a VMI does not say what its pod is called, and virt-otel may not read pods (the pod's UID is in the OTLP Resource). evictable is there only if the VMI has an eviction strategy of its own. instance_type and preference have their names where KubeVirt writes `<other>` for those that do not come from KubeVirt.",
+                    "Without vmi_pod: except after a migration, a VMI does not say what its pod is called, and virt-otel may not read pods (the pod's UID is in the OTLP Resource). evictable is there only if the VMI has an eviction strategy of its own. instance_type and preference have their names where KubeVirt writes `<other>` for those that do not come from KubeVirt.",
                 ),
             ),
             theirs(
