@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use support::kubevirt::{self, Verdict};
 use support::{registry, sample, vmis};
 use virt_otel::catalog::{
-    Attribute, Entity, IdentityLabels, Kind, Metric, Read, Selection, Stability, Unit, Value, Vocabulary, all,
-    attribute, daemon_labels,
+    Attribute, ELSEWHERE, Entity, IdentityLabels, Kind, Metric, Read, Selection, Stability, Unit, Value, Vocabulary,
+    all, attribute, daemon_labels,
 };
 use virt_otel::commands;
 use virt_otel::export::naming;
@@ -285,6 +285,10 @@ fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
                 assert_eq!(kind, theirs.kind, "{}", row.name);
             }
             (Verdict::NotOurs(why), None) => assert!(!why.is_empty(), "{}", theirs.name),
+            (Verdict::Elsewhere, None) => {
+                let known = ELSEWHERE.iter().any(|elsewhere| elsewhere.name == theirs.name);
+                assert!(known, "the catalogue does not say why {} is not ours", theirs.name);
+            }
             (verdict, ours) => panic!("{} is {verdict:?}, and the catalogue has {ours:?}", theirs.name),
         }
     }
@@ -300,6 +304,28 @@ fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
     }
     for (rule, deprecated, ..) in kubevirt::RULES {
         assert!(!names.contains(*rule) && !names.contains(*deprecated), "{rule} is a recording rule of KubeVirt");
+    }
+}
+
+/// What only a component that sees the whole cluster can know: who looks for it finds it named, as not ours.
+#[test]
+fn what_no_agent_of_a_node_can_know_is_named_in_the_reference() {
+    let mut reference = Vec::new();
+    commands::metrics::markdown(&mut reference).unwrap();
+    let reference = String::from_utf8(reference).unwrap();
+    let (_, section) = reference.split_once("\n## What KubeVirt alone has\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let named: Vec<&str> =
+        section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
+    let all = || kubevirt::GROUPS.iter().flat_map(|group| group.metrics);
+    let elsewhere: BTreeSet<&str> =
+        all().filter(|theirs| theirs.verdict == Verdict::Elsewhere).map(|theirs| theirs.name).collect();
+    assert_eq!(named.iter().copied().collect::<BTreeSet<_>>(), elsewhere);
+    assert_eq!(named.len(), elsewhere.len(), "each once: {named:?}");
+    // Of what the API knows, everything that is not ours is so for this reason.
+    let api = kubevirt::GROUPS.iter().find(|group| group.title == "Known to the Kubernetes API").unwrap();
+    for theirs in api.metrics {
+        assert!(!matches!(theirs.verdict, Verdict::NotOurs(_)), "{} is not ours and not in the reference", theirs.name);
     }
 }
 

@@ -37,9 +37,44 @@ pub(super) fn page(state: &State) -> String {
 pub(super) fn api_away(state: &State) -> Option<String> {
     let away = state.api_away.filter(|away| !away.is_zero())?;
     let away = humantime::format_duration(Duration::from_secs(away.as_secs()));
-    Some(format!("The Kubernetes API has not answered for {away}; which VMs there are is known from before.\n"))
+    let known = if state.complete {
+        "which VMs there are is known from before"
+    } else {
+        // It may have named some, or none at all.
+        "VMs that it has not named yet are not seen"
+    };
+    Some(format!("The Kubernetes API has not answered for {away}; {known}.\n"))
 }
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_that_is_away_is_told_with_what_is_known_without_it() {
+        let away = Some(Duration::from_millis(72_300));
+        let first = State { api_away: away, ..State::default() };
+        let line = api_away(&first).unwrap();
+        assert_eq!(
+            line,
+            "The Kubernetes API has not answered for 1m 12s; VMs that it has not named yet are not seen.\n"
+        );
+        assert!(page(&first).contains(line.trim_end()));
+        let later = State { complete: true, ..first };
+        assert_eq!(
+            api_away(&later).as_deref(),
+            Some("The Kubernetes API has not answered for 1m 12s; which VMs there are is known from before.\n")
+        );
+    }
+
+    #[test]
+    fn an_api_that_answers_or_is_not_asked_is_not_told_of() {
+        for api in [None, Some(Duration::ZERO)] {
+            assert_eq!(api_away(&State { api_away: api, ..State::default() }), None);
+        }
+    }
 }

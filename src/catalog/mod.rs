@@ -17,6 +17,7 @@ pub mod attribute;
 mod collection;
 mod cpu;
 mod daemon;
+mod elsewhere;
 mod identity;
 mod iothread;
 mod job;
@@ -35,6 +36,7 @@ mod vmi;
 mod vmi_network;
 
 pub use attribute::Attribute;
+pub use elsewhere::{ELSEWHERE, Elsewhere};
 pub use identity::{IdentityLabels, daemon_label, daemon_labels};
 pub use metric::{Emit, Entity, Kind, LABEL_VALUE_MAX, Label, Labels, Metric, Point, Read, Stability, Unit, Value};
 pub use points::Decimal;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use crate::catalog::attribute;
-use crate::catalog::{Attribute, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
+use crate::catalog::{Attribute, ELSEWHERE, Elsewhere, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
 use crate::export::naming;
 use crate::telemetry;
 
@@ -17,6 +17,10 @@ pub fn markdown(out: &mut impl Write) -> io::Result<()> {
     out.write_all(INTRODUCTION.as_bytes())?;
     for section in &SECTIONS {
         markdown_section(section, out)?;
+    }
+    out.write_all(KUBEVIRTS_ALONE.as_bytes())?;
+    for Elsewhere { name, publisher, why } in &ELSEWHERE {
+        writeln!(out, "| {} | {publisher} | {} |", code(name), cell(why))?;
     }
     out.write_all(ATTRIBUTES.as_bytes())?;
     for attribute in attribute::ALL {
@@ -42,7 +46,9 @@ const OWN: &str = "
 ## The agent's own metrics
 
 About the agent itself, under its own Resource (`service.name` is `virt-otel`). They are on the same page, and pushed
-with the rest.
+with the rest. Their labels at the endpoint are made of the keys: `libvirt.uri` is `libvirt_uri`. In libvirt mode it is
+the daemon's URI, in sidecar mode the path of the socket, and in kubevirt mode always `launchers`: all virt-launcher pods
+are counted together, and what is to be known of each one is in the series of its VM.
 
 ";
 
@@ -65,13 +71,15 @@ libvirt mode; those of what the Kubernetes API alone knows, which is read in kub
 
 **Labels.** At the Prometheus endpoint every series of a VM carries who it is. In libvirt mode that is `domain` and
 `uuid`, and `uri` as well if more than one libvirt daemon is read; a daemon's series carry `uri`. In kubevirt and sidecar
-mode it is `namespace`, `name` and `node`, and `kubernetes_vmi_label_<key>` for each label of the VirtualMachineInstance
-that `--vmi-labels` allows. The tables list what comes on top of that. Over OTLP the VM is a Resource and its points carry
-only the attributes in the tables; the points of `hypervisor.info` carry `domain` and `uuid`, or `namespace`, `name` and
-`node`, too.
+mode it is `namespace`, `name` and `node`; in kubevirt mode also `kubernetes_vmi_label_<key>` for each label of the
+VirtualMachineInstance that `--vmi-labels` allows, with the value that it had when the VM was first seen running. The
+tables list what comes on top of that. Over OTLP the VM is a Resource and its points carry only the attributes in the
+tables; the points of `hypervisor.info` carry `domain` and `uuid`, or `namespace`, `name` and `node`, too.
 
 **Absence.** What libvirt does not tell has no series: never 0, never NaN, and no value older than three of its
-reading intervals. A domain that does not run has its state, and nothing of what is measured.
+reading intervals. A domain that does not run has its state, and nothing of what is measured. A
+VirtualMachineInstance that waits to run (phase `scheduled`) is at the endpoint, with what the Kubernetes API says of
+it, and not in what is pushed: that it is from its first detection on, or once its hypervisor type is `unknown`.
 
 **Kinds.** A counter only grows and starts again with the VM. An up-down counter is an amount that may be added up over
 VMs; Prometheus calls it a gauge. A gauge is anything else. An *info* metric is a gauge that is always 1 and has what it
@@ -80,6 +88,17 @@ the reason of a state has one series only, the present one.
 
 **Stability.** A *stable* metric changes its name, unit, kind or attributes only with a major version; those that have
 KubeVirt's name are stable. One in *development* may change with a minor version, and the changelog says so.
+";
+
+const KUBEVIRTS_ALONE: &str = "
+## What KubeVirt alone has
+
+An agent sees one node. These metrics of KubeVirt are about the whole cluster, or about KubeVirt's own components: they
+are not ours, and are at KubeVirt's endpoints only. What else of KubeVirt is not here, and why, is in
+[compatibility.md](compatibility.md).
+
+| Metric | Published by | Why it is not here |
+|---|---|---|
 ";
 
 const ATTRIBUTES: &str = "

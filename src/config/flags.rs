@@ -198,7 +198,8 @@ pub(super) struct KubevirtFlags {
     pub(super) vmi_labels: Option<String>,
     /// Get the first list of VMIs as a stream
     ///
-    /// Spares the API server memory where many VMIs are on one node. Needs an API server with the feature WatchList.
+    /// Spares the API server memory where many VMIs are on one node. Needs an API server with the feature WatchList: one
+    /// that refuses is asked for plain lists, with a warning.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) streaming_lists: Option<String>,
 }

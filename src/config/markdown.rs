@@ -80,8 +80,8 @@ const TAIL: &str = "
 
 | code | meaning |
 |---|---|
-| 0 | Told to stop by SIGTERM or SIGINT and stopped in order; or `snapshot` read every VM. |
-| 1 | `snapshot`: a VM or a daemon did not answer; standard error names it. |
+| 0 | Told to stop by SIGTERM or SIGINT and stopped in order; the work of a sidecar is over; or `snapshot` read every VM. |
+| 1 | `snapshot`: a VM, its libvirt, a daemon or the Kubernetes API did not answer; standard error says which. |
 | 64 | The configuration is wrong. |
 | 69 | The address to listen on cannot be had. |
 | 70 | A part of the agent ended that should not; the log says which. |

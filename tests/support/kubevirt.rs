@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use virt_otel::catalog::{Selection, Vocabulary};
+use virt_otel::catalog::{ELSEWHERE, Selection, Vocabulary};
 use virt_otel::export::naming;
 
 use self::Kind::{Counter, Gauge, Histogram};
-use self::Verdict::{Differs, NotOurs, Same};
+use self::Verdict::{Differs, Elsewhere, NotOurs, Same};
 
 /// A metric of KubeVirt.
 pub struct Theirs {
@@ -39,6 +39,8 @@ pub enum Verdict {
     Differs(&'static str),
     /// It has none of this name, because of this.
     NotOurs(&'static str),
+    /// It has none of this name and cannot; the catalogue says why.
+    Elsewhere,
 }
 
 /// Metrics that come from one place.
@@ -173,13 +175,7 @@ pub const GROUPS: [Group; 2] = [
                 &["pod", "resource", "uuid"],
                 NotOurs("The kubelet tells it to those who may open its socket of pod resources."),
             ),
-            theirs(
-                "kubevirt_vmi_sync_total",
-                Counter,
-                &["namespace", "name"],
-                &[],
-                NotOurs("It counts the work of virt-handler."),
-            ),
+            theirs("kubevirt_vmi_sync_total", Counter, &["namespace", "name"], &[], Elsewhere),
         ],
     },
     Group {
@@ -207,7 +203,7 @@ pub const GROUPS: [Group; 2] = [
                     "vmi_pod",
                 ],
                 Differs(
-                    "Without vmi_pod: a VMI does not say what its pod is called, and virt-otel may not read pods (the pod's UID is in the OTLP Resource). evictable is there only if the VMI has an eviction strategy of its own. instance_type and preference have their names where KubeVirt writes `<other>` for those that do not come from KubeVirt.",
+                    "Without vmi_pod: except after a migration, a VMI does not say what its pod is called, and virt-otel may not read pods (the pod's UID is in the OTLP Resource). evictable is there only if the VMI has an eviction strategy of its own. instance_type and preference have their names where KubeVirt writes `<other>` for those that do not come from KubeVirt.",
                 ),
             ),
             theirs(
@@ -258,62 +254,22 @@ pub const GROUPS: [Group; 2] = [
                 ),
             ),
             theirs("kubevirt_vmi_migration_failed", Gauge, &["namespace"], &["vmi", "vmim"], Differs("The same.")),
-            theirs(
-                "kubevirt_vmi_migrations_in_pending_phase",
-                Gauge,
-                &[],
-                &[],
-                NotOurs("Only a component that sees the whole cluster can know it."),
-            ),
-            theirs("kubevirt_vmi_migrations_in_scheduling_phase", Gauge, &[], &[], NotOurs("The same.")),
-            theirs("kubevirt_vmi_migrations_in_unset_phase", Gauge, &[], &[], NotOurs("The same.")),
-            theirs("kubevirt_vmi_migrations_in_running_phase", Gauge, &[], &[], NotOurs("The same.")),
-            theirs(
-                "kubevirt_vmi_number_of_outdated",
-                Gauge,
-                &[],
-                &[],
-                NotOurs(
-                    "Only a component that sees the whole cluster can know it; `count(kubevirt_vmi_info{outdated=\"true\"})` over all agents is the same number.",
-                ),
-            ),
-            theirs(
-                "kubevirt_vmi_phase_transition_time_seconds",
-                Histogram,
-                &[],
-                &["phase", "last_phase"],
-                NotOurs(
-                    "Most phases pass before a node has the VMI, so that a node agent would see a part of them only.",
-                ),
-            ),
-            theirs(
-                "kubevirt_vmi_phase_transition_time_from_creation_seconds",
-                Histogram,
-                &[],
-                &["phase"],
-                NotOurs("The same."),
-            ),
-            theirs(
-                "kubevirt_vmi_phase_transition_time_from_deletion_seconds",
-                Histogram,
-                &[],
-                &["phase"],
-                NotOurs("The same."),
-            ),
+            theirs("kubevirt_vmi_migrations_in_pending_phase", Gauge, &[], &[], Elsewhere),
+            theirs("kubevirt_vmi_migrations_in_scheduling_phase", Gauge, &[], &[], Elsewhere),
+            theirs("kubevirt_vmi_migrations_in_unset_phase", Gauge, &[], &[], Elsewhere),
+            theirs("kubevirt_vmi_migrations_in_running_phase", Gauge, &[], &[], Elsewhere),
+            theirs("kubevirt_vmi_number_of_outdated", Gauge, &[], &[], Elsewhere),
+            theirs("kubevirt_vmi_phase_transition_time_seconds", Histogram, &[], &["phase", "last_phase"], Elsewhere),
+            theirs("kubevirt_vmi_phase_transition_time_from_creation_seconds", Histogram, &[], &["phase"], Elsewhere),
+            theirs("kubevirt_vmi_phase_transition_time_from_deletion_seconds", Histogram, &[], &["phase"], Elsewhere),
             theirs(
                 "kubevirt_vmi_migration_phase_transition_time_from_creation_seconds",
                 Histogram,
                 &[],
                 &["phase"],
-                NotOurs("Migrations are objects of their own, which virt-otel may not read."),
+                Elsewhere,
             ),
-            theirs(
-                "kubevirt_vmi_last_api_connection_timestamp_seconds",
-                Gauge,
-                &["namespace"],
-                &["vmi"],
-                NotOurs("Only virt-api sees who connects to a console."),
-            ),
+            theirs("kubevirt_vmi_last_api_connection_timestamp_seconds", Gauge, &["namespace"], &["vmi"], Elsewhere),
         ],
     },
 ];
@@ -377,11 +333,17 @@ pub fn tables() -> String {
                 Same(note) => ("same", note),
                 Differs(how) => ("differs", how),
                 NotOurs(why) => ("not ours", why),
+                Elsewhere => ("not ours", why_elsewhere(theirs.name)),
             };
             let _ = writeln!(out, "| `{}` | {kind} | {} | {here} | {} |", theirs.name, labels.join(", "), code(why));
         }
     }
     out
+}
+
+/// Why the catalogue has none of that name; empty if it does not say so.
+fn why_elsewhere(name: &str) -> &'static str {
+    ELSEWHERE.iter().find(|elsewhere| elsewhere.name == name).map_or("", |elsewhere| elsewhere.why)
 }
 
 /// What docs/compatibility.md says of the recording rules.

@@ -67,28 +67,38 @@ pub const VMI_UID: Attribute = Attribute::resource(
 /// A label of the VMI.
 pub const VMI_LABEL: Attribute = Attribute::resource(
     "kubevirt.vmi.label.<key>",
-    "The value of a label of the VirtualMachineInstance that --vmi-labels allows.",
+    "The value of a label of the VirtualMachineInstance that --vmi-labels allows, as it was when the VM was first seen \
+     running.",
     &["web"],
 );
 
 /// The guest's operating system.
-pub const OS_NAME: Attribute =
-    Attribute::resource("os.name", "The guest's operating system, as its agent says.", &["Fedora Linux"]);
+pub const OS_NAME: Attribute = Attribute::resource(
+    "os.name",
+    "The guest's operating system, as known when the VM was first seen running; what its agent says later is in \
+     kubevirt_vmi_info.",
+    &["Fedora Linux"],
+);
 
 /// Its version.
-pub const OS_VERSION: Attribute =
-    Attribute::resource("os.version", "The version of the guest's operating system, as its agent says.", &["42"]);
+pub const OS_VERSION: Attribute = Attribute::resource(
+    "os.version",
+    "The version of the guest's operating system, as known when the VM was first seen running; what its agent says \
+     later is in kubevirt_vmi_info.",
+    &["42"],
+);
 
 /// Both for people.
 pub const OS_DESCRIPTION: Attribute = Attribute::resource(
     "os.description",
-    "The guest's operating system with its version, as its agent says.",
+    "The guest's operating system with its version, as known when the VM was first seen running.",
     &["Fedora Linux 42 (Cloud Edition)"],
 );
 
 /// Its kernel.
 pub const OS_BUILD_ID: Attribute = Attribute::resource(
     "os.build_id",
-    "The release of the guest's kernel, as its agent says.",
+    "The release of the guest's kernel, as known when the VM was first seen running; what its agent says later is in \
+     kubevirt_vmi_info.",
     &["6.14.0-63.fc42.x86_64"],
 );

@@ -355,7 +355,7 @@ fn scheduled(place: &Place) -> Value {
             "nodeName": place.node,
             "activePods": { &place.pod_uid: place.node },
             "runtimeUser": place.user,
-            "launcherContainerImageVersion": "quay.io/kubevirt/virt-launcher:v1.9.0",
+            "launcherContainerImageVersion": "registry.example.org/kubevirt/virt-launcher:v1.9.0",
         },
     })
 }
