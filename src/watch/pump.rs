@@ -132,12 +132,14 @@ impl Pump {
                     // A watch that opens and fails at once is seen to fail first.
                     self.server.opened.mark_unchanged();
                     let fault = Fault::of(&error);
-                    if streaming && fault.kind == FaultKind::Refused {
+                    // Servers say in different ways that they do not; one has an etcd that cannot.
+                    let refused = matches!(fault.kind, FaultKind::Refused | FaultKind::Failed);
+                    if streaming && refused && !self.counters.synced() {
                         self.counters.failed(fault.kind);
                         tracing::warn!(
                             server = %self.server.url, reason = fault.reason,
-                            "the API server does not stream lists, which Kubernetes does since 1.32; plain lists are \
-                             used. Switch streaming lists off"
+                            "the API server does not stream lists, which Kubernetes does since 1.32, on an etcd that tells \
+                             how far it is; plain lists are used. Switch streaming lists off"
                         );
                         return End::NoStreaming;
                     }

@@ -336,6 +336,10 @@ const ROWS: &[Row] = &[
             assert_eq!(*first, identity, "a Resource has changed");
         }
         assert!(!known.is_empty());
+        let told = |identity: &BTreeMap<String, String>| {
+            identity.get("os.name").is_some_and(|name| name == "Debian GNU/Linux")
+        };
+        assert!(known.values().any(told), "no guest's operating system: {known:?}");
     }),
 ];
 

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::cluster::hypervisor;
+use super::support::collector::attributes;
 use super::support::kube_client::vmis_of;
 use super::support::{
-    Agent, ApiServer, Cluster, Launcher, Metrics, Node, User, Vmi, Wire, kvm, repository, uuid, wait_until,
+    Agent, ApiServer, Cluster, Collector, CollectorOptions, Launcher, Metrics, Node, User, Vmi, Wire, kvm, repository,
+    uuid, wait_until,
 };
 
 pub(super) const SHOP: &str = "shop";
@@ -380,7 +382,8 @@ fn labels_that_are_allowed_are_on_every_series_of_their_vmi() {
     vmi.schedule_and_run(launcher.place());
     Vmi::create_labelled(api, SHOP, "bare", &[("other", "no")]).schedule_and_run(&node.place());
     let allowed = ["--vmi-labels", "app,team,app.kubernetes.io/part-of,missing"];
-    let agent = Agent::on_node(&node, &api.kubeconfig_for(User::Agent), &allowed, None);
+    let collector = Collector::start(CollectorOptions::file());
+    let agent = Agent::on_node(&node, &api.kubeconfig_for(User::Agent), &allowed, Some(&collector));
     let wanted = [
         ("kubernetes_vmi_label_app", "shop-web"),
         ("kubernetes_vmi_label_app_kubernetes_io_part_of", "shop"),
@@ -403,6 +406,13 @@ fn labels_that_are_allowed_are_on_every_series_of_their_vmi() {
     assert!(web.iter().all(|labels| *labels == wanted), "{web:?}");
     let bare = labels_of(&page, "bare");
     assert!(!bare.is_empty() && bare.iter().all(Vec::is_empty), "{bare:?}");
+
+    wait_until(SOON, "its Resource", || {
+        let resources = collector.resource_metrics();
+        let mut identities = resources.iter().map(|resource| attributes(&resource["resource"]["attributes"]));
+        let wanted = ("kubevirt.vmi.label.app".to_owned(), "shop-web".to_owned());
+        identities.any(|identity| identity.contains(&wanted)).then_some(())
+    });
 
     // They identify the VM, so that they stay as they are while it runs.
     let change =

@@ -185,6 +185,15 @@ impl Agent {
         self.status("Threads").parse().expect("a number of threads")
     }
 
+    /// How many files it may have open, and how many it may allow itself.
+    #[track_caller]
+    pub(crate) fn open_files(&self) -> (u64, u64) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid())).expect("its limits");
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("that limit");
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        (numbers[0], numbers[1])
+    }
+
     /// Open file descriptors.
     #[track_caller]
     pub(crate) fn descriptors(&self) -> usize {
