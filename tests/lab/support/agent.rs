@@ -35,8 +35,14 @@ impl Agent {
     /// Starts `virt-otel run` as a container runtime would, and waits until its endpoint answers.
     #[track_caller]
     pub(crate) fn contained(container: &Container, arguments: &[&str]) -> Agent {
+        Agent::contained_with(container, arguments, &[])
+    }
+
+    /// [`contained`](Self::contained) with these variables.
+    #[track_caller]
+    pub(crate) fn contained_with(container: &Container, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
         let mut command = container.command(BINARY);
-        steer_by(&mut command, &[]);
+        steer_by(&mut command, environment);
         Agent::launch_by(command, arguments).ready()
     }
 

@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Where a pod has the files of its service account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// How a program is held.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Container {
     user: u32,
     capability: Option<&'static str>,
     read_only: Vec<(PathBuf, PathBuf)>,
+    account: Option<PathBuf>,
 }
 
 impl Container {
@@ -30,9 +34,19 @@ impl Container {
         self
     }
 
+    /// A folder of ours where a pod has the files of its service account, with nothing else in `/run`.
+    pub(crate) fn account(mut self, source: &Path) -> Container {
+        self.account = Some(source.to_owned());
+        self
+    }
+
     /// A command that becomes the program; its arguments are to follow.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut script = "set -e\n".to_owned();
+        if let Some(source) = &self.account {
+            let source = source.display();
+            let _ = write!(script, "mount -t tmpfs tmpfs /run\nmkdir -p {ACCOUNT}\nmount --bind {source} {ACCOUNT}\n");
+        }
         for (source, target) in &self.read_only {
             let (source, target) = (source.display(), target.display());
             let _ = write!(

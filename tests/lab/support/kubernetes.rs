@@ -266,10 +266,16 @@ impl ApiServer {
         self.admin.ensure_namespace(namespace);
         let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         self.admin.create(&accounts, &json!({ "metadata": { "name": name } }));
+        self.kubeconfig(&format!("{namespace}-{name}"), &self.token_of(namespace, name), self.port)
+    }
+
+    /// A token of a service account that is there, good for an hour.
+    #[track_caller]
+    pub(crate) fn token_of(&self, namespace: &str, name: &str) -> String {
         let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
-        let answer = self.admin.create(&format!("{accounts}/{name}/token"), &request);
-        let token = answer["status"]["token"].as_str().expect("a token");
-        self.kubeconfig(&format!("{namespace}-{name}"), token, self.port)
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+        let answer = self.admin.create(&path, &request);
+        answer["status"]["token"].as_str().expect("a token").to_owned()
     }
 
     fn kubeconfig(&self, name: &str, token: &str, port: u16) -> PathBuf {
