@@ -9,7 +9,7 @@ use super::support::cluster::hypervisor;
 use super::support::collector::{Received, attributes};
 use super::support::proxy::GET_XML;
 use super::support::{
-    Agent, Cluster, Collector, CollectorOptions, Domain, Launcher, Node, Place, Vmi, kvm_or_skip, wait_until,
+    Agent, Cluster, Collector, CollectorOptions, Domain, Launcher, Libvirtd, Node, Place, Vmi, kvm_or_skip, wait_until,
 };
 
 /// The namespace of all of them.
@@ -247,6 +247,15 @@ const ROWS: &[Row] = &[
         let elsewhere = Place { node: "node-z".to_owned(), ..launcher.place().clone() };
         bench.running("elsewhere", &elsewhere);
         bench.keeps("elsewhere", None);
+    }),
+    ("a launcher that runs as root is read through libvirt's system driver", |bench| {
+        let libvirtd = Libvirtd::system();
+        libvirtd.create(&Domain::tcg("shop_root").like_kubevirt());
+        let place = Place { user: 0, ..bench.node.place() };
+        let socket = bench.node.make_pod(&place.pod_uid).join("virtqemud-sock");
+        std::fs::hard_link(libvirtd.socket(), socket).expect("its socket in the pod");
+        bench.running("root", &place);
+        bench.shows("root", Some("qemu-tcg"));
     }),
     ("becoming Running is one XML query, and none while nothing changes", |bench| {
         let launcher = bench.node.launcher();
