@@ -1,8 +1,10 @@
 //! A real OpenTelemetry Collector.
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -67,6 +69,15 @@ pub(crate) struct Collector {
     own: u16,
     exporter: u16,
     folder: TempDir,
+    /// What of its file was read so far.
+    read: Mutex<Read>,
+}
+
+/// What of a Collector's file was read: tests look at it again and again while it grows.
+#[derive(Debug, Default)]
+struct Read {
+    bytes: u64,
+    requests: Vec<Arc<Value>>,
 }
 
 impl Collector {
@@ -78,7 +89,8 @@ impl Collector {
             fs::write(folder.path().join(format!("{number}.yaml")), text).expect("a configuration file");
         }
         let [grpc, http, health, own, exporter] = std::array::from_fn(|_| free_port());
-        let mut collector = Collector { process: None, options, grpc, http, health, own, exporter, folder };
+        let mut collector =
+            Collector { process: None, options, grpc, http, health, own, exporter, folder, read: Mutex::default() };
         collector.start_again();
         collector
     }
@@ -192,13 +204,19 @@ impl Collector {
     }
 
     /// Every request that was received, as OTLP's JSON, in order.
-    pub(crate) fn requests(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.file()).unwrap_or_default();
+    pub(crate) fn requests(&self) -> Vec<Arc<Value>> {
+        let mut read = self.read.lock().expect("what was read");
+        let mut text = Vec::new();
+        if let Ok(mut file) = fs::File::open(self.file()) {
+            file.seek(SeekFrom::Start(read.bytes)).expect("the place where it ended");
+            file.read_to_end(&mut text).expect("the rest of the file");
+        }
         // The last line may be half written.
-        text.split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-            .collect()
+        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            read.bytes += u64::try_from(line.len()).expect("a length");
+            read.requests.push(Arc::new(serde_json::from_slice(line).expect("a line of JSON")));
+        }
+        read.requests.clone()
     }
 
     /// Every `resourceMetrics` entry that was received, in order.
@@ -212,7 +230,9 @@ impl Collector {
 
     /// Every point of a metric that was received, in order, with the attributes of its Resource.
     pub(crate) fn points(&self, metric: &str) -> Vec<Received> {
-        self.resource_metrics().iter().flat_map(|resource| points_of(resource, metric)).collect()
+        let requests = self.requests();
+        let resources = requests.iter().filter_map(|request| request.get("resourceMetrics")?.as_array()).flatten();
+        resources.flat_map(|resource| points_of(resource, metric)).collect()
     }
 
     /// Waits until what was received is as wanted.
@@ -276,11 +296,11 @@ impl Received {
 
 /// The points of one metric in a `resourceMetrics` entry.
 pub(crate) fn points_of(resource: &Value, metric: &str) -> Vec<Received> {
-    let identity = attributes(&resource["resource"]["attributes"]);
     let scopes = resource["scopeMetrics"].as_array().into_iter().flatten();
     let metrics = scopes.flat_map(|scope| scope["metrics"].as_array().into_iter().flatten());
     let mut received = Vec::new();
     for entry in metrics.filter(|entry| entry["name"] == metric) {
+        let identity = attributes(&resource["resource"]["attributes"]);
         for kind in ["gauge", "sum"] {
             let mut bare = entry.clone();
             let points = bare[kind]["dataPoints"].take();
