@@ -274,17 +274,16 @@ fn a_socket_that_comes_late_is_found_and_each_reason_before_and_after_is_told() 
     let (pod, hidden) = (node.pods_dir().join(launcher.pod_uid()), node.pods_dir().join("hidden"));
     fs::rename(&pod, &hidden).unwrap();
     let agent = cluster.agent(&node, None);
-    let told = |count: usize, reason: &str| {
+    let told = |reason: &str| {
         let what = format!("{reason:?} to be told of");
         wait_until(FOUND, &what, || warnings(&agent.log(), "late").last()?.contains(reason).then_some(()));
-        assert_eq!(warnings(&agent.log(), "late").len(), count, "{}", agent.log());
-        assert_eq!(kind(&agent.metrics(), "late").as_deref(), Some("unknown"));
+        wait_type(&agent, "late", "unknown");
     };
     let vmi = Vmi::create_running(&cluster.api, "shop", "late", launcher.place());
-    told(1, "there is no ");
+    told("there is no ");
     node.make_pod(launcher.pod_uid());
     drop(listen(&socket, launcher.place().user));
-    told(2, "nobody listens on ");
+    told("nobody listens on ");
 
     node.remove_pod(launcher.pod_uid());
     fs::rename(&hidden, &pod).unwrap();
@@ -295,7 +294,10 @@ fn a_socket_that_comes_late_is_found_and_each_reason_before_and_after_is_told() 
     launcher.remove();
     wait_type(&agent, "late", "unknown");
     fs::create_dir_all(socket.parent().unwrap()).and_then(|()| fs::write(&socket, "")).unwrap();
-    told(4, "is a regular file"); // the loss is the third
+    told("is a regular file");
+    // With the loss these are four; between them the pod may have been seen half made, or half gone.
+    let log = warnings(&agent.log(), "late");
+    assert!(log.len() <= 7, "a reason was told again and again: {log:#?}");
     vmi.delete();
     wait_until(FOUND, "the VMI to be gone", || kind(&agent.metrics(), "late").is_none().then_some(()));
 }

@@ -254,14 +254,17 @@ fn told_to_stop_a_sidecar_pushes_once_more_and_ends() {
     let mut agent = Agent::start(&arguments[..arguments.len() - 2], &environment);
     wait_tcg(&agent);
     let points = || collector.points("kubevirt.vmi.cpu.usage");
-    let first = wait_until(SOON, "what is pushed at the start", || Some(points()).filter(|points| !points.is_empty()));
-    // Readings are a second apart, and are kept for the next push.
-    std::thread::sleep(Duration::from_millis(2_500));
-    assert_eq!(points().len(), first.len(), "a push that was not due");
+    // What happens is pushed at once; readings, which are a second apart, are kept for the next push.
+    let first = wait_until(Duration::from_secs(30), "a pause between pushes", || {
+        let before = points();
+        std::thread::sleep(Duration::from_millis(2_500));
+        (!before.is_empty() && points().len() == before.len()).then_some(before)
+    });
     let exit = agent.terminate();
     assert_eq!(exit.code, Some(0), "the log:\n{}", agent.log());
     assert!(exit.took < Duration::from_secs(8), "{:?}", exit.took);
-    let points = points();
+    // The Collector writes to its file some time after it has answered.
+    let points = wait_until(SOON, "the last push", || Some(points()).filter(|points| points.len() > first.len()));
     assert_eq!(points.len(), first.len() + 1, "{points:?}");
     // The VM goes on, so its series do not end with the agent: the next one takes them up.
     let (before, last) = (&points[points.len() - 2], &points[points.len() - 1]);

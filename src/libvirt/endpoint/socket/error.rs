@@ -116,12 +116,14 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The socket.
         path: PathBuf,
     },
-    /// The other side hung up.
-    #[error("{path} hung up: is it a libvirt socket? ({cause})")]
+    /// The other side hung up. How the system words that differs from one time to the next: a sentence with it would
+    /// be another reason each time, and told each time.
+    #[error("{path} hung up: is it a libvirt socket?")]
     HungUp {
         /// The socket.
         path: PathBuf,
         /// The cause.
+        #[source]
         cause: io::Error,
     },
     /// The other side does not speak libvirt.

@@ -92,3 +92,10 @@ async fn a_mute_daemon_is_given_up_after_the_deadline() {
     assert!(matches!(mute.await, Err(SocketError::Mute { .. })));
     assert_eq!(before.elapsed().as_secs(), PREFLIGHT_DEADLINE.as_secs());
 }
+
+#[test]
+fn however_a_daemon_hangs_up_it_is_the_same_reason() {
+    let sentence =
+        |kind: std::io::ErrorKind| SocketError::HungUp { path: "/sock".into(), cause: kind.into() }.to_string();
+    assert_eq!(sentence(std::io::ErrorKind::BrokenPipe), sentence(std::io::ErrorKind::ConnectionReset));
+}
