@@ -9,12 +9,33 @@ mod snapshot;
 pub mod table;
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use crate::config::{EXIT_USAGE, Invocation, MetricsFormat, Refusal};
 
+/// How a command ended, as the process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// As it should.
+    pub const SUCCESS: Self = Self(0);
+    /// Not so.
+    pub const FAILURE: Self = Self(1);
+}
+
+/// Ends the process with this code, once what was written is out.
+///
+/// Nothing of the C libraries is torn down: threads may still be in calls into libvirt that hang, or close connections,
+/// and libraries that go from under them have been seen to end the process by a crash.
+pub fn leave(exit: Exit, out: &mut dyn Write, err: &mut dyn Write) -> ! {
+    // There is nobody left to be told that this failed.
+    let _ = out.flush();
+    let _ = err.flush();
+    crate::libvirt::leave(exit.0)
+}
+
 /// Does what was asked for. Results go to `out`, everything else to `err`.
-pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match invocation {
         Invocation::Run(config) => run::run(&config, err),
         Invocation::Snapshot(config) => snapshot::snapshot(&config, out, err),
@@ -26,25 +47,25 @@ pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Wr
 }
 
 /// Says why nothing is done: help and the version, or one sentence.
-pub fn refuse(refusal: &Refusal, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+pub fn refuse(refusal: &Refusal, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match refusal {
         Refusal::Shown(text) => printed(out.write_all(text.as_bytes()), err),
         Refusal::Wrong(sentence) => {
             output::complain(err, sentence);
-            ExitCode::from(EXIT_USAGE)
+            Exit(EXIT_USAGE)
         }
     }
 }
 
 /// The exit code after printing.
-fn printed(written: io::Result<()>, err: &mut dyn Write) -> ExitCode {
+fn printed(written: io::Result<()>, err: &mut dyn Write) -> Exit {
     match written {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Exit::SUCCESS,
         // `virt-otel metrics | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::SUCCESS,
         Err(error) => {
             output::complain(err, &format!("standard output could not be written ({error}); give it room"));
-            ExitCode::from(output::EXIT_IOERR)
+            Exit(output::EXIT_IOERR)
         }
     }
 }

@@ -1,9 +1,8 @@
 //! `virt-otel run`: reads and publishes until told to stop.
 
 use std::io::Write;
-use std::process::ExitCode;
 
-use super::output;
+use super::{Exit, output};
 use crate::agent::{self, AgentError, Ended};
 use crate::config::Run;
 
@@ -11,7 +10,7 @@ use crate::config::Run;
 const BY_SIGNAL: u8 = 128;
 
 /// Runs the agent.
-pub(super) fn run(config: &Run, err: &mut dyn Write) -> ExitCode {
+pub(super) fn run(config: &Run, err: &mut dyn Write) -> Exit {
     let ended = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
         let ended = runtime.block_on(agent::run(config));
         // A call into libvirt that hangs must not keep the process.
@@ -19,11 +18,11 @@ pub(super) fn run(config: &Run, err: &mut dyn Write) -> ExitCode {
         ended
     });
     match ended {
-        Ok(Ended::InOrder) => ExitCode::SUCCESS,
-        Ok(Ended::AtOnce(signal)) => ExitCode::from(BY_SIGNAL + signal),
+        Ok(Ended::InOrder) => Exit::SUCCESS,
+        Ok(Ended::AtOnce(signal)) => Exit(BY_SIGNAL + signal),
         Err(error) => {
             output::complain(err, &output::chain(&error));
-            ExitCode::from(error.exit_code())
+            Exit(error.exit_code())
         }
     }
 }

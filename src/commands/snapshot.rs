@@ -1,13 +1,12 @@
 //! `virt-otel snapshot`: one reading of everything, printed.
 
 use std::io::Write;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{output, printed, table};
+use super::{Exit, output, printed, table};
 use crate::agent::{self, AgentError, Sources};
 use crate::clock::SystemClock;
 use crate::config::{self, SnapshotFormat, Vms};
@@ -32,7 +31,7 @@ const OBSERVE_END: Duration = Duration::from_secs(1);
 const NAMED: usize = 5;
 
 /// Reads once and prints.
-pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let read = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
         let read = runtime.block_on(read(config));
         runtime.shutdown_background();
@@ -42,14 +41,14 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
         Ok(read) => read,
         Err(error) => {
             output::complain(err, &output::chain(&error));
-            return ExitCode::from(error.exit_code());
+            return Exit(error.exit_code());
         }
     };
     let text = match render(config, &snapshot) {
         Ok(text) => text,
         Err(error) => {
             output::complain(err, &format!("the snapshot could not be printed as JSON: {error}"));
-            return ExitCode::FAILURE;
+            return Exit::FAILURE;
         }
     };
     let code = printed(out.write_all(text.as_bytes()), err);
@@ -57,7 +56,7 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
         None => code,
         Some(sentence) => {
             output::complain(err, &sentence);
-            ExitCode::FAILURE
+            Exit::FAILURE
         }
     }
 }

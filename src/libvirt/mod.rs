@@ -17,4 +17,4 @@ mod ffi;
 pub mod limits;
 mod raw;
 
-pub(crate) use ffi::give_back_large_buffers;
+pub(crate) use ffi::{give_back_large_buffers, leave};
