@@ -44,6 +44,8 @@ pub(super) struct Keeper {
     facts: Option<Arc<DaemonFacts>>,
     /// Whether it has been lost, and nobody has been found there since.
     pub(super) lost: bool,
+    /// Whether nobody was there when it was last tried.
+    pub(super) absent: bool,
     /// Whether it was said that events of this connection were lost.
     pub(super) events_lost: bool,
     /// Until when the failure of an earlier attempt to reach it says nothing.
@@ -75,6 +77,7 @@ impl Keeper {
             shown: Arc::new(shown),
             facts: None,
             lost: false,
+            absent: false,
             events_lost: false,
             trying_until: None,
             round: Round::Waiting,
@@ -131,6 +134,7 @@ impl Keeper {
     pub(super) fn disconnected(&mut self, reason: &str, absent: bool) -> bool {
         self.round = Round::Done;
         self.trying_until = None;
+        self.absent = absent;
         if !std::mem::replace(&mut self.up, false) {
             // Before its VMI runs nobody misses it; and that nobody is there any more was to be expected.
             if self.is_open() && !(self.lost && absent) {

@@ -49,6 +49,12 @@ impl Owned {
             Phase::Active => {
                 self.ended = false;
                 self.met = true;
+                // Its domain has said who it is; from now on it is missed by that name.
+                if matches!(self.owner.who, Who::NamedByDomain(_))
+                    && let Some(launcher) = self.owner.launcher_of(&track.name)
+                {
+                    self.owner.who = Who::Known(launcher);
+                }
             }
             Phase::Inactive => self.ended = true,
             Phase::Unknown | Phase::Arriving => {}
@@ -85,9 +91,9 @@ impl Owned {
     /// should tell and cannot. `None` before it has a name.
     pub(super) fn bare(&mut self, daemon: &DaemonId, reach: Reach, told: Option<&Arc<Identity>>) -> Option<&Arc<Vm>> {
         let Who::Known(launcher) = &self.owner.who else { return None };
-        let unreadable = self.refused || self.silent || reach == Reach::Failed;
-        // Without the API's word for it, there is a VM only once its domain was seen.
-        let runs = self.owner.runs() && (self.owner.vmi.is_some() || self.met);
+        let unreadable = self.refused || self.silent || matches!(reach, Reach::Failed | Reach::Absent);
+        // Without the API's word for it, a launcher that is not there may be yet to come; until a domain was seen in it.
+        let runs = self.owner.runs() && (self.owner.vmi.is_some() || self.met || reach != Reach::Absent);
         let hypervisor =
             (runs && unreadable && !self.ended && !self.owner.is_leaving()).then_some(HypervisorType::Unknown);
         let connected = match reach {
@@ -95,7 +101,7 @@ impl Owned {
             _ if !self.owner.runs() => None,
             Reach::Trying => None,
             Reach::Up => Some(true),
-            Reach::Failed => Some(false),
+            Reach::Failed | Reach::Absent => Some(false),
         };
         let collection = Collection { connected, ..Collection::default() };
         let same = |bare: &Arc<Vm>| {
@@ -131,6 +137,8 @@ pub(super) enum Reach {
     Up,
     /// It could not be connected, or was lost.
     Failed,
+    /// Nobody is there.
+    Absent,
 }
 
 impl Keeper {
@@ -197,11 +205,6 @@ impl Keeper {
             };
             self.remove(idle);
         }
-        if let Some(owned) = &mut self.owned
-            && matches!(owned.owner.who, Who::NamedByDomain(_))
-        {
-            owned.owner.who = Who::Known(Arc::clone(&launcher));
-        }
         self.around.launcher.get_or_insert(launcher);
         true
     }
@@ -212,6 +215,7 @@ impl Keeper {
             (true, _) => Reach::Up,
             (false, Round::Waiting) => Reach::Trying,
             (false, _) if self.trying_until.is_some_and(|until| now < until) => Reach::Trying,
+            (false, _) if self.absent => Reach::Absent,
             (false, _) => Reach::Failed,
         };
         let Some(owned) = &mut self.owned else {

@@ -128,6 +128,11 @@ impl FakeSource {
         })));
     }
 
+    pub(crate) fn is_not_there(&self) {
+        self.world().disconnected = true;
+        self.send(SourceEvent::Disconnected { reason: "there is no socket".to_owned(), absent: true });
+    }
+
     pub(crate) fn disconnect(&self) {
         self.world().disconnected = true;
         self.send(SourceEvent::Disconnected { reason: "the socket was closed".to_owned(), absent: false });

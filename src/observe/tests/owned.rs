@@ -403,7 +403,7 @@ async fn a_sidecar_waits_for_its_launcher_in_silence_and_misses_it_afterwards() 
     for named in [true, false] {
         let node = Node::start();
         let fake = node.launcher("pod-1", alone("pod-1", named)).await;
-        fake.disconnect();
+        fake.is_not_there();
         tokio::time::sleep(SECOND).await;
         assert!(node.vms().iter().all(|vm| vm.hypervisor.is_none()), "its launcher is yet to come, named: {named}");
         runs(&fake);
@@ -464,4 +464,13 @@ async fn a_vm_whose_domain_has_ended_is_the_same_vm_after_a_restart_of_the_agent
     fake.happens(ONE, DomainEvent::Stopped);
     tokio::time::sleep(MOMENT * 2).await;
     assert_eq!(node.vm().identity, before.identity);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_is_there_and_cannot_be_read_makes_a_sidecars_vm_unknown() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", alone("pod-1", true)).await;
+    fake.disconnect();
+    tokio::time::sleep(MOMENT).await;
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown));
 }
