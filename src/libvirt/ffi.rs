@@ -13,6 +13,8 @@
 //!   (but for the few instructions under the table's lock) and never unwind into C.
 #![expect(unsafe_code, reason = "the one room with unsafe code; every block says why it is sound")]
 
+mod event_loop;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::ManuallyDrop;
@@ -20,7 +22,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use uuid::Uuid;
 use virt::connect::Connect;
@@ -40,9 +41,6 @@ const PARAMETERS_MAX: usize = 4096;
 /// forgotten now and then, which costs a look-up each (0.1 ms).
 const HANDLES_MAX: usize = 4096;
 
-/// How long the event loop rests after an error before it runs again, so that a lasting error costs no CPU.
-const EVENT_LOOP_REST: Duration = Duration::from_millis(100);
-
 /// What is done once per process, and how it went: libvirt has one event loop implementation and one error printer.
 static INITIALISED: OnceLock<Result<(), Failure>> = OnceLock::new();
 
@@ -52,19 +50,7 @@ pub(crate) fn initialise() -> Result<(), Failure> {
     INITIALISED
         .get_or_init(|| {
             virt::error::clear_error_callback();
-            // SAFETY: takes no arguments; called once, before any connection is opened.
-            if unsafe { sys::virEventRegisterDefaultImpl() } < 0 {
-                return Err(Failure::last());
-            }
-            // The thread lives as long as the process: the loop has no end, and ends with it.
-            let run = || loop {
-                // SAFETY: the default implementation was registered above, and this is the only thread that runs it.
-                if unsafe { sys::virEventRunDefaultImpl() } < 0 {
-                    std::thread::park_timeout(EVENT_LOOP_REST);
-                }
-            };
-            let spawned = std::thread::Builder::new().name("libvirt-events".to_owned()).spawn(run);
-            spawned.map(|_| ()).map_err(|error| Failure::ours(format!("no thread for libvirt's event loop: {error}")))
+            event_loop::start()
         })
         .clone()
 }

@@ -100,11 +100,7 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
 /// does not belong here, whatever it gives.
 pub(crate) const LIBVIRT_FUNCTIONS: &[&str] = &[
     "virInitialize",
-    "virEventRegisterDefaultImpl",
-    "virEventRunDefaultImpl",
-    "virEventAddTimeout",
-    "virEventUpdateTimeout",
-    "virEventRemoveTimeout",
+    "virEventRegisterImpl",
     "virGetLastError",
     "virGetLastErrorCode",
     "virGetLastErrorDomain",
@@ -163,6 +159,7 @@ pub(crate) const LIBVIRT_TYPES: &[&str] = &[
     "virDomainStatsTypes",
     "virError",
     "virErrorNumber",
+    "virEventHandleType",
     "virTypedParameter",
 ];
 
