@@ -19,6 +19,7 @@ mod sources;
 mod vigil;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,10 @@ const WORKERS: usize = 2;
 /// Threads for everything else that blocks: resolving names, the end of the log, the library's event loop.
 const BLOCKING_BESIDES: usize = 8;
 
+/// How long a thread for blocking calls waits for the next one before it ends. Calls come to the threads in turn: with
+/// longer waits, all the threads that a busy moment made would stay for as long as there are a few calls a second.
+const THREAD_REST: Duration = Duration::from_secs(1);
+
 /// How `run` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -66,6 +71,7 @@ pub fn runtime(vms: &config::Vms) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(sources::blocking_threads(vms).saturating_add(BLOCKING_BESIDES))
+        .thread_keep_alive(THREAD_REST)
         .enable_all()
         .build()
 }

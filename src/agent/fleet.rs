@@ -14,7 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::join::{Change, Choice, Join, VmiName};
-use crate::libvirt::endpoint::{self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings};
+use crate::libvirt::endpoint::{
+    self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings, Turnstile,
+};
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::observe::{Feed, Owner, Roster, Who};
 use crate::watch::VmiEvent;
@@ -28,6 +30,10 @@ const CHOOSE_EVERY: Duration = Duration::from_secs(2);
 
 /// Looks at pods that run at once: each is a packet to and fro, or a second of waiting.
 const LOOKS: usize = 8;
+
+/// Launchers that are connected to at a time. On a node at work it takes milliseconds, so that a thousand are through
+/// within a second; more at once would be a thread each, and load that comes in one burst.
+const CONNECTING: usize = 32;
 
 /// What all launchers have in common.
 pub(super) struct Launchers {
@@ -73,6 +79,7 @@ pub(super) struct Fleet {
     /// The endpoints by their pods.
     endpoints: HashMap<Arc<str>, Running>,
     looks: JoinSet<Option<(VmiName, Arc<str>)>>,
+    turnstile: Turnstile,
 }
 
 /// A launcher that is read.
@@ -88,7 +95,14 @@ struct Over;
 impl Fleet {
     pub(super) fn new(launchers: Launchers, roster: mpsc::Sender<Roster>) -> Self {
         let join = Join::new(Arc::clone(&launchers.node));
-        Self { launchers, join, roster, endpoints: HashMap::new(), looks: JoinSet::new() }
+        Self {
+            launchers,
+            join,
+            roster,
+            endpoints: HashMap::new(),
+            looks: JoinSet::new(),
+            turnstile: Turnstile::new(CONNECTING),
+        }
     }
 
     /// Follows the watch until told to stop.
@@ -164,6 +178,7 @@ impl Fleet {
         let mut settings = Settings::new(id, self.launchers.address(&vmi, &pod));
         settings.deadline = self.launchers.deadline;
         settings.counters = Arc::clone(&self.launchers.counters);
+        settings.turnstile = Some(self.turnstile.clone());
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
         let running = Running { endpoint: Arc::clone(&endpoint), phase: vmi.phase, runtime_user: vmi.runtime_user };

@@ -24,6 +24,7 @@ use super::outbox::Outbox;
 use super::quarantine::Quarantine;
 use super::request::{ReplyTo, Request};
 use super::sink::{Arrived, Inbox};
+use super::turnstile::{Pass, Turnstile};
 use crate::model::{DaemonId, Groups};
 use crate::source::{ReadError, SourceEvent, Stats};
 
@@ -38,6 +39,8 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// Something that the actor had started has ended.
 pub(super) enum Done<C> {
+    /// It is this daemon's turn to be connected to.
+    Admitted(Pass),
     /// The connection for events was opened, or not.
     Linked(Result<Opened<C>, OpenError>, Duration),
     /// The daemon has introduced itself, or not.
@@ -114,6 +117,7 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
 
+    pub(super) turnstile: Option<Turnstile>,
     pub(super) link: Link<H::Connection>,
     /// Counts connections to the daemon: what began under an earlier one is void.
     pub(super) generation: u64,
@@ -161,6 +165,7 @@ impl<H: Hypervisor> Actor<H> {
             done,
             events,
             outbox: Outbox::default(),
+            turnstile: settings.turnstile.clone(),
             link: Link::Down { retry_at: Instant::now() },
             generation: 0,
             backoff: Backoff::new(longest),
@@ -232,6 +237,7 @@ impl<H: Hypervisor> Actor<H> {
 
     fn ended(&mut self, done: Done<H::Connection>) {
         match done {
+            Done::Admitted(pass) => self.admitted(pass),
             Done::Linked(result, took) => self.linked(result, took),
             Done::Prepared(called, took) => self.prepared(called, took),
             Done::Opened(generation, result, took) => self.opened(generation, result, took),

@@ -10,6 +10,7 @@ use super::counters::CallKind;
 use super::hypervisor::{Call, Called, Hypervisor, OpenError, Opened, Reply};
 use super::sink::Closed;
 use super::socket::PREFLIGHT_DEADLINE;
+use super::turnstile::Pass;
 use crate::model::DaemonFacts;
 use crate::source::SourceEvent;
 
@@ -23,9 +24,16 @@ pub(super) const PREPARE_DEADLINE: Duration = Duration::from_secs(30);
 pub(super) enum Link<C> {
     /// There is none; the next attempt is made then.
     Down { retry_at: Instant },
+    /// It is not yet this daemon's turn to be connected to.
+    Queued,
     /// It is being made: opened, and the daemon asked what it can. `late` once the deadline has passed: it cannot be
     /// ended and no other may be made beside it.
-    Rising { until: Instant, late: bool },
+    Rising {
+        until: Instant,
+        late: bool,
+        /// Kept, not used: the next daemon's turn comes when it is dropped.
+        pass: Option<Pass>,
+    },
     /// It is there, and the daemon has answered through it.
     Up {
         /// Kept, not used: it is closed when it is dropped.
@@ -48,7 +56,7 @@ impl<H: Hypervisor> Actor<H> {
         match &self.link {
             // While an earlier attempt has not ended there is nothing to wake up for but its end.
             Link::Down { retry_at } if !self.opening => Some(*retry_at),
-            Link::Rising { until, late: false } => Some(*until),
+            Link::Rising { until, late: false, .. } => Some(*until),
             _ => None,
         }
     }
@@ -56,18 +64,36 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn tick_link(&mut self, now: Instant) {
         match &mut self.link {
             Link::Down { retry_at } if !self.opening && *retry_at <= now => {
-                self.generation += 1;
                 self.opening = true;
-                self.link = Link::Rising { until: now + PREFLIGHT_DEADLINE + OPEN_DEADLINE, late: false };
-                let sink = self.inbox.sink(self.generation);
-                self.spawn(self.hypervisor.open(Some(sink)), Done::Linked);
+                match self.turnstile.clone() {
+                    Some(turnstile) => {
+                        self.link = Link::Queued;
+                        self.spawn(turnstile.pass(), |pass, _| Done::Admitted(pass));
+                    }
+                    None => self.rise(None),
+                }
             }
-            Link::Rising { until, late } if !*late && *until <= now => {
+            Link::Rising { until, late, .. } if !*late && *until <= now => {
                 *late = true;
                 self.report_down("the daemon has not answered in time, and is still being waited for");
             }
             _ => {}
         }
+    }
+
+    /// It is this daemon's turn.
+    pub(super) fn admitted(&mut self, pass: Pass) {
+        if matches!(self.link, Link::Queued) {
+            self.rise(Some(pass));
+        }
+    }
+
+    fn rise(&mut self, pass: Option<Pass>) {
+        self.generation += 1;
+        let until = Instant::now() + PREFLIGHT_DEADLINE + OPEN_DEADLINE;
+        self.link = Link::Rising { until, late: false, pass };
+        let sink = self.inbox.sink(self.generation);
+        self.spawn(self.hypervisor.open(Some(sink)), Done::Linked);
     }
 
     /// Somebody has reason to believe that the daemon is there.
@@ -85,7 +111,11 @@ impl<H: Hypervisor> Actor<H> {
             Err(error) => self.attempt_failed(&error.to_string()),
             Ok(opened) => {
                 self.counters.count_refused_events(opened.refused_events);
-                self.link = Link::Rising { until: Instant::now() + PREPARE_DEADLINE, late: false };
+                let pass = match &mut self.link {
+                    Link::Rising { pass, .. } => pass.take(),
+                    _ => None,
+                };
+                self.link = Link::Rising { until: Instant::now() + PREPARE_DEADLINE, late: false, pass };
                 self.spawn(self.hypervisor.call(opened.connection, Call::Prepare), Done::Prepared);
             }
         }

@@ -34,6 +34,7 @@ mod request;
 mod returned;
 mod sink;
 mod socket;
+mod turnstile;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use uuid::Uuid;
 
 pub use self::address::{Address, LauncherSocket};
 pub use self::counters::{CallCounters, CallKind, EndpointCounters};
+pub use self::turnstile::Turnstile;
 
 use self::actor::Actor;
 use self::daemon::Daemon;
@@ -81,6 +83,8 @@ pub struct Settings {
     pub connections: usize,
     /// `XDG_RUNTIME_DIR`, where session daemons have their sockets; without it these are opened unseen. Only for URIs.
     pub runtime_dir: Option<PathBuf>,
+    /// Where the endpoint waits for its turn before it connects; `None` if it need not.
+    pub turnstile: Option<Turnstile>,
     /// Where the endpoint counts. Endpoints that are given the same count together; a clone of settings shares it too.
     pub counters: Arc<EndpointCounters>,
 }
@@ -100,8 +104,16 @@ impl Settings {
             Address::Uri(_) => (Self::AT_ONCE, CONNECTIONS_MAX),
             Address::Launcher(_) | Address::Socket(_) => (1, CONNECTIONS_MAX_OF_ONE),
         };
-        let counters = Arc::default();
-        Self { id, address, deadline: Self::DEADLINE, calls_at_once, connections, runtime_dir: None, counters }
+        Self {
+            id,
+            address,
+            deadline: Self::DEADLINE,
+            calls_at_once,
+            connections,
+            runtime_dir: None,
+            turnstile: None,
+            counters: Arc::default(),
+        }
     }
 
     /// The defaults for a daemon at a URI, which is what it is called, too.

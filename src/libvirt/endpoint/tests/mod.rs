@@ -470,3 +470,35 @@ fn every_kind_of_call_has_a_name_of_its_own() {
     let functions: HashSet<&str> = CallKind::ALL.into_iter().map(CallKind::function).collect();
     assert_eq!((names.len(), functions.len()), (CallKind::ALL.len(), CallKind::ALL.len()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn daemons_that_share_a_turnstile_are_connected_to_in_turn_and_one_that_hangs_holds_up_the_next_for_a_moment() {
+    let turnstile = Turnstile::new(1);
+    let share = |fake: &FakeHypervisor| {
+        let (sender, events) = mpsc::channel(64);
+        let settings = Settings { turnstile: Some(turnstile.clone()), ..Settings::of_uri("fake:///") };
+        (Endpoint::start_with(fake.clone(), &settings, sender), events)
+    };
+    let [slow, second, hangs, last] = [(); 4].map(|()| FakeHypervisor::with(1));
+    let preparing = turnstile::HOLD / 2;
+    slow.state().prepare_takes = preparing;
+    hangs.state().open_hangs = true;
+    let began = Instant::now();
+    let mut all = [&slow, &second, &hangs, &last].map(share);
+    let mut after = Vec::new();
+    for place in [0, 1, 3] {
+        assert!(matches!(all[place].1.recv().await, Some(SourceEvent::Connected(_))), "{place}");
+        after.push(began.elapsed());
+    }
+    assert!(after[0] >= preparing && after[1] > after[0] && after[1] < turnstile::HOLD, "{after:?}");
+    assert!(after[2] >= after[1] + turnstile::HOLD - Duration::from_millis(50), "{after:?}");
+    assert!(after[2] < after[1] + turnstile::HOLD * 2, "{after:?}");
+
+    // Nobody waits any more: it is connected to again at once.
+    second.kill();
+    second.state().dead = false;
+    let lost = Instant::now();
+    assert!(matches!(all[1].1.recv().await, Some(SourceEvent::Disconnected { .. })));
+    while !matches!(all[1].1.recv().await, Some(SourceEvent::Connected(_))) {}
+    assert!(lost.elapsed() < turnstile::HOLD, "{:?}", lost.elapsed());
+}
