@@ -23,7 +23,7 @@ lint: ## Format, clippy and the shell scripts, with what is installed
 	cargo clippy --locked --all-targets -- -D warnings
 
 bench: ## Measure: what a reading, an encoding and a scrape cost (docs/benchmarks.md)
-	tests/lab/prepare.sh packages peers
+	tests/lab/prepare.sh packages peers apiserver
 	cargo bench --locked
 
 docs: ## Render docs/ and otel/registry from the code, then rustdoc

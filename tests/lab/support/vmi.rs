@@ -56,6 +56,20 @@ impl Vmi {
         Vmi::create_with(api, namespace, name, &change)
     }
 
+    /// One that was made before.
+    pub(crate) fn known(api: &ApiServer, namespace: &str, name: &str) -> Vmi {
+        Vmi { client: api.admin().clone(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// After a [`delete`](Self::delete): another one of the same name, which runs, in a single write.
+    #[track_caller]
+    pub(crate) fn make_anew_running(&self, place: &Place) {
+        let mut new = object(&self.namespace, &self.name);
+        merge(&mut new, &scheduled(place));
+        merge(&mut new, &running());
+        self.client.create(&vmis_of(&self.namespace), &new);
+    }
+
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }

@@ -1,0 +1,160 @@
+//! Launchers beyond those that the machine carries: a socket in a pod of its own, behind which a real libvirtd answers
+//! under another name.
+//!
+//! Such a socket hands every message on to the libvirtd of a real launcher and back, and puts one domain's name and UUID
+//! in the other's place. They have the same length, so a message keeps its form. What the agent gets is what libvirt
+//! says, through connections of its own, and each answer has its cost; only that several of its VMs are one QEMU.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixListener as Listener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
+
+use crate::lab::{Launcher, Node, Place, uuid};
+use crate::node::{NAMESPACE, name};
+
+/// libvirt's remote protocol: what stands before a message, as big-endian words: its length, which includes this one,
+/// the program, its version, the procedure, the type (1: a reply), the serial, the status.
+const HEADER: usize = 28;
+const PROCEDURE_OF_XML: u32 = 14;
+const REPLY: u32 = 1;
+
+/// No message of libvirt's is longer.
+const LONGEST: usize = 32 << 20;
+
+/// See the module.
+pub(crate) struct Fakes {
+    runtime: Option<Runtime>,
+    described: Described,
+}
+
+/// When libvirt had told a VM's XML, by its number: the moment from which on its type can be known.
+type Described = Arc<Mutex<HashMap<u32, Vec<Instant>>>>;
+
+/// What is put in the place of what.
+struct Names {
+    number: u32,
+    /// The real one and the other: the name, the UUID as text, and as it is on the wire.
+    pairs: [(Vec<u8>, Vec<u8>); 3],
+    described: Described,
+}
+
+impl Fakes {
+    pub(crate) fn new() -> Fakes {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Fakes { runtime: Some(runtime.expect("a runtime")), described: Described::default() }
+    }
+
+    /// Makes the pod of a VM behind whose socket this launcher answers.
+    pub(crate) fn add(&self, number: u32, node: &Node, place: &Place, behind: &Launcher, real_uuid: &str) {
+        let folder = File::open(node.make_pod(&place.pod_uid)).expect("the pod's folder");
+        // Its own path is too long for a socket's name.
+        let path = PathBuf::from(format!("/proc/self/fd/{}/virtqemud-sock", folder.as_raw_fd()));
+        let listener = Listener::bind(&path).expect("a socket in the pod's folder");
+        chown(&path, Some(place.user), None).expect("a new owner");
+        listener.set_nonblocking(true).expect("a socket that does not block");
+
+        let real_name = behind.virsh(&["list", "--name"]).trim().to_owned();
+        let (other_name, other_uuid) = (format!("{NAMESPACE}_{}", name(number)), uuid());
+        assert_eq!(real_name.len(), other_name.len(), "names of one length");
+        let wire = |uuid: &str| uuid::Uuid::parse_str(uuid).expect("a UUID").into_bytes().to_vec();
+        let names = Arc::new(Names {
+            number,
+            pairs: [
+                (wire(real_uuid), wire(&other_uuid)),
+                (real_uuid.into(), other_uuid.into()),
+                (real_name.into(), other_name.into()),
+            ],
+            described: Arc::clone(&self.described),
+        });
+        let socket = behind.socket();
+        let runtime = self.runtime.as_ref().expect("a runtime until the end");
+        runtime.spawn(async move {
+            let listener = UnixListener::from_std(listener).expect("a socket");
+            while let Ok((client, _)) = listener.accept().await {
+                let (names, socket) = (Arc::clone(&names), socket.clone());
+                tokio::spawn(async move {
+                    let Ok(server) = UnixStream::connect(socket).await else { return };
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (client.into_split(), server.into_split());
+                    // When one side hangs up, so do we.
+                    tokio::select! {
+                        _ = carry(from_client, to_server, &names, false) => {}
+                        _ = carry(from_server, to_client, &names, true) => {}
+                    }
+                });
+            }
+        });
+    }
+
+    /// When libvirt's answer with the XML of this VM was handed to the agent, the first time since then.
+    pub(crate) fn described(&self, number: u32, since: Instant) -> Option<Instant> {
+        let described = self.described.lock().expect("no thread has failed");
+        described.get(&number)?.iter().copied().find(|at| *at >= since)
+    }
+}
+
+impl Drop for Fakes {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Carries messages one way until somebody hangs up.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    names: &Names,
+    answers: bool,
+) -> io::Result<()> {
+    let mut message = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        from.read_exact(&mut length).await?;
+        let size = u32::from_be_bytes(length) as usize;
+        if !(HEADER..=LONGEST).contains(&size) {
+            return Err(io::Error::other("no message of libvirt's"));
+        }
+        message.clear();
+        message.extend_from_slice(&length);
+        message.resize(size, 0);
+        from.read_exact(&mut message[4..]).await?;
+        for (real, other) in &names.pairs {
+            if answers {
+                replace(&mut message[HEADER..], real, other);
+            } else {
+                replace(&mut message[HEADER..], other, real);
+            }
+        }
+        to.write_all(&message).await?;
+        if answers && word(&message, 3) == PROCEDURE_OF_XML && word(&message, 4) == REPLY {
+            let mut described = names.described.lock().expect("no thread has failed");
+            described.entry(names.number).or_default().push(Instant::now());
+        }
+    }
+}
+
+fn word(message: &[u8], place: usize) -> u32 {
+    let bytes = message[4 * place..4 * place + 4].try_into().expect("four bytes of a header");
+    u32::from_be_bytes(bytes)
+}
+
+fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(old.len()).position(|window| window == old) {
+        at += found;
+        bytes[at..at + old.len()].copy_from_slice(new);
+        at += old.len();
+    }
+}

@@ -1,0 +1,42 @@
+//! A guest that is paused and goes on, without a word of the API: its libvirt tells.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::agent::growth;
+use crate::lab::Agent;
+use crate::node::{Machine, NAMESPACE, name};
+
+/// How many times; each time another VM.
+const RESUMES: u32 = 50;
+
+/// Between two.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What the agent did about guests that went on and were paused again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resumes {
+    pub(crate) count: u32,
+    /// XML queries that were made for them.
+    pub(crate) queries: f64,
+    /// What the agent used meanwhile, and how long it was.
+    pub(crate) cpu: Duration,
+    pub(crate) took: Duration,
+}
+
+pub(crate) fn at_libvirt(machine: &Machine, agent: &Agent) -> Resumes {
+    let count = machine.launchers().min(RESUMES);
+    let before = agent.metrics();
+    let cpu = agent.cpu_time();
+    let started = std::time::Instant::now();
+    for number in 1..=count {
+        let domain = format!("{NAMESPACE}_{}", name(number));
+        machine.launcher(number).virsh(&["resume", &domain]);
+        sleep(PAUSE);
+        machine.launcher(number).virsh(&["suspend", &domain]);
+        sleep(PAUSE);
+    }
+    let (cpu, took) = (agent.cpu_time() - cpu, started.elapsed());
+    let queries = growth(&agent.metrics(), &before, "virt_otel_descriptions_total", &[]);
+    Resumes { count, queries, cpu, took }
+}
