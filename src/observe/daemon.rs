@@ -222,8 +222,8 @@ impl Keeper {
         true
     }
 
-    /// The domains were listed, or not.
-    pub(super) fn listed(&mut self, succeeded: bool, now: Instant) {
+    /// The domains were listed, or not. Says when they must be listed again.
+    pub(super) fn listed(&mut self, succeeded: bool, now: Instant) -> Option<Instant> {
         if succeeded {
             self.list_failures = 0;
             self.list_due = Some(now + LIST_EVERY);
@@ -235,6 +235,13 @@ impl Keeper {
             self.list_failures = self.list_failures.saturating_add(1);
             self.round = Round::Done;
         }
+        self.list_due
+    }
+
+    /// Whether something waits to be asked of it that there was no room for.
+    pub(super) fn has_more_to_ask(&self) -> bool {
+        let queues = [&self.status_queue, &self.describe_queue, &self.urgent_reads, &self.due_reads];
+        self.up && (self.list_call == CallState::Queued || queues.iter().any(|queue| !queue.is_empty()))
     }
 
     /// Whether the first round over it is done.

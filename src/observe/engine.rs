@@ -40,6 +40,11 @@ pub(super) struct Engine {
     pub(super) epoch: Instant,
     /// When which domain must be looked at.
     timers: BTreeSet<(Instant, usize, Uuid)>,
+    /// When which daemon's domains must be listed.
+    lists: BTreeSet<(Instant, usize)>,
+    /// The daemons of which something may have to be asked: those of all others are asked nothing, so that a turn costs
+    /// what happened in it, however many daemons there are.
+    pub(super) ready: BTreeSet<usize>,
     calls: Calls,
     reads_in_flight: usize,
     /// The daemon whose turn it is to make a read.
@@ -73,6 +78,8 @@ impl Engine {
             settings: settings.clone(),
             epoch: Instant::now(),
             timers: BTreeSet::new(),
+            lists: BTreeSet::new(),
+            ready: BTreeSet::new(),
             calls: Calls::default(),
             reads_in_flight: 0,
             turn: 0,
@@ -124,8 +131,8 @@ impl Engine {
     /// The next time at which something must be done though nothing happens.
     fn wake(&self, now: Instant) -> Instant {
         let timer = self.timers.first().map(|(at, ..)| *at);
-        let lists = self.keepers.values().filter(|keeper| keeper.up).filter_map(|keeper| keeper.list_due).min();
-        [timer, lists].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
+        let list = self.lists.first().map(|(at, _)| *at);
+        [timer, list].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
     }
 
     /// What else is there already, so that a burst makes one snapshot.
@@ -163,9 +170,12 @@ impl Engine {
             }
             self.follow(place, uuid, wants);
         }
-        for keeper in self.keepers.values_mut().filter(|keeper| keeper.up) {
-            if keeper.list_due.take_if(|due| *due <= now).is_some() {
+        while let Some((at, place)) = self.lists.first().filter(|(at, _)| *at <= now).copied() {
+            self.lists.pop_first();
+            let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
+            if keeper.list_due.take_if(|due| *due == at).is_some() {
                 keeper.list_call.request();
+                self.ready.insert(place);
             }
         }
     }
@@ -173,7 +183,8 @@ impl Engine {
     /// Makes the calls for which there is room.
     fn dispatch(&mut self) {
         let mut control = Vec::new();
-        for (place, keeper) in &mut self.keepers {
+        for place in &self.ready {
+            let Some(keeper) = self.keepers.get_mut(place) else { continue };
             while let Some((ask, epoch)) = keeper.next_control() {
                 keeper.control_in_flight += 1;
                 control.push((*place, ask, epoch));
@@ -185,24 +196,27 @@ impl Engine {
         // One each in turn, so that a daemon with a long queue does not keep the others waiting.
         let now = Instant::now();
         let mut without = 0;
-        while without < self.keepers.len() && self.reads_in_flight < self.settings.parallel_reads.max(1) {
-            let next = self.keepers.range_mut(self.turn..).next();
-            let Some((place, keeper)) = next else {
+        while without < self.ready.len() && self.reads_in_flight < self.settings.parallel_reads.max(1) {
+            let Some(place) = self.ready.range(self.turn..).next().copied() else {
                 self.turn = 0;
                 continue;
             };
-            let place = *place;
             self.turn = place + 1;
-            match keeper.next_read(now) {
+            let next = self.keepers.get_mut(&place).and_then(|keeper| {
+                let next = keeper.next_read(now)?;
+                keeper.reads_in_flight += 1;
+                Some(next)
+            });
+            match next {
                 Some((ask, epoch)) => {
                     without = 0;
-                    keeper.reads_in_flight += 1;
                     self.reads_in_flight += 1;
                     self.launch(place, ask, epoch);
                 }
                 None => without += 1,
             }
         }
+        self.ready.retain(|place| self.keepers.get(place).is_some_and(Keeper::has_more_to_ask));
         self.health.in_flight.set(u64::try_from(self.reads_in_flight).unwrap_or(u64::MAX));
     }
 
@@ -221,6 +235,7 @@ impl Engine {
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        self.ready.insert(place);
         match event {
             SourceEvent::Connected(facts) => {
                 if keeper.up {
@@ -272,6 +287,7 @@ impl Engine {
             self.reads_in_flight -= 1;
         }
         let Some(keeper) = self.keepers.get_mut(&call.daemon) else { return };
+        self.ready.insert(call.daemon);
         keeper.returned(call.ask);
         if let (Ask::Read(_, groups), Said::Read(answer)) = (call.ask, &said) {
             count(&self.health, answer, groups, moment.instant - call.launched);
@@ -317,7 +333,7 @@ impl Engine {
 
     fn on_list(&mut self, place: usize, answer: Result<Vec<Listed>, ReadError>, moment: Moment) {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        keeper.listed(answer.is_ok(), moment.instant);
+        self.lists.extend(keeper.listed(answer.is_ok(), moment.instant).map(|due| (due, place)));
         self.publisher.changed();
         let listed = match answer {
             Ok(listed) => listed,
@@ -359,6 +375,7 @@ impl Engine {
     /// Does what is to be done about a domain, and sets its timer.
     fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        self.ready.insert(place);
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };
             if let Some(owned) = &mut keeper.owned {
@@ -397,8 +414,9 @@ impl Engine {
         }
     }
 
-    /// Forgets the timers of a daemon's domains.
+    /// Forgets the timers of a daemon and its domains.
     pub(super) fn disarm(&mut self, place: usize) {
+        self.lists.retain(|(_, daemon)| *daemon != place);
         self.timers.retain(|(_, daemon, _)| *daemon != place);
     }
 }

@@ -53,6 +53,7 @@ impl Engine {
             Some(Roster::Update(daemon, owner)) => {
                 let Some(place) = self.places.get(&daemon).copied() else { return };
                 let Some(keeper) = self.keepers.get_mut(&place) else { return };
+                self.ready.insert(place);
                 if keeper.own(owner) {
                     if !keeper.is_open() {
                         self.disarm(place);

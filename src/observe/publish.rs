@@ -89,7 +89,8 @@ impl Publisher {
             }
             keeper.shown_vms(&mut vms);
         }
-        for keeper in keepers.values_mut() {
+        // A launcher's daemon is no more than a part of its VM, and is not published.
+        for keeper in keepers.values_mut().filter(|keeper| keeper.owned.is_none()) {
             keeper.refresh();
         }
         self.complete = self.complete || (rostered && keepers.values_mut().all(Keeper::round_is_done));
@@ -105,7 +106,6 @@ impl Publisher {
             published,
             sequence: self.sequence,
             complete: self.complete,
-            // A launcher's daemon is no more than a part of its VM.
             daemons: keepers
                 .values()
                 .filter(|keeper| keeper.owned.is_none())
