@@ -89,6 +89,11 @@ impl Machine {
         u32::try_from(self.real.len()).expect("some launchers")
     }
 
+    /// How many VMs this launcher's guest is, with those under other names.
+    pub(crate) fn vms_behind(&self, launcher: u32) -> u32 {
+        (self.vms() - launcher) / self.launchers() + 1
+    }
+
     /// How many VMs there can be.
     pub(crate) fn vms(&self) -> u32 {
         u32::try_from(self.places.len()).expect("some VMs")

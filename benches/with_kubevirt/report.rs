@@ -77,7 +77,7 @@ impl Report {
             "{} launchers, each a libvirtd ({}) with a paused KVM domain ({}) of one vCPU, one disk and one NIC; the other \
              sockets are fakes: each hands every message to the libvirtd of one of these launchers, and puts another \
              domain's name and UUID in place of the real one's. Every 15 s everything is read of every VM; the last line \
-             is an agent with `--metrics-include 'kubevirt.vmi.hypervisor.*'`, which reads nothing on a schedule. Nobody \
+             is an agent with `--metrics-include 'kubevirt.vmi.hypervisor.*'`, which reads states and jobs and no figures. Nobody \
              scrapes. CPU is of one core.",
             self.launchers,
             mebibytes(libvirtd),
@@ -135,14 +135,15 @@ impl Report {
                 show(of_a_change(changes, idle)),
             ]
         };
-        let Resumes { count, queries, cpu, took } = self.resumes;
+        let Resumes { count, vms, queries, cpu, took } = self.resumes;
         let idle = self.last().cpu.agent.mul_f64(took.as_secs_f64());
         let words = format!(
             "Each is an update of the API by which something on the page changes: lives of stop, (delete, make anew, \
              schedule,) run, pause, resume, delete, arrive. CPU is the agent's, with what it uses at rest and without; \
-             nobody scrapes. {count} guests that were let run and paused again at their libvirts, without a word of the \
-             API, made {queries:.0} XML queries and took {} each.",
-            show(cpu.saturating_sub(idle).div_f64(f64::from(count)))
+             nobody scrapes. {count} guests, which are {vms} VMs under their own and under other names, were let run and \
+             paused again at their libvirts, without a word of the API: the agent made {queries:.0} XML queries, and \
+             used {} for each VM.",
+            show(cpu.saturating_sub(idle).div_f64(f64::from(vms)))
         );
         let rows = [
             line("Everything is read", &self.everything, self.last()),

@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resumes {
     pub(crate) count: u32,
+    /// VMs that these guests are, under their own and under other names.
+    pub(crate) vms: u32,
     /// XML queries that were made for them.
     pub(crate) queries: f64,
     /// What the agent used meanwhile, and how long it was.
@@ -38,5 +40,6 @@ pub(crate) fn at_libvirt(machine: &Machine, agent: &Agent) -> Resumes {
     }
     let (cpu, took) = (agent.cpu_time() - cpu, started.elapsed());
     let queries = growth(&agent.metrics(), &before, "virt_otel_descriptions_total", &[]);
-    Resumes { count, queries, cpu, took }
+    let vms = (1..=count).map(|number| machine.vms_behind(number)).sum();
+    Resumes { count, vms, queries, cpu, took }
 }
