@@ -2,7 +2,7 @@
 //! API server, 200 launchers of their own behind them, each a libvirtd with a paused KVM domain, and 800 sockets behind
 //! which these answer under another name.
 //!
-//! `tests/lab/prepare.sh packages apiserver` makes what it needs; it takes about twenty minutes, as root, and 9 GiB. On a
+//! `tests/lab/prepare.sh packages apiserver` makes what it needs; it takes thirteen minutes, as root, and 9 GiB. On a
 //! smaller machine `VIRT_OTEL_BENCH_LAUNCHERS` and `VIRT_OTEL_BENCH_VMIS` say how many.
 
 #![allow(
