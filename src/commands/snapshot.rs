@@ -188,27 +188,18 @@ mod tests {
     fn vm(number: u128, state: i64, collection: Collection) -> Arc<Vm> {
         let (uuid, uri) = (Uuid::from_u128(number), DaemonId("qemu:///system".into()));
         Arc::new(Vm {
-            key: VmKey { daemon: uri.clone(), uuid },
-            identity: Arc::new(Identity {
-                name: format!("vm-{number}").into(),
-                uuid: Some(uuid),
-                domain_type: None,
-                arch: None,
-                place: Place::Host { host_name: "host".into(), uri: uri.0 },
-            }),
-            vmi: None,
-            hypervisor: None,
-            description: None,
             status: Some(Status::from_libvirt(state, 0)),
-            cpu: None,
-            vcpus: None,
-            memory: None,
-            disks: None,
-            nics: None,
-            io_threads: None,
-            dirty_rate: None,
-            job: None,
             collection,
+            ..Vm::new(
+                VmKey { daemon: uri.clone(), uuid },
+                Arc::new(Identity {
+                    name: format!("vm-{number}").into(),
+                    uuid: Some(uuid),
+                    domain_type: None,
+                    arch: None,
+                    place: Place::Host { host_name: "host".into(), uri: uri.0 },
+                }),
+            )
         })
     }
 

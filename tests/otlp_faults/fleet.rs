@@ -8,8 +8,8 @@ use uuid::Uuid;
 use virt_otel::catalog::{Kind, Metric, Read, Selected, Selection, Stability, Unit, Value};
 use virt_otel::clock::{Clock, SystemClock};
 use virt_otel::model::{
-    Bytes, Collection, Cpu, DaemonId, Disk, HypervisorType, Identity, Nic, Place, Reading, Since, Status, Timestamp,
-    Vcpu, Vcpus, Vm, VmKey,
+    Bytes, Cpu, DaemonId, Disk, HypervisorType, Identity, Nic, Place, Reading, Since, Status, Timestamp, Vcpu, Vcpus,
+    Vm, VmKey,
 };
 use virt_otel::snapshot::{self, Snapshot, Snapshots};
 
@@ -110,27 +110,18 @@ fn vm(number: u128) -> Vm {
     let daemon = DaemonId("qemu:///system".into());
     let uuid = Uuid::from_u128(number);
     Vm {
-        key: VmKey { daemon: daemon.clone(), uuid },
-        identity: Arc::new(Identity {
-            name: format!("vm-{number}").into(),
-            uuid: Some(uuid),
-            domain_type: Some("kvm".into()),
-            arch: Some("x86_64".into()),
-            place: Place::Host { host_name: "host-a".into(), uri: daemon.0 },
-        }),
-        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
-        description: None,
         status: Some(Status::from_libvirt(1, 1)),
-        cpu: None,
-        vcpus: None,
-        memory: None,
-        disks: None,
-        nics: None,
-        io_threads: None,
-        dirty_rate: None,
-        job: None,
-        collection: Collection::default(),
+        ..Vm::new(
+            VmKey { daemon: daemon.clone(), uuid },
+            Arc::new(Identity {
+                name: format!("vm-{number}").into(),
+                uuid: Some(uuid),
+                domain_type: Some("kvm".into()),
+                arch: Some("x86_64".into()),
+                place: Place::Host { host_name: "host-a".into(), uri: daemon.0 },
+            }),
+        )
     }
 }
 

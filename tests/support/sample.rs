@@ -160,32 +160,25 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
     // A version 4 UUID with the number in its last digits.
     let uuid = Uuid::from_u128(0x6695_eb01_f6a4_4304_89aa_0000_0000_0000 | number);
     Vm {
-        key: VmKey { daemon: DaemonId("qemu:///system".into()), uuid },
-        identity: Arc::new(Identity {
-            name: name.into(),
-            uuid: Some(uuid),
-            domain_type: Some("kvm".into()),
-            arch: Some("x86_64".into()),
-            place: Place::Host { host_name: "kvm-17.example.org".into(), uri: "qemu:///system".into() },
-        }),
-        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
         description: Some(Arc::new(description("kvm"))),
         status: Some(Status::from_libvirt(state, 1)),
-        cpu: None,
-        vcpus: None,
-        memory: None,
-        disks: None,
-        nics: None,
-        io_threads: None,
-        dirty_rate: None,
-        job: None,
         collection: Collection {
             connected: Some(true),
             stuck: false,
             complete: Some(true),
             ages: ages(&[Group::State, Group::Cpu, Group::Balloon, Group::Vcpu, Group::Interface, Group::Block]),
         },
+        ..Vm::new(
+            VmKey { daemon: DaemonId("qemu:///system".into()), uuid },
+            Arc::new(Identity {
+                name: name.into(),
+                uuid: Some(uuid),
+                domain_type: Some("kvm".into()),
+                arch: Some("x86_64".into()),
+                place: Place::Host { host_name: "kvm-17.example.org".into(), uri: "qemu:///system".into() },
+            }),
+        )
     }
 }
 

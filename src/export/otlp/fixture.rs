@@ -11,8 +11,8 @@ use super::subject::{Instance, Key};
 use crate::catalog::{Attribute, Kind, Label, Metric, Read, Selected, Selection, Stability, Unit, Value};
 use crate::clock::Clock;
 use crate::model::{
-    Bytes, Collection, Cpu, Daemon, DaemonId, Disk, HypervisorType, Identity, Memory, Nic, Place, Reading, Since,
-    State, Status, Timestamp, Vcpu, Vcpus, Vm, VmKey,
+    Bytes, Cpu, Daemon, DaemonId, Disk, HypervisorType, Identity, Memory, Nic, Place, Reading, Since, State, Status,
+    Timestamp, Vcpu, Vcpus, Vm, VmKey,
 };
 use crate::snapshot::Snapshot;
 
@@ -115,21 +115,13 @@ pub(super) fn identity(number: u128, name: &str) -> Arc<Identity> {
 /// A running VM that has been read at one second: CPU only.
 pub(super) fn vm(number: u128) -> Vm {
     Vm {
-        key: VmKey { daemon: daemon_id(), uuid: Uuid::from_u128(number) },
-        identity: identity(number, &format!("vm-{number}")),
-        vmi: None,
         hypervisor: Some(HypervisorType::Kvm),
-        description: None,
         status: Some(Status::from_libvirt(1, 1)),
         cpu: Some(cpu(1_000)),
-        vcpus: None,
-        memory: None,
-        disks: None,
-        nics: None,
-        io_threads: None,
-        dirty_rate: None,
-        job: None,
-        collection: Collection::default(),
+        ..Vm::new(
+            VmKey { daemon: daemon_id(), uuid: Uuid::from_u128(number) },
+            identity(number, &format!("vm-{number}")),
+        )
     }
 }
 
