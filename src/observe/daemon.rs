@@ -16,6 +16,9 @@ use super::track::{CallState, Pending, Surroundings, Track};
 use crate::model::{Daemon, DaemonFacts, State};
 use crate::source::Source;
 
+/// Reasons for not being connected that are logged until it is: one that has more of them makes them up.
+const REASONS_MAX: u32 = 8;
+
 /// How far the first round over a daemon is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
@@ -44,6 +47,8 @@ pub(super) struct Keeper {
     facts: Option<Arc<DaemonFacts>>,
     /// Whether it has been lost, and nobody has been found there since.
     pub(super) lost: bool,
+    /// How many reasons were logged since it was last connected.
+    pub(super) reasons: u32,
     /// Whether nobody was there when it was last tried.
     pub(super) absent: bool,
     /// Whether it was said that events of this connection were lost.
@@ -78,6 +83,7 @@ impl Keeper {
             facts: None,
             lost: false,
             absent: false,
+            reasons: 0,
             events_lost: false,
             trying_until: None,
             round: Round::Waiting,
@@ -119,6 +125,7 @@ impl Keeper {
     pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>) {
         self.up = true;
         self.lost = false;
+        self.reasons = 0;
         self.events_lost = false;
         self.trying_until = None;
         self.generation = self.generation.wrapping_add(1);
@@ -137,7 +144,8 @@ impl Keeper {
         self.absent = absent;
         if !std::mem::replace(&mut self.up, false) {
             // Before its VMI runs nobody misses it; and that nobody is there any more was to be expected.
-            if self.is_open() && !(self.lost && absent) {
+            if self.is_open() && !(self.lost && absent) && self.reasons < REASONS_MAX {
+                self.reasons += 1;
                 tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
             }
             return false;

@@ -325,8 +325,9 @@ impl Engine {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };
+            let others = keeper.any_runs();
             if let Some(owned) = &mut keeper.owned {
-                owned.domain_gone();
+                owned.domain_gone(others);
             }
             if let Some(wake) = track.wake {
                 self.timers.remove(&(wake, place, uuid));
@@ -348,10 +349,12 @@ impl Engine {
         if wants.read {
             keeper.ask_reading(uuid);
         }
-        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
-        if let Some(owned) = &mut keeper.owned {
-            owned.follow(track);
+        let others = keeper.any_runs();
+        if let (Some(owned), Some(track)) = (&mut keeper.owned, keeper.tracks.get(&uuid)) {
+            owned.follow(track, others);
+            keeper.settle_name();
         }
+        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
         let wake = keeper.up.then(|| track.next_wake(&keeper.around)).flatten();
         if track.wake != wake {
             if let Some(before) = std::mem::replace(&mut track.wake, wake) {

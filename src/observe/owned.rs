@@ -36,15 +36,17 @@ pub(super) struct Owned {
     crowded: bool,
     /// The VM without a domain.
     bare: Option<Arc<Vm>>,
+    /// Whether what runs that has changed since it was last asked for.
+    news: bool,
 }
 
 impl Owned {
     pub(super) fn new(owner: Owner) -> Self {
-        Self { owner, ended: false, refused: false, silent: false, met: false, crowded: false, bare: None }
+        Self { owner, ended: false, refused: false, silent: false, met: false, crowded: false, bare: None, news: false }
     }
 
-    /// Something was said of a domain of it.
-    pub(super) fn follow(&mut self, track: &Track) {
+    /// Something was said of a domain of it; `others` whether another one of it runs.
+    pub(super) fn follow(&mut self, track: &Track, others: bool) {
         match track.phase {
             Phase::Active => {
                 self.ended = false;
@@ -56,7 +58,7 @@ impl Owned {
                     self.owner.who = Who::Known(launcher);
                 }
             }
-            Phase::Inactive => self.ended = true,
+            Phase::Inactive => self.ended = !others,
             Phase::Unknown | Phase::Arriving => {}
         }
     }
@@ -66,9 +68,9 @@ impl Owned {
         self.silent = !answered;
     }
 
-    /// The daemon does not know its domain any more.
-    pub(super) fn domain_gone(&mut self) {
-        self.ended = true;
+    /// The daemon does not know a domain of it any more; `others` whether another one of it runs.
+    pub(super) fn domain_gone(&mut self, others: bool) {
+        self.ended = !others;
     }
 
     /// These are the names of the domains that the daemon has. A daemon without any is not to blame: its domain may be
@@ -111,6 +113,7 @@ impl Owned {
                 && told.is_none_or(|told| Arc::ptr_eq(told, &bare.identity))
         };
         if !self.bare.as_ref().is_some_and(same) {
+            self.news |= self.bare.as_ref().is_some_and(|bare| bare.hypervisor != hypervisor);
             let key = VmKey { daemon: daemon.clone(), uuid: Uuid::nil() };
             let identity = told.cloned().unwrap_or_else(|| {
                 Arc::new(Identity {
@@ -205,12 +208,35 @@ impl Keeper {
             };
             self.remove(idle);
         }
-        self.around.launcher.get_or_insert(launcher);
+        if matches!(self.owned, Some(Owned { owner: Owner { who: Who::Known(_), .. }, .. })) {
+            self.around.launcher.get_or_insert(launcher);
+        }
         true
     }
 
+    /// Whether a domain of it runs, as far as is known.
+    pub(super) fn any_runs(&self) -> bool {
+        self.tracks.values().any(|track| track.incarnated)
+    }
+
+    /// Its domain may have said who it is: what has another name is not its.
+    pub(super) fn settle_name(&mut self) {
+        let Some(Owned { owner, .. }) = &self.owned else { return };
+        let Who::Known(launcher) = &owner.who else { return };
+        if self.around.launcher.is_some() {
+            return;
+        }
+        self.around.launcher = Some(Arc::clone(launcher));
+        let others = self.tracks.iter().filter(|(_, track)| owner.launcher_of(&track.name).is_none());
+        let others: Vec<Uuid> = others.map(|(uuid, _)| *uuid).collect();
+        for uuid in others {
+            self.remove(uuid);
+        }
+    }
+
     /// What is shown of it: its domains; of a launcher the one that runs, or the VMI without one.
-    pub(super) fn shown_vms(&mut self, now: Instant, vms: &mut Vec<Arc<Vm>>) {
+    /// `true` if there is something in it that nobody was told of, and that is told at once.
+    pub(super) fn shown_vms(&mut self, now: Instant, vms: &mut Vec<Arc<Vm>>) -> bool {
         let reach = match (self.up, self.round) {
             (true, _) => Reach::Up,
             (false, Round::Waiting) => Reach::Trying,
@@ -220,7 +246,7 @@ impl Keeper {
         };
         let Some(owned) = &mut self.owned else {
             vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
-            return;
+            return false;
         };
         let told = &mut self.around.told;
         // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it. Until
@@ -230,7 +256,7 @@ impl Keeper {
         if let Some(vm) = self.tracks.values().filter(runs).find_map(Track::shown) {
             told.get_or_insert_with(|| Arc::clone(&vm.identity));
             vms.push(Arc::clone(vm));
-            return;
+            return false;
         }
         if let Some(vm) = owned.bare(&self.around.daemon, reach, told.as_ref()) {
             if vm.hypervisor.is_some() {
@@ -238,5 +264,6 @@ impl Keeper {
             }
             vms.push(Arc::clone(vm));
         }
+        std::mem::take(&mut owned.news)
     }
 }

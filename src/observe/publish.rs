@@ -87,7 +87,7 @@ impl Publisher {
                 busy += u64::from(track.busy_since.is_some());
                 published = published.max(track.last_stamp());
             }
-            keeper.shown_vms(moment.instant, &mut vms);
+            self.lifecycle += u64::from(keeper.shown_vms(moment.instant, &mut vms));
         }
         // A launcher's daemon is no more than a part of its VM, and is not published.
         for keeper in keepers.values_mut().filter(|keeper| keeper.owned.is_none()) {

@@ -25,7 +25,7 @@ use super::resource::resource;
 use super::settings::ResourceSettings;
 use super::subject::{Key, Subject};
 use crate::catalog::Selection;
-use crate::model::{Timestamp, Vm};
+use crate::model::Timestamp;
 use crate::snapshot::Snapshot;
 
 use self::ends::{Page, end_missing, ends, series};
@@ -184,7 +184,7 @@ impl Book {
     /// How many points of a waiting push no later one will have, now that it is dropped in favour of `next`.
     pub(super) fn superseded(&self, dropped: &Cycle, next: &Snapshot) -> usize {
         let mut points = 0;
-        for subject in subjects(&dropped.snapshot) {
+        for subject in subjects(&dropped.snapshot).filter(|subject| self.is_told_of(subject)) {
             let newest = self.sent.get(&self.key(&subject)).and_then(|sent| sent.newest_reading);
             let after = match &subject {
                 Subject::Vm(vm) => next.vm(&vm.key).cloned().map(Subject::Vm),
@@ -206,6 +206,17 @@ impl Book {
         points
     }
 
+    /// Whether a Resource is pushed: when it is the one that it keeps, and ever after.
+    ///
+    /// That of a VMI gets a part once its domain is seen, and Prometheus would have two `target_info` of it for five
+    /// minutes after each start, which no query can join with. So it is not told of before that, unless nobody can tell
+    /// when its domain will be seen.
+    fn is_told_of(&self, subject: &Subject) -> bool {
+        let Subject::Vm(vm) = subject else { return true };
+        let is_whole = vm.identity.uuid.is_some() || vm.hypervisor.is_some();
+        is_whole || self.sent.get(&self.key(subject)).is_some_and(|sent| sent.offered.is_some())
+    }
+
     fn key(&self, subject: &Subject) -> Key {
         subject.key(self.settings.host_name.as_ref())
     }
@@ -214,6 +225,9 @@ impl Book {
     fn enter(&mut self, snapshot: &Snapshot, left_out: &mut LeftOut) -> Vec<(Key, Subject)> {
         let mut live = Vec::with_capacity(snapshot.daemons.len() + snapshot.vms.len());
         for subject in subjects(snapshot) {
+            if !self.is_told_of(&subject) {
+                continue;
+            }
             let key = self.key(&subject);
             let sent = self.sent.entry(key.clone()).or_default();
             if sent.generation == self.generation {
@@ -350,14 +364,7 @@ impl Book {
 
 fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = Subject> {
     let daemons = snapshot.daemons.iter().map(|daemon| Subject::Daemon(Arc::clone(daemon)));
-    daemons.chain(snapshot.vms.iter().filter(|vm| is_whole(vm)).map(|vm| Subject::Vm(Arc::clone(vm))))
-}
-
-/// Whether a VM's Resource is the one that it keeps. That of a VMI gets a part once its domain is seen, and Prometheus
-/// would have two `target_info` of it for five minutes after each start, which no query can join with. So it is not told
-/// of before that, unless nobody can tell when its domain will be seen.
-fn is_whole(vm: &Vm) -> bool {
-    vm.identity.uuid.is_some() || vm.hypervisor.is_some()
+    daemons.chain(snapshot.vms.iter().map(|vm| Subject::Vm(Arc::clone(vm))))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ const TOLD_MAX: usize = 8;
 pub(super) struct Down {
     /// How many reasons were told since there was one.
     told: usize,
+    /// Whether nobody was there when it was last told.
+    absent: Option<bool>,
     /// The last reason that the reader was given.
     reason: String,
 }
@@ -186,10 +188,13 @@ impl<H: Hypervisor> Actor<H> {
     fn report_down(&mut self, reason: &str, absent: bool) {
         tracing::debug!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
         let down = &mut self.down;
-        if down.reason == reason || down.told >= TOLD_MAX {
+        // Whether anybody is there decides more than a line in the log.
+        let flips = down.absent != Some(absent);
+        if !flips && (down.reason == reason || down.told >= TOLD_MAX) {
             return;
         }
-        down.told += 1;
+        down.absent = Some(absent);
+        down.told = down.told.saturating_add(1);
         reason.clone_into(&mut down.reason);
         let reason = format!("connecting to {} failed: {reason}", self.id);
         self.tell(SourceEvent::Disconnected { reason, absent });
@@ -212,6 +217,7 @@ impl<H: Hypervisor> Actor<H> {
     pub(super) fn lose(&mut self, reason: &str) {
         tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
         reason.clone_into(&mut self.down.reason);
+        self.down.absent = Some(false);
         if matches!(&self.link, Link::Up { since, .. } if since.elapsed() >= STEADY) {
             self.backoff.reset();
         }

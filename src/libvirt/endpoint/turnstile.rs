@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// How long one that is being connected to keeps its place. Most take milliseconds; one that hangs holds up the others
 /// for this long and no longer.
-pub(super) const HOLD: Duration = Duration::from_secs(1);
+pub(super) const HOLD: Duration = Duration::from_millis(200);
 
 /// See the module.
 #[derive(Debug, Clone)]

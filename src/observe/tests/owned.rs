@@ -474,3 +474,31 @@ async fn a_launcher_that_is_there_and_cannot_be_read_makes_a_sidecars_vm_unknown
     tokio::time::sleep(MOMENT).await;
     assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_domains_a_sidecar_is_named_by_the_one_that_runs() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", alone("pod-1", false)).await;
+    fake.put(ONE, FakeDomain { name: "shop_web".into(), id: None, status: destroyed(), ..running(1) });
+    let two = Uuid::from_u128(2);
+    fake.put(two, FakeDomain { name: "shop_db".into(), ..running(2) });
+    fake.connect();
+    tokio::time::sleep(SECOND).await;
+    let vm = node.vm();
+    let Place::Launcher(launcher) = &vm.identity.place else { panic!("{:?}", vm.identity) };
+    assert_eq!((&*launcher.name, &*vm.identity.name, vm.hypervisor), ("db", "shop_db", Some(HypervisorType::Kvm)));
+    fake.forget_calls();
+    tokio::time::sleep(3 * INTERVAL).await;
+    assert!(!fake.calls().iter().any(|(_, asked)| matches!(asked, Asked::Read(ONE, _) | Asked::Status(ONE))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn becoming_unknown_is_told_at_once() {
+    let node = Node::start();
+    let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Running))).await;
+    let before = node.snapshots.borrow().lifecycle;
+    fake.disconnect();
+    tokio::time::sleep(MOMENT).await;
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown));
+    assert!(node.snapshots.borrow().lifecycle > before);
+}

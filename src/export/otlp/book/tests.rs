@@ -445,4 +445,9 @@ fn a_vmi_is_pushed_by_the_resource_that_it_keeps() {
     assert_eq!(push.everything(2_000, vec![vm(1)]).len(), 1);
     let mut push = Push::new();
     assert_eq!(push.everything(1_000, vec![bare(Some(HypervisorType::Unknown))]).len(), 1, "nobody can tell when");
+    // Once told of, it is told of until it goes.
+    let later = push.everything(2_000, vec![bare(None)]);
+    assert_eq!(later.len(), 1);
+    assert_eq!(ends_in(&later[0]), []);
+    assert_eq!(named(&later[0], "collection.stuck").len(), 1);
 }
