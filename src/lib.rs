@@ -51,3 +51,8 @@ mod sample;
 #[cfg(test)]
 #[path = "../tests/support/vmis.rs"]
 mod vmis;
+
+/// What is logged, for tests that look at it.
+#[cfg(test)]
+#[path = "../tests/support/logged.rs"]
+mod logged;

@@ -175,18 +175,16 @@ impl Keeper {
             None => self.owned = Some(Owned::new(owner)),
         }
         match (was_open, self.is_open()) {
-            (false, true) if self.up => self.list_call.request(),
+            (false, true) if self.up => {
+                self.list_call.request();
+            }
             (false, true) => {
                 self.lost = false;
                 self.trying_until = Some(now + TRYING);
-                true
             }
-            (true, false) => {
-                self.forget();
-                true
-            }
+            (true, false) => self.forget(),
             _ => return moved,
-        };
+        }
         true
     }
 

@@ -1,8 +1,8 @@
 //! An API that does not answer: what is told, and how often.
 
 use super::fake::Mode;
-use super::logged::Logged;
 use super::*;
+use crate::logged::Logged;
 use crate::watch::{EventKind, FaultKind};
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! Answers that do not end, are too large, or are none.
 
 use super::fake::Mode;
-use super::logged::Logged;
 use super::*;
+use crate::logged::Logged;
 use crate::watch::FaultKind;
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! Lists: in pages, afresh, streamed.
 
 use super::fake::Mode;
-use super::logged::Logged;
 use super::*;
+use crate::logged::Logged;
 use crate::watch::pump::PAGE_SIZE;
 use crate::watch::{EventKind, FaultKind};
 

@@ -6,7 +6,6 @@ mod connecting;
 mod fake;
 mod follows;
 mod lists;
-mod logged;
 
 use std::sync::Arc;
 use std::time::Duration;

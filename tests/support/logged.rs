@@ -1,11 +1,11 @@
-//! What is logged.
+//! What the library's tests look at when they ask what was logged.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 /// Keeps what is logged.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Logged(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -20,7 +20,7 @@ impl Write for Logged {
 
 impl Logged {
     /// Takes what this thread logs from now on.
-    pub(super) fn here() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn here() -> (Self, tracing::subscriber::DefaultGuard) {
         let logged = Self::default();
         let writer = logged.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -32,7 +32,7 @@ impl Logged {
     }
 
     /// The lines with these words.
-    pub(super) fn with(&self, words: &str) -> Vec<String> {
+    pub(crate) fn with(&self, words: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
