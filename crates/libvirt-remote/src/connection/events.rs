@@ -1,0 +1,62 @@
+//! The events that came, until they are taken.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::error::Violation;
+use crate::event::{self, Event, EventKind};
+use crate::limits::EVENTS_MAX;
+
+/// The registrations of one connection, and the events that wait.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// The daemon's number of each registration.
+    callbacks: Vec<(i32, EventKind)>,
+    waiting: VecDeque<Event>,
+    /// Events that were dropped since the reader was last told.
+    lost: u64,
+    dropped: u64,
+}
+
+impl Events {
+    /// The daemon has taken a registration.
+    pub(super) fn register(&mut self, callback: i32, kind: EventKind) {
+        self.callbacks.retain(|(_, registered)| *registered != kind);
+        self.callbacks.push((callback, kind));
+    }
+
+    /// An event came. What nobody asked for is dropped, and so is everything that waits when there is no room: its reader
+    /// must begin anew in either case.
+    pub(super) fn take(&mut self, procedure: u32, body: &Bytes) -> Result<(), Violation> {
+        let Some(kind) = EventKind::of_procedure(procedure) else {
+            self.dropped += 1;
+            return Ok(());
+        };
+        let (callback, domain, what) =
+            event::read(kind, body).map_err(|cause| Violation::Event { procedure, cause })?;
+        if !self.callbacks.contains(&(callback, kind)) {
+            self.dropped += 1;
+        } else if self.waiting.len() < EVENTS_MAX {
+            self.waiting.push_back(Event::Domain { domain, what });
+        } else {
+            let lost = 1 + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+            self.waiting = VecDeque::new();
+            self.lost += lost;
+            self.dropped += lost;
+        }
+        Ok(())
+    }
+
+    /// The next event. That some were lost comes before those that came after.
+    pub(super) fn next(&mut self) -> Option<Event> {
+        match std::mem::take(&mut self.lost) {
+            0 => self.waiting.pop_front(),
+            lost => Some(Event::Lost(lost)),
+        }
+    }
+
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

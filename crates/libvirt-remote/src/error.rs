@@ -1,0 +1,215 @@
+//! What can go wrong.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::keepalive::Keepalive;
+use crate::limits::{CALLS_MAX, EVENT_MAX, FRAME_DEADLINE, FRAME_MAX, FRAME_MIN, TEXT_MAX, WRITE_DEADLINE};
+use crate::xdr::{Decode, Malformed, Reader};
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The daemon answered with an error. The connection lives on.
+    #[error(transparent)]
+    Libvirt(#[from] LibvirtError),
+    /// The connection has ended, before or during the call.
+    #[error(transparent)]
+    Ended(#[from] End),
+    /// As many calls are without an answer as may be. The connection lives on.
+    #[error("{CALLS_MAX} calls of this connection have no answer yet: wait for one of them")]
+    TooManyCalls,
+    /// The daemon wants a kind of authentication that this client does not have.
+    #[error("the daemon wants {wanted}, which this client cannot do: it can go without authentication, and use polkit")]
+    Authentication {
+        /// What it wants: `SASL`, or numbers of `remote_auth_type`.
+        wanted: String,
+    },
+    /// polkit does not let us.
+    #[error("polkit does not let this user read libvirt ({0}): see its rule for org.libvirt.unix.monitor")]
+    Polkit(#[source] LibvirtError),
+}
+
+impl Error {
+    /// Whether the daemon says that it does not know the domain (`VIR_ERR_NO_DOMAIN`).
+    #[must_use]
+    pub const fn is_no_domain(&self) -> bool {
+        matches!(self, Self::Libvirt(error) if error.code == LibvirtError::NO_DOMAIN)
+    }
+
+    /// Why the connection has ended, if it has.
+    #[must_use]
+    pub const fn end(&self) -> Option<&End> {
+        match self {
+            Self::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+}
+
+/// Why a connection has ended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum End {
+    /// The peer closed it.
+    #[error("the daemon closed the connection")]
+    Closed,
+    /// The transport failed.
+    #[error("the connection broke: {0}")]
+    Io(Arc<io::Error>),
+    /// The peer did what the protocol forbids, or more than a bound allows.
+    #[error("what the daemon sent is not libvirt's protocol: {0}")]
+    Violation(#[from] Violation),
+    /// The peer does not read what is written to it.
+    #[error("the daemon has read nothing for {WRITE_DEADLINE:?}")]
+    NotReading,
+    /// The peer began a frame and did not end it in time.
+    #[error("the daemon has not ended a message within {FRAME_DEADLINE:?}")]
+    Unfinished,
+    /// The peer does not answer PINGs.
+    #[error("the daemon has not answered {} PINGs, one every {:?}", .0.count, .0.interval)]
+    Mute(Keepalive),
+    /// It was closed on our side.
+    #[error("the connection was closed on our side")]
+    Ours,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // However a socket says it, the other side has hung up.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Io(Arc::new(error)),
+        }
+    }
+}
+
+/// What a peer did that the protocol, or a bound of this client, forbids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A frame says that it has a length that none has.
+    #[error("a message of {length} bytes, where {FRAME_MIN} to {FRAME_MAX} are possible")]
+    Length {
+        /// Its length.
+        length: u32,
+    },
+    /// A frame is of a program that this client does not speak.
+    #[error("a message of the program {program:#x}, version {version}")]
+    Program {
+        /// The program.
+        program: u32,
+        /// Its version.
+        version: u32,
+    },
+    /// A frame is of a kind that a client of this sort is not sent.
+    #[error("a message of type {kind} and status {status}, which a client that only reads is not sent")]
+    Kind {
+        /// Its type.
+        kind: u32,
+        /// Its status.
+        status: u32,
+    },
+    /// A keepalive message is none.
+    #[error("a keepalive message that is neither a PING nor a PONG")]
+    Keepalive,
+    /// An answer belongs to no call.
+    #[error("an answer to call {serial}, which was not made or has been answered")]
+    Serial {
+        /// Its serial.
+        serial: u32,
+    },
+    /// An answer is to another procedure than was called.
+    #[error("an answer to procedure {procedure} for the call of {function}")]
+    Procedure {
+        /// The procedure of the answer.
+        procedure: u32,
+        /// The libvirt function that was called.
+        function: &'static str,
+    },
+    /// An answer is longer than any of its procedure.
+    #[error("{length} bytes as the answer to {function}, where {limit} are allowed")]
+    AnswerTooLong {
+        /// The libvirt function that was called.
+        function: &'static str,
+        /// The length of the answer.
+        length: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// An event is longer than any.
+    #[error("an event of {length} bytes, where {EVENT_MAX} are allowed")]
+    EventTooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// An answer does not have the form that it should have.
+    #[error("the answer to {function} is malformed: {cause}")]
+    Answer {
+        /// The libvirt function that was called.
+        function: &'static str,
+        /// What is wrong.
+        cause: Malformed,
+    },
+    /// An event does not have the form that it should have.
+    #[error("an event (procedure {procedure}) is malformed: {cause}")]
+    Event {
+        /// The event's procedure.
+        procedure: u32,
+        /// What is wrong.
+        cause: Malformed,
+    },
+}
+
+/// An error of libvirt (`virError`), as the daemon sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct LibvirtError {
+    /// `virErrorNumber`
+    pub code: i32,
+    /// `virErrorDomain`: the part of libvirt that failed.
+    pub domain: i32,
+    /// `virErrorLevel`
+    pub level: i32,
+    /// libvirt's own words, [`TEXT_MAX`] bytes of them at most.
+    pub message: String,
+}
+
+impl LibvirtError {
+    /// `VIR_ERR_NO_DOMAIN`
+    pub const NO_DOMAIN: i32 = 42;
+}
+
+impl Decode for LibvirtError {
+    /// Reads as far as something is used: the domain and the network that an error may name, and three texts and two
+    /// numbers that the message has already.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (code, domain) = (reader.i32()?, reader.i32()?);
+        let message =
+            if reader.is_some()? { cut(&reader.text()?, TEXT_MAX).to_owned() } else { format!("error {code}") };
+        let level = reader.i32()?;
+        if reader.is_some()? {
+            crate::Domain::skip(reader)?;
+        }
+        for _ in 0..3 {
+            if reader.is_some()? {
+                reader.bytes()?;
+            }
+        }
+        reader.i32()?;
+        reader.i32()?;
+        if reader.is_some()? {
+            // A network: its name and its UUID.
+            reader.bytes()?;
+            reader.array::<16>()?;
+        }
+        Ok(Self { code, domain, level, message })
+    }
+}
+
+/// The beginning of a text, so many bytes at most.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,124 @@
+//! Events that a daemon sends of its own accord.
+
+use bytes::Bytes;
+
+use crate::Domain;
+use crate::xdr::{Decode as _, Malformed, Reader};
+
+/// A kind of event (`virDomainEventID`) that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`
+    Lifecycle,
+    /// `VIR_DOMAIN_EVENT_ID_REBOOT`
+    Reboot,
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`
+    DeviceRemoved,
+    /// `VIR_DOMAIN_EVENT_ID_TUNABLE`
+    Tunable,
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`
+    DeviceAdded,
+    /// `VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION`
+    MigrationIteration,
+    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`
+    JobCompleted,
+    /// `VIR_DOMAIN_EVENT_ID_METADATA_CHANGE`
+    MetadataChange,
+}
+
+/// A kind, its `virDomainEventID`, and the procedure that its events come as.
+const KINDS: [(EventKind, i32, u32); 8] = [
+    (EventKind::Lifecycle, 0, 318),
+    (EventKind::Reboot, 1, 319),
+    (EventKind::DeviceRemoved, 15, 333),
+    (EventKind::Tunable, 17, 346),
+    (EventKind::DeviceAdded, 19, 354),
+    (EventKind::MigrationIteration, 20, 359),
+    (EventKind::JobCompleted, 21, 363),
+    (EventKind::MetadataChange, 23, 379),
+];
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; KINDS.len()] = {
+        let mut all = [Self::Lifecycle; KINDS.len()];
+        let mut at = 0;
+        while at < KINDS.len() {
+            all[at] = KINDS[at].0;
+            at += 1;
+        }
+        all
+    };
+
+    /// Its `virDomainEventID`.
+    #[must_use]
+    pub fn id(self) -> i32 {
+        KINDS.iter().find(|(kind, ..)| *kind == self).map_or(-1, |(_, id, _)| *id)
+    }
+
+    /// The kind whose events come as this procedure.
+    pub(crate) fn of_procedure(procedure: u32) -> Option<Self> {
+        KINDS.iter().find(|(_, _, number)| *number == procedure).map(|(kind, ..)| *kind)
+    }
+}
+
+/// Something that a daemon said of its own accord.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Something happened to a domain.
+    Domain {
+        /// The domain. Its id is that of the moment of the event.
+        domain: Domain,
+        /// What happened.
+        what: DomainEvent,
+    },
+    /// So many events were dropped here, because too many waited to be taken: what was known is to be read anew.
+    Lost(u64),
+}
+
+/// What happened to a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DomainEvent {
+    /// It came, went or changed its state.
+    Lifecycle {
+        /// `virDomainEventType`
+        event: i32,
+        /// One of the `virDomainEvent…DetailType` enumerations, by `event`.
+        detail: i32,
+    },
+    /// Its guest restarted.
+    Reboot,
+    /// A device was taken out of it.
+    DeviceRemoved,
+    /// A limit of it was changed.
+    Tunable,
+    /// A device was added to it.
+    DeviceAdded,
+    /// Its migration began another round.
+    MigrationIteration {
+        /// The number of the round.
+        iteration: i32,
+    },
+    /// A job of it was completed.
+    JobCompleted,
+    /// Its title, its description or its metadata were changed.
+    MetadataChange,
+}
+
+/// An event as it came: by which registration, and what of it is used. What follows may be anything.
+pub(crate) fn read(kind: EventKind, body: &Bytes) -> Result<(i32, Domain, DomainEvent), Malformed> {
+    let mut reader = Reader::new(body);
+    let callback = reader.i32()?;
+    let domain = Domain::decode(&mut reader)?;
+    let what = match kind {
+        EventKind::Lifecycle => DomainEvent::Lifecycle { event: reader.i32()?, detail: reader.i32()? },
+        EventKind::Reboot => DomainEvent::Reboot,
+        EventKind::DeviceRemoved => DomainEvent::DeviceRemoved,
+        EventKind::Tunable => DomainEvent::Tunable,
+        EventKind::DeviceAdded => DomainEvent::DeviceAdded,
+        EventKind::MigrationIteration => DomainEvent::MigrationIteration { iteration: reader.i32()? },
+        EventKind::JobCompleted => DomainEvent::JobCompleted,
+        EventKind::MetadataChange => DomainEvent::MetadataChange,
+    };
+    Ok((callback, domain, what))
+}

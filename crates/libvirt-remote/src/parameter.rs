@@ -1,0 +1,95 @@
+//! Typed parameters (`virTypedParameter`), read where they lie.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::limits::FIELD_MAX;
+use crate::xdr::{Malformed, Reader};
+
+/// A typed parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter<'a> {
+    /// Its name: `block.0.rd.reqs`. [`FIELD_MAX`] bytes at most.
+    pub field: Cow<'a, str>,
+    /// Its value.
+    pub value: Value<'a>,
+}
+
+/// The value of a typed parameter, in libvirt's types.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// `VIR_TYPED_PARAM_INT`
+    Int(i32),
+    /// `VIR_TYPED_PARAM_UINT`
+    UInt(u32),
+    /// `VIR_TYPED_PARAM_LLONG`
+    LLong(i64),
+    /// `VIR_TYPED_PARAM_ULLONG`
+    ULLong(u64),
+    /// `VIR_TYPED_PARAM_DOUBLE`
+    Double(f64),
+    /// `VIR_TYPED_PARAM_BOOLEAN`
+    Boolean(bool),
+    /// `VIR_TYPED_PARAM_STRING`
+    Text(Cow<'a, str>),
+}
+
+/// Typed parameters as they came, checked to be well-formed. They share the memory of the answer that they came in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parameters {
+    count: usize,
+    bytes: Bytes,
+}
+
+/// How many bytes a parameter takes at least: an empty name, a type and an `int`.
+const LEAST: usize = 4 + 4 + 4;
+
+impl Parameters {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each of them, in the daemon's order.
+    pub fn iter(&self) -> impl Iterator<Item = Parameter<'_>> {
+        let mut reader = Reader::new(&self.bytes);
+        // They were read once already, when they came: nothing is malformed.
+        (0..self.count).map_while(move |_| Parameter::read(&mut reader).ok())
+    }
+
+    /// Reads `limit` of them at most.
+    pub(crate) fn decode(reader: &mut Reader<'_>, limit: usize) -> Result<Self, Malformed> {
+        let count = reader.count(limit, LEAST)?;
+        let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Parameter::read(reader).map(drop)))?;
+        Ok(Self { count, bytes })
+    }
+}
+
+impl<'a> Parameter<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let field = reader.bytes()?;
+        if field.len() > FIELD_MAX {
+            return Err(Malformed::TextTooLong { length: field.len(), limit: FIELD_MAX });
+        }
+        let value = match reader.i32()? {
+            1 => Value::Int(reader.i32()?),
+            2 => Value::UInt(reader.u32()?),
+            3 => Value::LLong(reader.i64()?),
+            4 => Value::ULLong(reader.u64()?),
+            5 => Value::Double(reader.f64()?),
+            6 => Value::Boolean(reader.i32()? != 0),
+            7 => Value::Text(reader.text()?),
+            // How long its value is, only its type would tell.
+            kind => return Err(Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }),
+        };
+        Ok(Self { field: String::from_utf8_lossy(field), value })
+    }
+}

@@ -1,0 +1,89 @@
+//! Why nobody is reached.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why nobody is reached. Each is a sentence that says what was tried, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// There is no such socket.
+    #[error("{path} is not there: its daemon has not started, or has ended")]
+    Absent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Nobody listens there.
+    #[error("nobody listens on {path}: is the daemon running? ({cause})")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The kernel does not let us.
+    #[error("no permission to open {path}: the socket's owner and group decide who may")]
+    Permission {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It has as many connections waiting as it takes.
+    #[error("{path} takes no more connections: is the daemon stopped or overloaded?")]
+    Full {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The process, or the host, has no descriptors left.
+    #[error("no file descriptor is left to open {path}: raise the limit of open files ({cause})")]
+    Descriptors {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The host is not reached, or does not listen.
+    #[error("{host} does not take connections on port {port}: is its daemon told to listen there? ({cause})")]
+    Host {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// A program could not be started.
+    #[error("the program `{program}` cannot be run ({cause}): install it, or name it with command=")]
+    Program {
+        /// The program.
+        program: String,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// A file of our TLS cannot be used.
+    #[error("{path}: {problem}")]
+    Pki {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The other side is not to be trusted, or does not trust us.
+    #[error("TLS with {host}: {problem}")]
+    Tls {
+        /// The host.
+        host: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// This crate was built without TLS.
+    #[error("this program was built without TLS")]
+    NoTls,
+}
+
+impl ConnectError {
+    /// Whether nobody is there: a daemon that is starting, or has ended.
+    #[must_use]
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent { .. } | Self::Socket { .. } | Self::Host { .. })
+    }
+}

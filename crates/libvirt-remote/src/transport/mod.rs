@@ -1,0 +1,136 @@
+//! Streams that lead to a daemon, by its [`Address`].
+
+mod error;
+mod ssh;
+#[cfg(feature = "tls")]
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+pub use self::error::ConnectError;
+pub use self::ssh::SshStream;
+
+use crate::address::{Address, Way};
+
+/// A stream that leads to a daemon. Dropping it ends it at once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// Through a UNIX socket.
+    Unix(UnixStream),
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// Through the ssh program.
+    Ssh(Box<SshStream>),
+}
+
+impl Address {
+    /// Goes there. It waits as long as nobody answers: put a time limit around it.
+    ///
+    /// # Errors
+    ///
+    /// If nobody is there, or who is there is not to be trusted.
+    pub async fn connect(&self) -> Result<Stream, ConnectError> {
+        match &self.way {
+            Way::Unix(_) => {
+                let path = self.socket().unwrap_or_default();
+                unix(&path, &path).await.map(Stream::Unix)
+            }
+            Way::Tcp { host, port } => tcp(host, *port).await.map(Stream::Tcp),
+            #[cfg(feature = "tls")]
+            Way::Tls { host, port, pki } => {
+                tls::connect(host, *port, pki).await.map(|stream| Stream::Tls(Box::new(stream)))
+            }
+            #[cfg(not(feature = "tls"))]
+            Way::Tls { .. } => Err(ConnectError::NoTls),
+            Way::Ssh { program, arguments } => {
+                SshStream::start(program, arguments).map(|stream| Stream::Ssh(Box::new(stream)))
+            }
+        }
+    }
+}
+
+/// What Linux says when the process, or the host, has as many files open as may be.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// Connects to a socket at `path`, which errors call `name`.
+///
+/// # Errors
+///
+/// If nobody listens there, or we may not.
+pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> {
+    let name = || name.to_owned();
+    UnixStream::connect(path).await.map_err(|cause| match cause.kind() {
+        _ if matches!(cause.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectError::Descriptors { path: name(), cause },
+        io::ErrorKind::PermissionDenied => ConnectError::Permission { path: name() },
+        io::ErrorKind::NotFound => ConnectError::Absent { path: name() },
+        // A connection that does not wait is refused so when the queue of those that do is full.
+        io::ErrorKind::WouldBlock => ConnectError::Full { path: name() },
+        _ => ConnectError::Socket { path: name(), cause },
+    })
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let stream = TcpStream::connect((host, port)).await;
+    let stream = stream.map_err(|cause| ConnectError::Host { host: host.to_owned(), port, cause })?;
+    // A call is small, and its answer is waited for. Without it, it is only slower.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, room),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, room),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, room),
+            Self::Ssh(stream) => Pin::new(stream).poll_read(context, room),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Ssh(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Ssh(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Ssh(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::address::{Conf, Surroundings};
+
+fn address(uri: &str) -> Address {
+    Address::resolve(uri, &Surroundings::default(), &Conf::default()).unwrap()
+}
+
+/// A program in a folder of its own.
+fn program(script: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ssh");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let uri = format!("qemu+ssh://host/system?command={}", path.display());
+    (folder, uri)
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_there_is_told_from_one_where_nobody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let uri = format!("qemu+unix:///system?socket={}", path.display());
+    let error = address(&uri).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Absent { .. }) && error.is_absent(), "{error}");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let error = address(&uri).connect().await.unwrap_err();
+    assert!(error.to_string().contains("nobody listens on") && error.is_absent(), "{error}");
+    let _listener = {
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::net::UnixListener::bind(&path).unwrap()
+    };
+    assert!(matches!(address(&uri).connect().await, Ok(Stream::Unix(_))));
+}
+
+#[tokio::test]
+async fn ssh_is_a_stream_and_its_errors_are_ours() {
+    let (_folder, uri) = program("cat");
+    let mut stream = address(&uri).connect().await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut echoed = [0; 5];
+    stream.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"hello");
+
+    for (script, expected) in [
+        ("echo 'Host key verification failed.' >&2; exit 255", "put the key into known_hosts"),
+        ("echo 'ann@host: Permission denied (publickey,password).' >&2; exit 255", "keyfile= or by an agent"),
+        ("echo 'sh: 1: nc: not found' >&2; exit 127", "the host needs virt-ssh-helper"),
+        ("seq 100000 >&2; echo last words >&2; exit 1", "last words"),
+        ("exit 1", "said nothing"),
+    ] {
+        let (_folder, uri) = program(script);
+        let mut stream = address(&uri).connect().await.unwrap();
+        let _ = stream.write_all(b"call").await;
+        let error = stream.read_exact(&mut echoed).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{script}: {error}");
+        assert!(error.len() < 4_096, "{} bytes", error.len());
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let error = address("qemu+ssh://host/system?command=/nonexistent/ssh").connect().await.unwrap_err();
+    assert!(error.to_string().contains("`/nonexistent/ssh` cannot be run"), "{error}");
+}
+
+/// Whether a process is there, be it as one that nobody has reaped.
+fn is_there(id: u32) -> bool {
+    Path::new(&format!("/proc/{id}")).exists()
+}
+
+#[tokio::test]
+async fn dropping_the_stream_kills_ssh_at_once_and_it_is_reaped() {
+    let (_folder, uri) = program("exec sleep 1000");
+    let Stream::Ssh(stream) = address(&uri).connect().await.unwrap() else { panic!("no ssh") };
+    let id = stream.id().unwrap();
+    drop(stream);
+    let reaped = async {
+        while is_there(id) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), reaped).await.expect("killed and reaped within a second");
+}

@@ -1,0 +1,349 @@
+//! A daemon that means harm, or is broken: whatever it sends or leaves unread, the connection ends with a reason, and
+//! nothing else does.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[allow(dead_code, reason = "a toolbox: not every test uses every tool")]
+mod support;
+
+use std::time::Duration;
+
+use libvirt_remote::limits::{FRAME_DEADLINE, UNASKED_BURST, UNASKED_PER_SECOND, WRITE_DEADLINE, XML_ANSWER_MAX};
+use libvirt_remote::procedure::{
+    Call, ConnectGetAllDomainStats, ConnectGetType, ConnectListAllDomains, DomainGetXmlDesc, Procedure,
+};
+use libvirt_remote::{Connection, End, Error, EventKind};
+use support::{
+    Daemon, KEEPALIVE, MESSAGE, REMOTE, REPLY, Received, SOCKET, domain, frame, opened, ping, reply, within,
+};
+use tokio::io::AsyncWriteExt as _;
+
+/// What becomes of a call whose answer is what `answer` makes of it.
+async fn answered<C: Call>(
+    call: &C,
+    answer: impl FnOnce(&Received) -> Vec<u8> + Send + 'static,
+) -> Result<C::Answer, Error> {
+    let (mut libvirt, mut daemon) = opened().await;
+    let daemon = tokio::spawn(async move {
+        let call = daemon.receive().await.unwrap();
+        daemon.send(&answer(&call)).await;
+        daemon
+    });
+    let answer = within(libvirt.call(call)).await;
+    drop(libvirt);
+    assert!(within(daemon).await.is_ok());
+    answer
+}
+
+fn xml() -> DomainGetXmlDesc {
+    DomainGetXmlDesc { domain: domain("web"), flags: 0 }
+}
+
+fn stats() -> ConnectGetAllDomainStats {
+    ConnectGetAllDomainStats { domains: vec![domain("web")], stats: 0, flags: 0 }
+}
+
+/// How many frames that nobody asked for may be taken in this time.
+fn allowed(time: Duration) -> u64 {
+    u64::from(UNASKED_BURST) + u64::from(UNASKED_PER_SECOND) * (time.as_secs() + 1)
+}
+
+/// The same call fails with these words in its reason.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(answer: Result<T, Error>, expected: &str) {
+    let error = answer.expect_err(expected);
+    assert!(matches!(error, Error::Ended(End::Violation(_))), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(expected), "{expected:?} is not in: {said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_no_message_has_ends_it() {
+    for length in [0, 3, 27, 33_554_437, 0x7fff_ffff, 0xffff_ffff_u32] {
+        let answer = answered(&xml(), move |_| length.to_be_bytes().to_vec()).await;
+        refused(answer, &format!("a message of {length} bytes"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_belongs_to_nothing_ends_it() {
+    let words = |change: fn(&mut [u32; 7])| {
+        move |call: &Received| {
+            let mut words = [28, REMOTE, 1, call.procedure, REPLY, call.serial, 0];
+            change(&mut words);
+            words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>()
+        }
+    };
+    for (change, expected) in [
+        ((|words| words[1] = 0x1234_5678) as fn(&mut [u32; 7]), "the program 0x12345678"),
+        (|words| words[2] = 2, "version 2"),
+        (|words| words[3] = 15, "procedure 15"),
+        (|words| words[4] = 0, "type 0"),
+        (|words| words[4] = 3, "type 3"),
+        (|words| words[4] = 77, "type 77"),
+        (|words| words[5] += 1, "an answer to call"),
+        (|words| words[6] = 2, "status 2"),
+        (|words| words[6] = 99, "status 99"),
+    ] {
+        refused(answered(&xml(), words(change)).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_answer_and_one_before_the_call_end_it() {
+    let (mut libvirt, mut daemon) = opened().await;
+    let (first, ()) = tokio::join!(libvirt.call(&ConnectGetType {}), async {
+        let call = daemon.receive().await.unwrap();
+        daemon.send(&Daemon::proper(&call).repeat(2)).await;
+    });
+    assert!(first.is_ok());
+    refused(within(libvirt.call(&ConnectGetType {})).await, "was not made or has been answered");
+
+    let (mut libvirt, mut daemon) = opened().await;
+    daemon.send(&frame(REMOTE, 3, REPLY, 3, 0, &[0, 0, 0, 0])).await;
+    let end = within(libvirt.next_event()).await.unwrap_err();
+    assert!(end.to_string().contains("an answer to call 3"), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn announced_numbers_reserve_nothing() {
+    let huge = |call: &Received| reply(call, &[0xff; 64]);
+    refused(
+        answered(&ConnectListAllDomains { need_results: 1, flags: 0 }, huge).await,
+        "announces 4294967295 elements",
+    );
+    refused(answered(&stats(), huge).await, "announces 4294967295 elements");
+    refused(answered(&xml(), huge).await, "announces a text of 4294967295 bytes");
+    // A text that is longer than the message that it is in.
+    refused(
+        answered(&xml(), |call| reply(call, &[0, 0, 1, 0, b'<'])).await,
+        "a text of 256 bytes where 1 are possible",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_cannot_be_end_it() {
+    let record = |count: usize, write: &dyn Fn(&mut libvirt_remote::xdr::Writer<'_>)| {
+        let body = support::body(|writer| {
+            use libvirt_remote::xdr::Encode as _;
+            writer.count(1);
+            domain("web").encode(writer);
+            writer.count(count);
+            write(writer);
+        });
+        move |call: &Received| reply(call, &body)
+    };
+    let unknown = record(1, &|writer| {
+        writer.bytes(b"a.b");
+        writer.i32(99);
+        writer.u32(0);
+    });
+    refused(answered(&stats(), unknown).await, "a typed parameter of type 99");
+    let long = record(1, &|writer| {
+        writer.bytes(&[b'a'; 80]);
+        writer.i32(1);
+        writer.u32(0);
+    });
+    refused(answered(&stats(), long).await, "a text of 80 bytes where 79 are possible");
+    let many = record(262_145, &|writer| {
+        for _ in 0..262_145 {
+            writer.bytes(b"");
+            writer.i32(1);
+            writer.u32(0);
+        }
+    });
+    refused(answered(&stats(), many).await, "announces 262145 elements where 262144 are possible");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_be_as_long_as_the_protocol_says_and_no_byte_longer() {
+    let document =
+        |length: usize| move |call: &Received| reply(call, &support::body(|writer| writer.bytes(&vec![b' '; length])));
+    let longest = answered(&xml(), document(XML_ANSWER_MAX - 4)).await.unwrap();
+    assert_eq!(longest.as_str().len(), 4_194_304);
+    refused(answered(&xml(), document(XML_ANSWER_MAX - 3)).await, "as the answer to virDomainGetXMLDesc, where");
+    // An error is not as long as a document, and an event is not either.
+    const LONG: &[u8] = &[0; 300_000];
+    let error = answered(&xml(), |call| frame(REMOTE, call.procedure, REPLY, call.serial, 1, LONG)).await;
+    refused(error, "300000 bytes as the answer to virDomainGetXMLDesc, where 262144 are allowed");
+    refused(answered(&xml(), |_| frame(REMOTE, 318, MESSAGE, 0, 0, LONG)).await, "an event of 300000 bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keepalive_message_that_is_none_ends_it() {
+    for message in [
+        frame(KEEPALIVE, 3, MESSAGE, 0, 0, &[]),
+        frame(KEEPALIVE, 1, REPLY, 0, 0, &[]),
+        frame(KEEPALIVE, 1, MESSAGE, 0, 0, &[0; 4]),
+    ] {
+        refused(answered(&xml(), move |_| message).await, "neither a PING nor a PONG");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_event_ends_it() {
+    let (mut libvirt, mut daemon) = opened().await;
+    let (registered, ()) = tokio::join!(libvirt.register(EventKind::Lifecycle), async {
+        let call = daemon.receive().await.unwrap();
+        daemon.send(&reply(&call, &[0, 0, 0, 1])).await;
+    });
+    assert!(registered.unwrap());
+    daemon.send(&frame(REMOTE, 318, MESSAGE, 0, 0, &[0, 0, 0, 1, 0, 0])).await;
+    let end = within(libvirt.next_event()).await.unwrap_err();
+    assert!(end.to_string().contains("an event (procedure 318) is malformed"), "{end}");
+    assert!(matches!(libvirt.send(&xml()), Err(Error::Ended(_))), "it stays ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_a_second_is_too_slow() {
+    let (mut libvirt, mut daemon) = opened().await;
+    let started = tokio::time::Instant::now();
+    tokio::spawn(async move {
+        let call = daemon.receive().await.unwrap();
+        for byte in Daemon::proper(&call) {
+            if !daemon.send(&[byte]).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let error = within(libvirt.call(&xml())).await.unwrap_err();
+    assert!(matches!(error, Error::Ended(End::Unfinished)), "{error:?}");
+    assert_eq!(started.elapsed(), FRAME_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_nothing_is_given_up() {
+    // A stream that takes 64 bytes, as the buffer of a socket that is full.
+    let (client, server) = tokio::io::duplex(64);
+    let started = tokio::time::Instant::now();
+    let opening = tokio::spawn(async move { Connection::open(client, &format!("qemu:///{}", "x".repeat(200))).await });
+    let mut daemon = Daemon(server);
+    let auth = daemon.receive().await.unwrap();
+    daemon.send(&reply(&auth, &[0, 0, 0, 1, 0, 0, 0, 0])).await;
+    let error = within(opening).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Ended(End::NotReading)), "{error:?}");
+    assert_eq!(started.elapsed(), WRITE_DEADLINE);
+    drop(daemon);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_without_end_are_neither_queued_nor_an_excuse() {
+    let (mut libvirt, daemon) = opened().await;
+    // Nothing is read at the other end, and PINGs are sent as fast as they are taken.
+    let (reads_nothing, mut writes) = tokio::io::split(daemon.0);
+    let flood = tokio::spawn(async move {
+        let pings = ping().repeat(1_000);
+        let mut sent = 0_u64;
+        while writes.write_all(&pings).await.is_ok() {
+            sent += 1_000;
+        }
+        sent
+    });
+    let started = tokio::time::Instant::now();
+    let end = within(libvirt.next_event()).await.unwrap_err();
+    assert!(matches!(end, End::NotReading), "{end}");
+    let took = started.elapsed();
+    drop(libvirt);
+    drop(reads_nothing);
+    let sent = within(flood).await.unwrap();
+    // What was read and not looked at, and what the stream holds, is no more than a few thousand.
+    assert!(sent < allowed(took) + 5_000, "{sent} PINGs were taken in {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_events_is_taken_at_a_pace_and_calls_are_answered() {
+    let (mut libvirt, mut daemon) = opened().await;
+    let flood = tokio::spawn(async move {
+        let events = support::lifecycle(9, "unknown", 2, 0).repeat(100);
+        let mut sent = 0_u64;
+        loop {
+            tokio::select! {
+                biased;
+                call = daemon.receive() => match call {
+                    Some(call) => drop(daemon.send(&Daemon::proper(&call)).await),
+                    None => return sent,
+                },
+                sending = tokio::time::timeout(Duration::from_millis(1), std::future::ready(())) => {
+                    drop(sending);
+                    if !daemon.send(&events).await {
+                        return sent;
+                    }
+                    sent += 100;
+                }
+            }
+        }
+    });
+    let started = tokio::time::Instant::now();
+    for _ in 0..5 {
+        assert!(within(libvirt.call(&ConnectGetType {})).await.is_ok());
+        let pause = tokio::time::timeout(Duration::from_secs(2), libvirt.next_event()).await;
+        assert!(pause.is_err(), "nobody asked for these events");
+    }
+    let took = started.elapsed();
+    let taken = libvirt.dropped_events();
+    assert!(taken <= allowed(took), "{taken} in {took:?}");
+    drop(libvirt);
+    assert!(within(flood).await.unwrap() >= taken);
+}
+
+/// A whole dialogue: opening, events, each kind of call, and the end.
+async fn dialogue(client: tokio::io::DuplexStream) -> Result<(), Error> {
+    let mut libvirt = Connection::open(client, "qemu:///system").await?;
+    libvirt.register(EventKind::Lifecycle).await?;
+    libvirt.call(&ConnectListAllDomains { need_results: 1, flags: 0 }).await?;
+    libvirt.call(&xml()).await?;
+    libvirt.call(&stats()).await?;
+    libvirt.next_event().await?;
+    Ok(())
+}
+
+/// What a daemon sends in it, and `None` for the bytes after which it waits.
+async fn scripted(mut daemon: Daemon, until: usize) -> usize {
+    let mut left = until;
+    let mut sent = 0;
+    for _ in 0..6 {
+        let Some(call) = daemon.receive().await else { return sent };
+        let mut answer = Daemon::proper(&call);
+        if call.procedure == 344 {
+            answer.extend(support::lifecycle(1, "web", 2, 0));
+        }
+        answer.truncate(left);
+        left -= answer.len();
+        sent += answer.len();
+        if !daemon.send(&answer).await || left == 0 {
+            return sent;
+        }
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_socket_may_close_at_every_byte_of_the_dialogue() {
+    let (client, server) = tokio::io::duplex(SOCKET);
+    let (whole, length) = tokio::join!(within(dialogue(client)), scripted(Daemon(server), usize::MAX));
+    assert!(whole.is_ok(), "{whole:?}");
+    for until in 0..length {
+        let (client, server) = tokio::io::duplex(SOCKET);
+        let (outcome, sent) = tokio::join!(within(dialogue(client)), scripted(Daemon(server), until));
+        assert_eq!(sent, until);
+        assert!(matches!(outcome, Err(Error::Ended(End::Closed))), "closed after {until} bytes: {outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_may_be_cut_at_every_byte() {
+    for procedure in Procedure::all() {
+        let call = Received { program: REMOTE, procedure: procedure.number, serial: 1, body: Vec::new() };
+        let answer = bytes::Bytes::from(Daemon::proper(&call)).slice(28..);
+        assert!(procedure.check(&answer).is_ok(), "{}", procedure.function);
+        assert!(answer.len() <= procedure.answer_max, "{}", procedure.function);
+        for length in 0..answer.len() {
+            let cut = procedure.check(&answer.slice(..length));
+            assert!(cut.is_err(), "{} with {length} of {} bytes", procedure.function, answer.len());
+        }
+        let mut longer = answer.to_vec();
+        longer.push(0);
+        assert!(procedure.check(&longer.into()).is_err(), "{} with a byte more", procedure.function);
+    }
+}
