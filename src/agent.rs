@@ -32,7 +32,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::export::otlp::{Exporter, OtlpCounters};
 use crate::export::prometheus::Renderer;
-use crate::libvirt::give_back_large_buffers;
 use crate::observe::{self, Health};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
@@ -45,11 +44,10 @@ use signals::Signals;
 /// work of a reading: two are enough, and keep one page from holding up an event.
 const WORKERS: usize = 2;
 
-/// Threads for everything else that blocks: resolving names, the end of the log, the library's event loop.
-const BLOCKING_BESIDES: usize = 8;
+/// Threads for what blocks: resolving names, files, and large documents.
+const BLOCKING: usize = 8;
 
-/// How long a thread for blocking calls waits for the next one before it ends. Calls come to the threads in turn: with
-/// longer waits, all the threads that a busy moment made would stay for as long as there are a few calls a second.
+/// How long such a thread waits for the next use before it ends.
 const THREAD_REST: Duration = Duration::from_secs(1);
 
 /// How `run` ended.
@@ -61,18 +59,15 @@ pub enum Ended {
     AtOnce(u8),
 }
 
-/// The runtime for an agent that reads these VMs.
-///
-/// End it with `shutdown_background`: a call into libvirt that hangs cannot be ended, only left behind.
+/// The runtime for an agent.
 ///
 /// # Errors
 ///
 /// When the system gives no threads.
-pub fn runtime(vms: &config::Vms) -> std::io::Result<tokio::runtime::Runtime> {
-    give_back_large_buffers();
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(sources::blocking_threads(vms).saturating_add(BLOCKING_BESIDES))
+        .max_blocking_threads(BLOCKING)
         .thread_keep_alive(THREAD_REST)
         .enable_all()
         .build()

@@ -5,37 +5,85 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::model::{
-    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Groups, IoThread, Job, Memory, Nic, Status, Vcpu,
+    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Groups, IoThread, Job, Memory, Nic, Status, Vcpu, Version,
 };
 
-/// The answer to a question, some time later.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Send + 'a>>;
+/// A question to a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// Every domain that the daemon knows, running or not (`virConnectListAllDomains`).
+    List,
+    /// The state of one domain (`virDomainGetState`). Never waits for a QEMU.
+    Status(Uuid),
+    /// What the domain's XML says (`virDomainGetXMLDesc`): exactly one query. From libvirt 11 on it may wait for a QEMU.
+    Describe(Uuid),
+    /// The statistics of one domain (`virDomainListGetStats`, `virDomainGetJobStats`).
+    ///
+    /// Fewer groups than asked for may be in the answer: when the daemon is out of budget for calls that may hang, or
+    /// when somebody else's job keeps the domain busy.
+    Read(Uuid, Groups),
+}
+
+impl Ask {
+    /// The domain that is asked about.
+    #[must_use]
+    pub const fn domain(self) -> Option<Uuid> {
+        match self {
+            Self::List => None,
+            Self::Status(uuid) | Self::Describe(uuid) | Self::Read(uuid, _) => Some(uuid),
+        }
+    }
+
+    /// The libvirt function that answers, for messages.
+    #[must_use]
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::List => "virConnectListAllDomains",
+            Self::Status(_) => "virDomainGetState",
+            Self::Describe(_) => "virDomainGetXMLDesc",
+            Self::Read(..) => "virDomainListGetStats",
+        }
+    }
+}
+
+/// What a daemon said to an [`Ask`]. Of a domain, `None`: the daemon does not know it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// To [`Ask::List`].
+    Listed(Vec<Listed>),
+    /// To [`Ask::Status`].
+    Status(Option<Status>),
+    /// To [`Ask::Describe`].
+    Described(Option<Box<Description>>),
+    /// To [`Ask::Read`].
+    Stats(Option<Box<Stats>>),
+}
+
+/// When a question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As soon as the daemon may be asked one more.
+    AtOnce,
+    /// Behind those that are asked at once, and one after the other: the daemon does the work of several such questions
+    /// with fewer wake-ups. One that takes long does not hold up the next.
+    InTurn,
+}
+
+/// The answer to a question, some time later. It always comes: whoever gives it holds the deadline.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Said, ReadError>> + Send>>;
 
 /// One libvirt daemon, seen from the inside of the agent.
 pub trait Source: Send + Sync + 'static {
     /// Which daemon this is.
     fn id(&self) -> &DaemonId;
 
-    /// Every domain the daemon knows, running or not (`virConnectListAllDomains`).
-    fn list(&self) -> Answer<'_, Vec<Listed>>;
-
-    /// The state of one domain (`virDomainGetState`); `None` if the daemon does not know it. Never waits for a QEMU.
-    fn status(&self, uuid: Uuid) -> Answer<'_, Option<Status>>;
-
-    /// The statistics of one domain (`virDomainListGetStats`, `virDomainGetJobStats`); `None` if the daemon does not
-    /// know it.
-    ///
-    /// Fewer groups than asked for may be in the answer: when the daemon is out of budget for calls that may hang,
-    /// or when somebody else's job keeps the domain busy.
-    fn read(&self, uuid: Uuid, groups: Groups) -> Answer<'_, Option<Stats>>;
-
-    /// What the domain's XML says (`virDomainGetXMLDesc`): exactly one query; `None` if the daemon does not know the
-    /// domain.
-    fn describe(&self, uuid: Uuid) -> Answer<'_, Option<Description>>;
+    /// Asks. The question is on its way when this returns; dropping the answer takes it back while it still waits.
+    fn ask(&self, ask: Ask, order: Order) -> Answer;
 }
 
 /// A domain in a list.
@@ -76,6 +124,8 @@ pub struct Stats {
     pub monitor: Monitor,
     /// Parameters that this version does not know: skipped, and counted here.
     pub unknown_parameters: u32,
+    /// How long the call took, without what the question waited for its turn.
+    pub took: Duration,
 }
 
 /// The vCPUs of one domain.
@@ -115,7 +165,7 @@ pub enum ReadError {
         /// The domain, or the daemon.
         domain: String,
         /// How long was waited.
-        deadline: std::time::Duration,
+        deadline: Duration,
     },
     /// There is no connection to the daemon (any more).
     #[error("not connected to {daemon}")]
@@ -178,8 +228,17 @@ pub enum SourceEvent {
     },
     /// Events were dropped because the queue was full: everything must be listed and read afresh.
     EventsLost,
-    /// A call that had been left behind has returned, and this is what it said (`None`: it failed). The domain is no
-    /// longer stuck.
+    /// What the daemon found out about its hypervisor (QEMU) after it was connected to.
+    Hypervisor(Version),
+    /// An XML query that had been left behind has returned, and this is what it said.
+    LateDescription {
+        /// The domain's UUID.
+        uuid: Uuid,
+        /// What it said.
+        description: Box<Description>,
+    },
+    /// A call for statistics that had been left behind has returned, and this is what it said (`None`: it failed). The
+    /// domain is no longer stuck.
     Late {
         /// The domain's UUID.
         uuid: Uuid,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use libvirt_remote::address::{Conf, Surroundings};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use virt_otel::libvirt::endpoint::{Endpoint, Settings};
-use virt_otel::model::Groups;
-use virt_otel::source::Source;
+use virt_otel::libvirt::endpoint::{Address, Endpoint, Settings};
+use virt_otel::model::{DaemonId, Groups};
+use virt_otel::source::{Ask, Order, Said, Source};
 
 use crate::fleet::Fleet;
 use crate::lab::process;
@@ -24,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn readings(fleet: &Fleet, runs: u32) -> Reading {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let settings = Settings::of_uri(&fleet.libvirtd.read_only_uri());
+        let uri = fleet.libvirtd.read_only_uri();
+        let surroundings = Surroundings { root: true, ..Surroundings::default() };
+        let address = libvirt_remote::Address::resolve(&uri, &surroundings, &Conf::default()).expect("an address");
+        let settings = Settings::new(DaemonId(uri.into()), Address::Uri(address));
         let (sender, mut events) = mpsc::channel(64);
         let source: Arc<dyn Source> = Endpoint::start(&settings, sender);
         tokio::spawn(async move { while events.recv().await.is_some() {} });
@@ -47,9 +51,9 @@ pub(crate) fn readings(fleet: &Fleet, runs: u32) -> Reading {
 async fn connected(source: &dyn Source) -> Vec<Uuid> {
     let asked = async {
         loop {
-            match source.list().await {
-                Ok(listed) => return listed.iter().map(|domain| domain.uuid).collect(),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            match source.ask(Ask::List, Order::AtOnce).await {
+                Ok(Said::Listed(listed)) => return listed.iter().map(|domain| domain.uuid).collect(),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     };
@@ -63,7 +67,8 @@ async fn round(source: &Arc<dyn Source>, domains: &Arc<[Uuid]>) {
         let (source, domains, next) = (Arc::clone(source), Arc::clone(domains), Arc::clone(&next));
         readers.spawn(async move {
             while let Some(&uuid) = domains.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let stats = source.read(uuid, Groups::all()).await.expect("an answer").expect("a domain that is there");
+                let said = source.ask(Ask::Read(uuid, Groups::all()), Order::AtOnce).await.expect("an answer");
+                let Said::Stats(Some(stats)) = said else { panic!("a domain that is there: {said:?}") };
                 assert!(stats.disks.is_some(), "libvirt has said everything");
             }
         });

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
+
 use crate::fleet::Fleet;
 use crate::lab::process::{self, Process};
 use crate::lab::{Agent, Domain};
@@ -69,7 +71,7 @@ pub(crate) fn delays(fleet: &Fleet, agent: &Agent, rounds: usize) -> Vec<(&'stat
         }
     }
     // What it has printed is in its buffer until it ends in order.
-    process::signal(listener.pid(), libc::SIGINT);
+    process::signal(listener.pid(), Signal::INT);
     listener.wait_end(PATIENCE);
     fleet.libvirtd.virsh(&["undefine", DOMAIN]);
 

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use virt_otel::libvirt::decode::{self, Parameter, ParameterValue};
+use virt_otel::libvirt::decode::{self, Parameter, Value};
 use virt_otel::model::{Group, Groups};
 
 /// The words that names are made of.
@@ -73,7 +73,7 @@ struct Answer {
     id: Option<u32>,
     kind: i32,
     asked: Groups,
-    parameters: Vec<Parameter>,
+    parameters: Vec<Parameter<'static>>,
 }
 
 impl<'a> Arbitrary<'a> for Answer {
@@ -87,7 +87,7 @@ impl<'a> Arbitrary<'a> for Answer {
             parameters: Vec::new(),
         };
         while !input.is_empty() && answer.parameters.len() < MOST {
-            answer.parameters.push(Parameter { name: name(input)?, value: value(input)? });
+            answer.parameters.push(Parameter { field: name(input)?.into(), value: value(input)? });
         }
         Ok(answer)
     }
@@ -107,28 +107,27 @@ fn name(input: &mut Unstructured<'_>) -> Result<String> {
     Ok(name)
 }
 
-fn value(input: &mut Unstructured<'_>) -> Result<ParameterValue> {
-    Ok(match input.int_in_range(0..=8)? {
-        0 => ParameterValue::Int(input.arbitrary()?),
-        1 => ParameterValue::UInt(input.arbitrary()?),
-        2 => ParameterValue::Llong(input.arbitrary()?),
-        3 => ParameterValue::Ullong(input.arbitrary()?),
-        4 => ParameterValue::Ullong(u64::from(input.arbitrary::<u8>()?)),
-        5 => ParameterValue::Double(input.arbitrary()?),
-        6 => ParameterValue::Boolean(input.arbitrary()?),
-        7 => ParameterValue::Text(input.arbitrary()?),
-        _ => ParameterValue::Unknown(input.arbitrary()?),
+fn value(input: &mut Unstructured<'_>) -> Result<Value<'static>> {
+    Ok(match input.int_in_range(0..=7)? {
+        0 => Value::Int(input.arbitrary()?),
+        1 => Value::UInt(input.arbitrary()?),
+        2 => Value::LLong(input.arbitrary()?),
+        3 => Value::ULLong(input.arbitrary()?),
+        4 => Value::ULLong(u64::from(input.arbitrary::<u8>()?)),
+        5 => Value::Double(input.arbitrary()?),
+        6 => Value::Boolean(input.arbitrary()?),
+        _ => Value::Text(input.arbitrary::<String>()?.into()),
     })
 }
 
 fuzz_target!(|answer: Answer| {
-    let said = decode::stats(answer.id, &answer.parameters, answer.asked);
+    let said = decode::stats(answer.id, answer.parameters.iter().cloned(), answer.asked);
     assert!(said.unknown_parameters as usize <= answer.parameters.len());
     assert!(said.disks.is_none_or(|disks| disks.len() <= decode::MAX_DEVICES));
     assert!(said.nics.is_none_or(|nics| nics.len() <= decode::MAX_DEVICES));
     assert!(said.vcpus.is_none_or(|vcpus| vcpus.each.iter().all(|vcpu| vcpu.number < decode::MAX_VCPUS)));
 
-    let (job, unknown) = decode::job(answer.kind, &answer.parameters);
+    let (job, unknown) = decode::job(answer.kind, answer.parameters.iter().cloned());
     assert!(unknown as usize <= answer.parameters.len());
     assert!(job.is_none_or(|job| job.kind.is_active()));
 });

@@ -14,9 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::join::{Change, Choice, Join, VmiName};
-use crate::libvirt::endpoint::{
-    self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings, Turnstile,
-};
+use crate::libvirt::endpoint::{self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings};
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::observe::{Feed, Owner, Roster, Who};
 use crate::watch::VmiEvent;
@@ -31,16 +29,14 @@ const CHOOSE_EVERY: Duration = Duration::from_secs(2);
 /// Looks at pods that run at once: each is a packet to and fro, or a second of waiting.
 const LOOKS: usize = 8;
 
-/// Launchers that are connected to at a time. On a node at work it takes milliseconds, so that a thousand are through
-/// within a second; more at once would be a thread each, and load that comes in one burst.
-const CONNECTING: usize = 32;
-
 /// What all launchers have in common.
 pub(super) struct Launchers {
     pub(super) pods_dir: PathBuf,
     pub(super) node: Arc<str>,
     pub(super) deadline: Duration,
     pub(super) counters: Arc<EndpointCounters>,
+    /// The places for readings that run at once.
+    pub(super) places: Arc<Semaphore>,
 }
 
 impl Launchers {
@@ -83,7 +79,6 @@ pub(super) struct Fleet {
     looking: HashSet<VmiName>,
     /// Places for looks.
     room: Arc<Semaphore>,
-    turnstile: Turnstile,
 }
 
 /// What a look at the pods of a VMI has found.
@@ -114,7 +109,6 @@ impl Fleet {
             looks: JoinSet::new(),
             looking: HashSet::new(),
             room: Arc::new(Semaphore::new(LOOKS)),
-            turnstile: Turnstile::new(CONNECTING),
         }
     }
 
@@ -196,7 +190,7 @@ impl Fleet {
         let mut settings = Settings::new(id, self.launchers.address(&vmi, &pod));
         settings.deadline = self.launchers.deadline;
         settings.counters = Arc::clone(&self.launchers.counters);
-        settings.turnstile = Some(self.turnstile.clone());
+        settings.places = Some(Arc::clone(&self.launchers.places));
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
         let running = Running { endpoint: Arc::clone(&endpoint), phase: vmi.phase, runtime_user: vmi.runtime_user };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::admin::ScrapeCounters;
 use crate::clock::Clock;
 use crate::export::otlp::{DropReason, OtlpCounters};
-use crate::libvirt::endpoint::{CallKind, EndpointCounters};
+use crate::libvirt::endpoint::{CallCounters, EndpointCounters};
 use crate::model::Group;
 use crate::observe::Health;
 use crate::snapshot::Snapshots;
@@ -63,19 +63,16 @@ impl Counted {
 }
 
 fn daemon(uri: &str, counters: &EndpointCounters) -> Daemon {
-    let calls = |kind: CallKind| {
-        let calls = counters.calls(kind);
-        Calls {
-            kind: kind.as_str(),
-            returned: calls.returned(),
-            failed: calls.failed(),
-            late: calls.late(),
-            duration: calls.duration(),
-        }
+    let calls = |(kind, calls): (&'static str, &CallCounters)| Calls {
+        kind,
+        returned: calls.returned(),
+        failed: calls.failed(),
+        late: calls.late(),
+        duration: calls.duration(),
     };
     Daemon {
         uri: uri.to_owned(),
-        calls: CallKind::ALL.into_iter().map(calls).collect(),
+        calls: counters.calls().map(calls).collect(),
         in_flight: counters.in_flight(),
         abandoned: counters.abandoned(),
         connections: counters.connections(),

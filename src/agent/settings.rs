@@ -74,7 +74,7 @@ pub(super) fn observe(reading: &config::Reading, selection: &Selection) -> obser
         .iter()
         .fold(Intervals::uniform(reading.interval), |intervals, (group, interval)| intervals.with(*group, *interval));
     let groups = selection.vm.iter().filter_map(|row| row.metric.read.group()).collect();
-    observe::Settings { intervals, groups, ..observe::Settings::default() }
+    observe::Settings { intervals, groups }
 }
 
 /// How is logged.

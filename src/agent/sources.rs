@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::error::AgentError;
@@ -30,21 +30,17 @@ const VMI_EVENTS: usize = 64;
 
 /// How many VMIs a node has at most, by the design: Kubernetes itself recommends 110 pods a node, and large machines are
 /// run with a few hundred.
-const LAUNCHERS: usize = 1_000;
+const LAUNCHERS: u64 = 1_000;
 
-/// Files that a launcher takes: two connections, each with a socket and libvirt's own descriptor.
-const FILES_PER_LAUNCHER: u64 = 4;
+/// Files that a launcher takes: a connection for events and one for calls.
+const FILES_PER_LAUNCHER: u64 = 2;
 
-/// Files for everything else: scrapes, pushes, the API, libraries.
+/// Files for everything else: those that are kept back, scrapes, pushes, the API.
 const FILES_BESIDES: u64 = 256;
 
-/// Threads for blocking calls that the daemon of a host may hold: eight calls left behind, four in flight, and one each
-/// for opening, listing, asking for a state or for XML, with as many again while one of these hangs.
-const THREADS_PER_HOST: usize = 20;
-
-/// Threads that a launcher may hold while everything of it hangs: it has one VM. They are made when they are needed; at
-/// rest there are none.
-const THREADS_PER_LAUNCHER: usize = 8;
+/// Readings that run at once, per core of the machine: libvirt's daemon and QEMU do the work of a reading, on the same
+/// cores, and more than this only makes a burst of what should be spread.
+const READS_PER_CORE: usize = 2;
 
 /// What all launchers are called together in the agent's own metrics: a series for each would be one a VM, for nothing
 /// that the VM's own do not say.
@@ -70,14 +66,10 @@ impl Work {
     }
 }
 
-/// How many threads of the runtime's pool blocking calls may hold at most.
-#[must_use]
-pub(super) fn blocking_threads(vms: &Vms) -> usize {
-    match vms {
-        Vms::Libvirt { uris } => uris.len().saturating_mul(THREADS_PER_HOST),
-        Vms::Kubevirt(_) => LAUNCHERS * THREADS_PER_LAUNCHER,
-        Vms::Sidecar(_) => THREADS_PER_LAUNCHER,
-    }
+/// The places for readings that run at once over all daemons.
+fn places() -> Arc<Semaphore> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Arc::new(Semaphore::new(cores.saturating_mul(READS_PER_CORE)))
 }
 
 /// Where VMs are read, and who says so.
@@ -96,23 +88,31 @@ impl Sources {
     ///
     /// When the credentials for the Kubernetes API cannot be used.
     pub async fn start(config: &config::Source) -> Result<Self, AgentError> {
+        open_files();
         match &config.vms {
-            Vms::Libvirt { uris } => Ok(Self::hosts(config, uris)),
+            Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons)),
             Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt).await,
             Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar)),
         }
     }
 
-    fn hosts(config: &config::Source, uris: &[String]) -> Self {
+    fn hosts(config: &config::Source, daemons: &[config::Daemon]) -> Self {
         let mut sources =
             Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
-        for uri in uris {
-            let mut settings = Settings::of_uri(uri);
+        let places = places();
+        for daemon in daemons {
+            let id = DaemonId(daemon.uri.as_str().into());
+            let address = match &daemon.way {
+                config::Way::Protocol(address) => Address::Uri(address.clone()),
+                #[cfg(feature = "virt")]
+                config::Way::Library => Address::Library(daemon.uri.as_str().into()),
+            };
+            let mut settings = Settings::new(id, address);
             settings.deadline = config.deadline;
-            settings.runtime_dir.clone_from(&config.runtime_dir);
+            settings.places = Some(Arc::clone(&places));
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
             let endpoint = Endpoint::start(&settings, sender);
-            sources.endpoints.push((uri.clone(), Arc::clone(endpoint.counters())));
+            sources.endpoints.push((daemon.uri.clone(), Arc::clone(endpoint.counters())));
             sources.feeds.push(Feed::host(endpoint, events));
         }
         sources
@@ -126,7 +126,7 @@ impl Sources {
             streaming_lists: kubevirt.streaming_lists,
         };
         let server = watch::connect(&settings).await?;
-        open_files_for(LAUNCHERS);
+        check_files_for(LAUNCHERS);
         let (vmi_sender, vmi_events) = mpsc::channel(VMI_EVENTS);
         let (roster, changes) = mpsc::channel(ROSTER);
         let counters = Arc::new(WatchCounters::default());
@@ -136,6 +136,7 @@ impl Sources {
             node: kubevirt.node.as_str().into(),
             deadline: config.deadline,
             counters: Arc::clone(&shared),
+            places: places(),
         };
         let fleet = Fleet::new(launchers, roster);
         let watched = Arc::clone(&counters);
@@ -208,18 +209,24 @@ impl Sources {
     }
 }
 
-/// A system that does not give so many files is no reason to end: most nodes have a dozen VMs.
-fn open_files_for(launchers: usize) {
-    let wanted = u64::try_from(launchers).unwrap_or(u64::MAX).saturating_mul(FILES_PER_LAUNCHER) + FILES_BESIDES;
-    match limits::raise_open_files(wanted) {
-        Ok(limit) if limit >= wanted => {}
-        Ok(limit) => tracing::warn!(
+/// Lets the process have as many files open as it may. A system that does not give so many is no reason to end: those VMs
+/// are read that fit, and of the others it is said why they are not.
+fn open_files() {
+    if let Err(error) = limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files (RLIMIT_NOFILE) could not be raised");
+    }
+}
+
+/// Says so when a full node would not fit.
+fn check_files_for(launchers: u64) {
+    let (limit, wanted) = (limits::open_files(), launchers.saturating_mul(FILES_PER_LAUNCHER) + FILES_BESIDES);
+    if limit < wanted {
+        tracing::warn!(
             limit,
             wanted,
             vms = limit.saturating_sub(FILES_BESIDES) / FILES_PER_LAUNCHER,
             "the limit of open files (RLIMIT_NOFILE) is low: no more VMs than that can be read on this node; raise it in \
              the container runtime"
-        ),
-        Err(error) => tracing::warn!(%error, wanted, "the limit of open files (RLIMIT_NOFILE) could not be raised"),
+        );
     }
 }

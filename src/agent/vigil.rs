@@ -59,7 +59,7 @@ impl Vigil {
                 DomainEvent::Started { .. } | DomainEvent::Resumed { .. } => self.ended = false,
                 _ => {}
             },
-            SourceEvent::EventsLost | SourceEvent::Late { .. } => {}
+            _ => {}
         }
     }
 

@@ -23,17 +23,6 @@ impl Exit {
     pub const FAILURE: Self = Self(1);
 }
 
-/// Ends the process with this code, once what was written is out.
-///
-/// Nothing of the C libraries is torn down: threads may still be in calls into libvirt that hang, or close connections,
-/// and libraries that go from under them have been seen to end the process by a crash.
-pub fn leave(exit: Exit, out: &mut dyn Write, err: &mut dyn Write) -> ! {
-    // There is nobody left to be told that this failed.
-    let _ = out.flush();
-    let _ = err.flush();
-    crate::libvirt::leave(exit.0)
-}
-
 /// Does what was asked for. Results go to `out`, everything else to `err`.
 pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match invocation {

@@ -11,9 +11,9 @@ const BY_SIGNAL: u8 = 128;
 
 /// Runs the agent.
 pub(super) fn run(config: &Run, err: &mut dyn Write) -> Exit {
-    let ended = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
+    let ended = agent::runtime().map_err(AgentError::Runtime).and_then(|runtime| {
         let ended = runtime.block_on(agent::run(config));
-        // A call into libvirt that hangs must not keep the process.
+        // A name that is still being resolved must not keep the process.
         runtime.shutdown_background();
         ended
     });

@@ -32,7 +32,7 @@ const NAMED: usize = 5;
 
 /// Reads once and prints.
 pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    let read = agent::runtime(&config.source.vms).map_err(AgentError::Runtime).and_then(|runtime| {
+    let read = agent::runtime().map_err(AgentError::Runtime).and_then(|runtime| {
         let read = runtime.block_on(read(config));
         runtime.shutdown_background();
         read
@@ -263,7 +263,7 @@ mod tests {
         assert!(sentence.contains("/run/sock"), "{sentence}");
         let read = of(vec![vm(1, RUNNING, collection(Some(true), false))], true);
         assert_eq!(nobody(&sidecar, &read), None);
-        let host = Vms::Libvirt { uris: vec!["qemu:///system".to_owned()] };
+        let host = Vms::Libvirt { daemons: Vec::new() };
         assert_eq!(nobody(&host, &Snapshot::default()), None, "a host may be without VMs");
     }
 

@@ -3,6 +3,7 @@
 //! A value is looked up layer by layer: the flag, its variable `VIRT_OTEL_…`, the standard variable, the default
 //! (`layers`); all of them go through the same validation (`validate`). What comes out can be used as it is.
 
+mod daemons;
 mod environment;
 mod error;
 mod flags;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use clap::FromArgMatches as _;
 
+pub use daemons::{Daemon, Way};
 pub use environment::Environment;
 pub use error::{ConfigError, EXIT_USAGE, Refusal};
 pub use flags::command;

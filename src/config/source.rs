@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::daemons::{Daemon, daemons};
 use super::error::{ConfigError, Given};
 use super::flags::{self, SourceFlags};
 use super::layers::{Layers, split};
@@ -14,8 +15,6 @@ use crate::catalog::Vocabulary;
 
 /// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// How many daemons one agent reads in mode libvirt: each may hold a dozen threads.
-const MOST_DAEMONS: usize = 32;
 /// How many labels of a VMI are published: each one is an attribute on every VMI's Resource.
 const MOST_LABELS: usize = 16;
 
@@ -28,8 +27,6 @@ pub struct Source {
     pub deadline: Duration,
     /// The `service.name` of the VMs' resources.
     pub service_name: String,
-    /// `XDG_RUNTIME_DIR`: where the user's own daemons (`qemu:///session`) have their sockets.
-    pub runtime_dir: Option<PathBuf>,
 }
 
 /// Who says which VMs exist: the mode, with what belongs to it alone.
@@ -37,8 +34,8 @@ pub struct Source {
 pub enum Vms {
     /// Libvirt says: every domain of these daemons.
     Libvirt {
-        /// Their libvirt URIs, each once.
-        uris: Vec<String>,
+        /// Each once.
+        daemons: Vec<Daemon>,
     },
     /// The Kubernetes API says: every VMI of one node.
     Kubevirt(Kubevirt),
@@ -85,22 +82,16 @@ impl Vms {
             Self::Kubevirt(_) | Self::Sidecar(_) => Vocabulary::Kubevirt,
         }
     }
-
-    /// The daemons that are named by a URI; none in the modes in which VMs are found by other means.
-    #[must_use]
-    pub fn uris(&self) -> &[String] {
-        match self {
-            Self::Libvirt { uris } => uris,
-            Self::Kubevirt(_) | Self::Sidecar(_) => &[],
-        }
-    }
 }
 
 /// For the log: what is read.
 impl fmt::Display for Vms {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Libvirt { uris } => formatter.write_str(&uris.join(" ")),
+            Self::Libvirt { daemons } => {
+                let uris: Vec<&str> = daemons.iter().map(|daemon| daemon.uri.as_str()).collect();
+                formatter.write_str(&uris.join(" "))
+            }
             Self::Kubevirt(Kubevirt { node, .. }) => write!(formatter, "the VMIs of node {node}"),
             Self::Sidecar(Sidecar { socket, .. }) => write!(formatter, "the VMI behind {}", socket.display()),
         }
@@ -146,7 +137,7 @@ pub(super) fn source(
     };
     refuse_strangers(mode, flags, layers, warnings)?;
     let vms = match mode {
-        Mode::Libvirt => Vms::Libvirt { uris: uris(flags, layers)? },
+        Mode::Libvirt => Vms::Libvirt { daemons: daemons(flags, layers)? },
         Mode::Kubevirt => Vms::Kubevirt(kubevirt(flags, layers)?),
         Mode::Sidecar => Vms::Sidecar(sidecar(flags, layers)?),
     };
@@ -158,8 +149,7 @@ pub(super) fn source(
         Some(name) => name.value,
         None => mode.service_name().to_owned(),
     };
-    let runtime_dir = layers.variable("XDG_RUNTIME_DIR").map(|given| given.value.into());
-    Ok(Source { vms, deadline, service_name, runtime_dir })
+    Ok(Source { vms, deadline, service_name })
 }
 
 /// An option of another mode would be silently useless. Who writes it on the command line means this start; a variable
@@ -197,30 +187,6 @@ fn refuse_strangers(
         }
     }
     Ok(())
-}
-
-fn uris(flags: &SourceFlags, layers: Layers<'_>) -> Result<Vec<String>, ConfigError> {
-    let mut uris: Vec<String> = Vec::new();
-    for given in &layers.many("libvirt-uri", &flags.libvirt.libvirt_uri) {
-        if uris.contains(&given.value) {
-            return Err(given.wrong("is there twice", "give each daemon once"));
-        }
-        if uris.len() == MOST_DAEMONS {
-            return Err(given.wrong("is one daemon too many", format!("give {MOST_DAEMONS} at most")));
-        }
-        uris.push(libvirt_uri(given)?);
-    }
-    Ok(uris)
-}
-
-/// A libvirt URI begins with a driver's name, perhaps with a transport (`qemu+ssh`).
-fn libvirt_uri(given: &Given) -> Result<String, ConfigError> {
-    const ACCEPTED: &str = "give one such as qemu:///system or qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro";
-    let scheme = given.value.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.'));
-    let printable = !given.value.chars().any(|char| char.is_control() || char.is_whitespace());
-    if is_scheme && printable { Ok(given.value.clone()) } else { Err(given.wrong("is not a libvirt URI", ACCEPTED)) }
 }
 
 fn kubevirt(flags: &SourceFlags, layers: Layers<'_>) -> Result<Kubevirt, ConfigError> {

@@ -30,10 +30,17 @@ fn assert_sentence(sentence: &str, names: &str) {
     assert!(sentence.len() < 250, "{sentence:?} is long");
 }
 
+fn uris(run: &Run) -> Vec<&str> {
+    match &run.source.vms {
+        Vms::Libvirt { daemons } => daemons.iter().map(|daemon| daemon.uri.as_str()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn needs_nothing() {
     let run = run(&[], []);
-    assert_eq!(run.source.vms, Vms::Libvirt { uris: vec!["qemu:///system".to_owned()] });
+    assert_eq!(uris(&run), ["qemu:///system"]);
     assert_eq!(run.source.service_name, "libvirt-domain");
     assert_eq!(run.source.deadline, Duration::from_secs(3));
     assert_eq!(run.reading.interval, Duration::from_secs(15));
@@ -78,10 +85,10 @@ fn an_empty_variable_is_an_unset_one() {
 
 #[test]
 fn repeated_flags_and_lists_in_variables_say_the_same() {
-    let flags = run(&["--libvirt-uri", "qemu:///system", "--libvirt-uri", "test:///default"], []);
-    let variable = run(&[], [("VIRT_OTEL_LIBVIRT_URI", "qemu:///system, test:///default")]);
+    let flags = run(&["--libvirt-uri", "qemu:///system", "--libvirt-uri", "test+unix:///default"], []);
+    let variable = run(&[], [("VIRT_OTEL_LIBVIRT_URI", "qemu:///system, test+unix:///default")]);
     assert_eq!(flags.source, variable.source);
-    assert_eq!(flags.source.vms.uris().len(), 2);
+    assert_eq!(uris(&flags), ["qemu:///system", "test+unix:///default"]);
     let flags = run(&["--group-interval", "block=90s", "--group-interval", "job=5s"], []);
     let variable = run(&[], [("VIRT_OTEL_GROUP_INTERVAL", "block=90s,job=5s")]);
     assert_eq!(flags.reading, variable.reading);

@@ -1,45 +1,27 @@
-//! libvirt's event numbers into words.
+//! libvirt's events into words.
+
+use libvirt_remote::DomainEvent as Raw;
 
 use crate::source::DomainEvent;
-
-/// An event as libvirt reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RawEvent {
-    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`
-    Lifecycle {
-        /// `virDomainEventType`
-        event: i32,
-        /// One of the `virDomainEvent*DetailType` enumerations, by `event`.
-        detail: i32,
-    },
-    /// `VIR_DOMAIN_EVENT_ID_REBOOT`
-    Reboot,
-    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`, `DEVICE_REMOVED`, `TUNABLE`, `METADATA_CHANGE`
-    Configuration,
-    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`, `MIGRATION_ITERATION`
-    Job,
-}
 
 /// `VIR_DOMAIN_EVENT_STARTED_MIGRATED` and `VIR_DOMAIN_EVENT_RESUMED_MIGRATED`: the same number in both enumerations.
 const MIGRATED: i32 = 1;
 
-impl RawEvent {
-    /// What it means. A lifecycle event that this version does not know is some change of state: the domain is read
-    /// afresh.
-    pub(crate) const fn meaning(self) -> DomainEvent {
-        match self {
-            Self::Lifecycle { event: 0, .. } => DomainEvent::Defined,
-            Self::Lifecycle { event: 1, .. } => DomainEvent::Undefined,
-            Self::Lifecycle { event: 2, detail } => DomainEvent::Started { incoming_migration: detail == MIGRATED },
-            Self::Lifecycle { event: 3, .. } => DomainEvent::Suspended,
-            Self::Lifecycle { event: 4, detail } => DomainEvent::Resumed { migrated: detail == MIGRATED },
-            // A crashed domain is one whose QEMU has ended, as a stopped one.
-            Self::Lifecycle { event: 5 | 8, .. } => DomainEvent::Stopped,
-            Self::Lifecycle { .. } => DomainEvent::StateChanged,
-            Self::Reboot => DomainEvent::Rebooted,
-            Self::Configuration => DomainEvent::DevicesChanged,
-            Self::Job => DomainEvent::JobChanged,
-        }
+/// What an event means. A lifecycle event that this version does not know is some change of state: the domain is read
+/// afresh.
+pub(super) const fn meaning(event: Raw) -> DomainEvent {
+    match event {
+        Raw::Lifecycle { event: 0, .. } => DomainEvent::Defined,
+        Raw::Lifecycle { event: 1, .. } => DomainEvent::Undefined,
+        Raw::Lifecycle { event: 2, detail } => DomainEvent::Started { incoming_migration: detail == MIGRATED },
+        Raw::Lifecycle { event: 3, .. } => DomainEvent::Suspended,
+        Raw::Lifecycle { event: 4, detail } => DomainEvent::Resumed { migrated: detail == MIGRATED },
+        // A crashed domain is one whose QEMU has ended, as a stopped one.
+        Raw::Lifecycle { event: 5 | 8, .. } => DomainEvent::Stopped,
+        Raw::Lifecycle { .. } => DomainEvent::StateChanged,
+        Raw::Reboot => DomainEvent::Rebooted,
+        Raw::DeviceAdded | Raw::DeviceRemoved | Raw::Tunable | Raw::MetadataChange => DomainEvent::DevicesChanged,
+        Raw::JobCompleted | Raw::MigrationIteration { .. } => DomainEvent::JobChanged,
     }
 }
 
@@ -48,7 +30,7 @@ mod tests {
     use super::*;
 
     fn lifecycle(event: i32, detail: i32) -> DomainEvent {
-        RawEvent::Lifecycle { event, detail }.meaning()
+        meaning(Raw::Lifecycle { event, detail })
     }
 
     #[test]

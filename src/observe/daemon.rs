@@ -1,23 +1,20 @@
-//! One daemon: its domains, and what waits to be asked of it.
+//! One daemon: its domains, and what is asked of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::calls::Ask;
 use super::detection::{Cause, backoff};
 use super::figures::has_figures;
 use super::owned::Owned;
 use super::roster::Owner;
-use super::settings::{CONTROL_CALLS_PER_DAEMON, LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST, READS_PER_DAEMON};
+use super::settings::{LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST};
+use super::told::Told;
 use super::track::{CallState, Pending, Surroundings, Track};
-use crate::model::{Daemon, DaemonFacts, State};
-use crate::source::Source;
-
-/// Reasons for not being connected that are logged until it is: one that has more of them makes them up.
-const REASONS_MAX: u32 = 8;
+use crate::model::{Daemon, DaemonFacts, State, Version};
+use crate::source::{Ask, Source};
 
 /// How far the first round over a daemon is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +37,14 @@ pub(super) struct Keeper {
     /// Counts connections: an answer over an earlier one is not used.
     pub(super) generation: u32,
     pub(super) tracks: BTreeMap<Uuid, Track>,
-    /// The calls that are running about domains that are gone.
+    /// The questions that are out about domains that are gone.
     leftover: BTreeMap<Uuid, Pending>,
     /// What is published of it.
     pub(super) shown: Arc<Daemon>,
     facts: Option<Arc<DaemonFacts>>,
     /// Whether it has been lost, and nobody has been found there since.
     pub(super) lost: bool,
-    /// How many reasons were logged since it was last connected.
-    pub(super) reasons: u32,
+    told: Told,
     /// Whether nobody was there when it was last tried.
     pub(super) absent: bool,
     /// Whether it was said that events of this connection were lost.
@@ -58,14 +54,10 @@ pub(super) struct Keeper {
     pub(super) round: Round,
 
     pub(super) list_call: CallState,
+    /// Its domains are to be listed now.
+    pub(super) list_wanted: bool,
     pub(super) list_due: Option<Instant>,
     pub(super) list_failures: u32,
-    status_queue: VecDeque<Uuid>,
-    describe_queue: VecDeque<Uuid>,
-    urgent_reads: VecDeque<Uuid>,
-    due_reads: VecDeque<Uuid>,
-    pub(super) control_in_flight: usize,
-    pub(super) reads_in_flight: usize,
 }
 
 impl Keeper {
@@ -83,19 +75,14 @@ impl Keeper {
             facts: None,
             lost: false,
             absent: false,
-            reasons: 0,
+            told: Told::default(),
             events_lost: false,
             trying_until: None,
             round: Round::Waiting,
             list_call: CallState::Idle,
+            list_wanted: false,
             list_due: None,
             list_failures: 0,
-            status_queue: VecDeque::new(),
-            describe_queue: VecDeque::new(),
-            urgent_reads: VecDeque::new(),
-            due_reads: VecDeque::new(),
-            control_in_flight: 0,
-            reads_in_flight: 0,
         };
         if let Some(owner) = owner {
             keeper.own(owner, Instant::now());
@@ -108,44 +95,49 @@ impl Keeper {
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
-        self.clear_queues();
         let all: Vec<Uuid> = self.tracks.keys().copied().collect();
         for uuid in all {
             self.remove(uuid);
         }
     }
 
-    fn clear_queues(&mut self) {
-        for queue in [&mut self.status_queue, &mut self.describe_queue, &mut self.urgent_reads, &mut self.due_reads] {
-            queue.clear();
-        }
-    }
-
     /// A connection was made.
-    pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>) {
+    pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>, now: Instant) {
+        if self.told.connected(now) {
+            tracing::info!(
+                daemon = %self.around.daemon,
+                host = %facts.host_name,
+                driver = %facts.driver,
+                libvirt = facts.libvirt.map(tracing::field::display),
+                "connected to libvirt"
+            );
+        }
         self.up = true;
         self.lost = false;
-        self.reasons = 0;
         self.events_lost = false;
         self.trying_until = None;
         self.generation = self.generation.wrapping_add(1);
         self.around.host_name = Arc::clone(&facts.host_name);
         self.facts = Some(facts);
         self.list_failures = 0;
-        if self.is_open() {
-            self.list_call.request();
+        self.list_wanted = self.is_open();
+    }
+
+    /// The daemon has found out about its hypervisor.
+    pub(super) fn has_hypervisor(&mut self, version: Version) {
+        if let Some(facts) = &mut self.facts {
+            Arc::make_mut(facts).hypervisor = Some(version);
         }
     }
 
     /// The connection is gone, or could not be made. `true` if it was there.
-    pub(super) fn disconnected(&mut self, reason: &str, absent: bool) -> bool {
+    pub(super) fn disconnected(&mut self, reason: &str, absent: bool, now: Instant) -> bool {
         self.round = Round::Done;
         self.trying_until = None;
         self.absent = absent;
         if !std::mem::replace(&mut self.up, false) {
             // Before its VMI runs nobody misses it; and that nobody is there any more was to be expected.
-            if self.is_open() && !(self.lost && absent) && self.reasons < REASONS_MAX {
-                self.reasons += 1;
+            if self.is_open() && !(self.lost && absent) && self.told.disconnected(reason, now) {
                 tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
             }
             return false;
@@ -154,7 +146,6 @@ impl Keeper {
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
         self.list_due = None;
-        self.clear_queues();
         let before = self.tracks.len();
         // Of a VM that is on its way to another node nothing is left to be shown here.
         let leaving = self.owned.as_ref().is_some_and(|owned| owned.owner.is_leaving());
@@ -166,22 +157,24 @@ impl Keeper {
         for uuid in lost {
             self.remove(uuid);
         }
+        let missed = self.is_missed();
+        let told = missed && self.told.disconnected(reason, now);
         for track in self.tracks.values_mut() {
-            if track.detection.is_news(Cause::Unreachable) {
+            if track.detection.is_news(Cause::Unreachable) && told {
                 tracing::info!(
                     domain = %track.name, uuid = %track.vm.key.uuid,
                     "libvirt cannot be reached; the domain's hypervisor type is exported as unknown until it can"
                 );
             }
         }
-        if self.is_missed() {
+        if told {
             tracing::warn!(
                 daemon = %self.around.daemon, reason, domains = before, running = self.tracks.len(),
                 "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
                  intervals old"
             );
         } else {
-            tracing::debug!(daemon = %self.around.daemon, reason, "libvirt has gone after its VM");
+            tracing::debug!(daemon = %self.around.daemon, reason, missed, "lost libvirt");
         }
         true
     }
@@ -215,36 +208,19 @@ impl Keeper {
         self.round == Round::Done
     }
 
-    pub(super) fn ask_status(&mut self, uuid: Uuid) {
-        if self.tracks.get_mut(&uuid).is_some_and(|track| track.calls.status.request()) {
-            self.status_queue.push_back(uuid);
-        }
-    }
-
-    pub(super) fn ask_description(&mut self, uuid: Uuid) {
-        if self.tracks.get_mut(&uuid).is_some_and(|track| track.calls.describe.request()) {
-            self.describe_queue.push_back(uuid);
-        }
-    }
-
-    /// Reads it at once, all groups.
-    pub(super) fn ask_reading(&mut self, uuid: Uuid) {
-        let Some(track) = self.tracks.get_mut(&uuid) else { return };
-        let asked = std::mem::replace(&mut track.read_all, true);
-        // One that waits its turn by the schedule moves to the front; its old place is skipped when it comes up.
-        if track.calls.read.request() || (track.calls.read == CallState::Queued && !asked) {
-            self.urgent_reads.push_back(uuid);
-        }
-    }
-
-    /// Reads it by the schedule.
-    pub(super) fn ask_due_reading(&mut self, uuid: Uuid) {
-        if let Some(track) = self.tracks.get_mut(&uuid)
-            && track.calls.read == CallState::Idle
-            && track.calls.read.request()
-        {
-            self.due_reads.push_back(uuid);
-        }
+    /// The state of this question; `None` for a domain that is not there.
+    pub(super) fn state_of(&mut self, ask: Ask) -> Option<&mut CallState> {
+        let Some(uuid) = ask.domain() else { return Some(&mut self.list_call) };
+        let calls = match self.tracks.get_mut(&uuid) {
+            Some(track) => &mut track.calls,
+            None => self.leftover.get_mut(&uuid)?,
+        };
+        Some(match ask {
+            Ask::List => &mut self.list_call,
+            Ask::Status(_) => &mut calls.status,
+            Ask::Describe(_) => &mut calls.describe,
+            Ask::Read(..) => &mut calls.read,
+        })
     }
 
     /// The domain, which may be new.
@@ -268,82 +244,14 @@ impl Keeper {
         Some(track)
     }
 
-    /// A call has returned: it is asked for once more if it must be.
-    pub(super) fn returned(&mut self, ask: Ask) {
-        let (uuid, call): (Uuid, fn(&mut Pending) -> &mut CallState) = match ask {
-            Ask::List => {
-                self.control_in_flight -= 1;
-                self.list_call.returned();
-                return;
-            }
-            Ask::Status(uuid) => (uuid, |calls| &mut calls.status),
-            Ask::Describe(uuid) => (uuid, |calls| &mut calls.describe),
-            Ask::Read(uuid, _) => (uuid, |calls| &mut calls.read),
-        };
-        let (in_flight, queue) = match ask {
-            Ask::Read(..) => (&mut self.reads_in_flight, &mut self.urgent_reads),
-            Ask::Status(_) => (&mut self.control_in_flight, &mut self.status_queue),
-            _ => (&mut self.control_in_flight, &mut self.describe_queue),
-        };
-        *in_flight -= 1;
-        if let Some(track) = self.tracks.get_mut(&uuid) {
-            if call(&mut track.calls).returned() {
-                queue.push_back(uuid);
-            }
-        } else if let Some(calls) = self.leftover.get_mut(&uuid) {
-            call(calls).returned();
-            if !calls.any() {
-                self.leftover.remove(&uuid);
-            }
+    /// A question was answered. `true` if it must be asked once more.
+    pub(super) fn returned(&mut self, ask: Ask) -> bool {
+        let again = self.state_of(ask).is_some_and(CallState::returned);
+        let Some(uuid) = ask.domain() else { return again };
+        if self.leftover.get(&uuid).is_some_and(|calls| !calls.any()) {
+            self.leftover.remove(&uuid);
         }
-    }
-
-    /// The next list, status or XML call that may be made now: what is shown first is asked first.
-    pub(super) fn next_control(&mut self) -> Option<(Ask, u32)> {
-        if !self.up || self.control_in_flight >= CONTROL_CALLS_PER_DAEMON {
-            return None;
-        }
-        if self.list_call == CallState::Queued {
-            self.list_call = CallState::InFlight;
-            return Some((Ask::List, 0));
-        }
-        while let Some(uuid) = self.status_queue.pop_front() {
-            if let Some(track) = self.tracks.get_mut(&uuid).filter(|track| track.calls.status == CallState::Queued) {
-                track.calls.status = CallState::InFlight;
-                return Some((Ask::Status(uuid), track.calls.epoch));
-            }
-        }
-        while let Some(uuid) = self.describe_queue.pop_front() {
-            if let Some(track) = self.tracks.get_mut(&uuid).filter(|track| track.calls.describe == CallState::Queued) {
-                track.calls.describe = CallState::InFlight;
-                return Some((Ask::Describe(uuid), track.calls.epoch));
-            }
-        }
-        None
-    }
-
-    /// Whether a call waits for its turn.
-    pub(super) fn has_waiting(&self) -> bool {
-        let queues = [&self.status_queue, &self.describe_queue, &self.urgent_reads, &self.due_reads];
-        self.up && (self.list_call == CallState::Queued || queues.iter().any(|queue| !queue.is_empty()))
-    }
-
-    /// The next read that may be made now.
-    pub(super) fn next_read(&mut self, now: Instant) -> Option<(Ask, u32)> {
-        if !self.up || self.reads_in_flight >= READS_PER_DAEMON {
-            return None;
-        }
-        while let Some(uuid) = self.urgent_reads.pop_front().or_else(|| self.due_reads.pop_front()) {
-            let Some(track) = self.tracks.get_mut(&uuid).filter(|track| track.calls.read == CallState::Queued) else {
-                continue;
-            };
-            if let Some(groups) = track.take_groups(now, &self.around) {
-                track.calls.read = CallState::InFlight;
-                return Some((Ask::Read(uuid, groups), track.calls.epoch));
-            }
-            track.calls.read = CallState::Idle;
-        }
-        None
+        again && self.tracks.contains_key(&uuid)
     }
 
     /// Drops what is too old, and domains of which nothing is left while the daemon is away. Says how many VMs went.

@@ -1,4 +1,4 @@
-//! The loop: takes in events and answers, makes the calls that are due, publishes.
+//! The loop: takes in events and answers, asks what is due, publishes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,20 +9,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::calls::{Ask, Call, Calls, Said};
+use super::calls::{Call, Calls};
 use super::daemon::Keeper;
 use super::health::Health;
 use super::members::roster_change;
 use super::publish::Publisher;
 use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
-use super::slots::Slots;
-use super::track::{Moment, Phase, Track, Wants};
+use super::track::{CallState, Moment, Phase, Track, Wants};
 use super::turns::LIST_TIMER;
 use crate::clock::Clock;
-use crate::model::DaemonId;
+use crate::model::{DaemonId, Groups};
 use crate::snapshot::Snapshot;
-use crate::source::{Listed, ReadError, SourceEvent, Stats};
+use crate::source::{Ask, Order, ReadError, Said, SourceEvent};
 
 /// Everything the loop owns.
 pub(super) struct Engine {
@@ -42,13 +41,10 @@ pub(super) struct Engine {
     pub(super) epoch: Instant,
     /// When which domain must be looked at.
     pub(super) timers: BTreeSet<(Instant, usize, Uuid)>,
-    pub(super) calls: Calls,
-    /// Places of daemons that may have calls to be made.
-    pub(super) waiting: BTreeSet<usize>,
-    pub(super) slots: Slots,
-    pub(super) reads_in_flight: usize,
-    /// The daemon whose turn it is to make a read.
-    pub(super) turn: usize,
+    calls: Calls,
+    /// The questions that go out at the end of this turn, so that a burst of events makes one of each.
+    outgoing: Vec<(usize, Ask)>,
+    reads_out: usize,
     pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
     pub(super) forward: mpsc::Sender<(usize, SourceEvent)>,
@@ -79,10 +75,8 @@ impl Engine {
             epoch: Instant::now(),
             timers: BTreeSet::new(),
             calls: Calls::default(),
-            waiting: BTreeSet::new(),
-            slots: Slots::new(settings.parallel_reads),
-            reads_in_flight: 0,
-            turn: 0,
+            outgoing: Vec::new(),
+            reads_out: 0,
             events,
             forward,
             forwarders: JoinSet::new(),
@@ -104,13 +98,14 @@ impl Engine {
                 () = shutdown.cancelled() => break,
                 change = roster_change(&mut self.roster) => self.on_change(change),
                 Some((place, event)) = self.events.recv() => self.on_event(place, event),
-                Some((call, said)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, said),
+                Some((call, answer)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, answer),
                 Some(_) = self.forwarders.join_next(), if !self.forwarders.is_empty() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.take_in_the_rest();
             self.fire();
-            self.dispatch();
+            self.send_out();
+            self.health.in_flight.set(u64::try_from(self.reads_out).unwrap_or(u64::MAX));
             let moment = self.moment();
             if self.publisher.due(moment.instant) <= moment.instant {
                 self.publish(moment);
@@ -132,10 +127,8 @@ impl Engine {
 
     /// The next time at which something must be done though nothing happens.
     fn wake(&self, now: Instant) -> Instant {
-        let timer = self.timers.first().map(|(at, ..)| *at);
-        // Nobody waits for a place who has nothing to read.
-        let place = self.slots.next().filter(|_| !self.waiting.is_empty());
-        [timer, place].into_iter().flatten().fold(self.publisher.due(now), Instant::min)
+        let due = self.publisher.due(now);
+        self.timers.first().map_or(due, |(at, ..)| due.min(*at))
     }
 
     /// What else is there already, so that a burst makes one snapshot.
@@ -153,32 +146,36 @@ impl Engine {
             if let Some((place, event)) = event {
                 self.on_event(place, event);
             }
-            if let Some((call, said)) = answer {
-                self.on_answer(call, said);
+            if let Some((call, answer)) = answer {
+                self.on_answer(call, answer);
             }
         }
     }
 
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
-        self.waiting.insert(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         match event {
             SourceEvent::Connected(facts) => {
                 if keeper.up {
-                    keeper.disconnected("connected anew", false);
+                    keeper.disconnected("connected anew", false, moment.instant);
                 }
-                keeper.connected(facts);
+                keeper.connected(facts, moment.instant);
                 self.disarm(place);
                 self.publisher.lifecycle();
+                self.list_if_wanted(place);
             }
             SourceEvent::Disconnected { reason, absent } => {
-                if keeper.disconnected(&reason, absent) {
+                if keeper.disconnected(&reason, absent, moment.instant) {
                     self.disarm(place);
                     self.publisher.lifecycle();
                 } else {
                     self.publisher.changed();
                 }
+            }
+            SourceEvent::Hypervisor(version) => {
+                keeper.has_hypervisor(version);
+                self.publisher.changed();
             }
             _ if !keeper.up || !keeper.is_open() => {}
             SourceEvent::EventsLost => {
@@ -188,9 +185,10 @@ impl Engine {
                         "events were lost; every domain is read afresh, now and whenever it happens again on this connection"
                     );
                 }
-                keeper.list_call.request();
+                keeper.list_wanted = true;
                 keeper.tracks.values_mut().for_each(Track::doubt);
                 let all: Vec<Uuid> = keeper.tracks.keys().copied().collect();
+                self.list_if_wanted(place);
                 for uuid in all {
                     self.follow(place, uuid, Wants { status: true, read: true, ..Wants::default() });
                 }
@@ -200,6 +198,14 @@ impl Engine {
                 let known = keeper.tracks.contains_key(&uuid);
                 if (event.is_lifecycle() || known) && keeper.accepts(uuid, &name) {
                     let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
+                    self.follow(place, uuid, wants);
+                }
+            }
+            SourceEvent::LateDescription { uuid, description } => {
+                self.health.late_answers.one();
+                if let Some(track) = keeper.tracks.get_mut(&uuid) {
+                    let wants = track.on_description(Ok(Some(*description)), moment, &keeper.around);
+                    self.publisher.changed();
                     self.follow(place, uuid, wants);
                 }
             }
@@ -213,46 +219,55 @@ impl Engine {
         }
     }
 
-    fn on_answer(&mut self, call: Call, said: Said) {
+    fn on_answer(&mut self, call: Call, answer: Result<Said, ReadError>) {
         let moment = self.moment();
-        if matches!(call.ask, Ask::Read(..)) {
-            self.reads_in_flight -= 1;
+        if let Ask::Read(_, groups) = call.ask {
+            self.reads_out -= 1;
+            self.count(&answer, groups);
         }
-        if let Some(slot) = call.slot {
-            self.slots.give_back(slot);
-        }
-        self.waiting.insert(call.daemon);
-        let Some(keeper) = self.keepers.get_mut(&call.daemon) else { return };
-        keeper.returned(call.ask);
-        if let (Ask::Read(_, groups), Said::Read(answer)) = (call.ask, &said) {
-            count(&self.health, answer, groups, moment.instant - call.launched);
-        }
+        let place = call.daemon;
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        let again = keeper.returned(call.ask);
         let outdated = call.generation != keeper.generation || !keeper.up;
-        let uuid = match call.ask {
-            Ask::List if outdated => return,
-            Ask::List => {
-                if let Said::List(answer) = said {
-                    self.on_list(call.daemon, answer, moment);
-                }
-                return;
+        match call.ask.domain() {
+            None if outdated => {}
+            None => self.on_list(place, answer, moment),
+            Some(uuid) => self.on_answer_of(uuid, call, answer, outdated, moment),
+        }
+        if again {
+            match call.ask {
+                Ask::Read(uuid, _) => self.ask(place, reading_of(uuid)),
+                ask => self.ask(place, ask),
             }
-            Ask::Status(uuid) | Ask::Describe(uuid) | Ask::Read(uuid, _) => uuid,
-        };
+        }
+    }
+
+    /// A question about a domain was answered.
+    fn on_answer_of(
+        &mut self,
+        uuid: Uuid,
+        call: Call,
+        answer: Result<Said, ReadError>,
+        outdated: bool,
+        moment: Moment,
+    ) {
+        let place = call.daemon;
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
         let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
         if outdated || call.epoch != track.calls.epoch {
             self.health.discarded.one();
             // It belongs to what has ended. Whatever began since has asked for itself.
-            return self.follow(call.daemon, uuid, Wants::default());
+            return self.follow(place, uuid, Wants::default());
         }
         let around = &keeper.around;
-        let wants = match (said, call.ask) {
-            (Said::Status(Ok(status)), _) => {
+        let wants = match (call.ask, answer) {
+            (Ask::Status(_), Ok(Said::Status(status))) => {
                 if let Some(owned) = &mut keeper.owned {
                     owned.answers(true);
                 }
                 track.on_status(status, moment, around)
             }
-            (Said::Status(Err(error)), _) => {
+            (Ask::Status(_), Err(error)) => {
                 if matches!(error, ReadError::Deadline { .. }) {
                     self.health.deadlines.one();
                 }
@@ -262,26 +277,32 @@ impl Engine {
                 }
                 Wants::default()
             }
-            (Said::Describe(answer), _) => {
-                track.on_description(answer.map(|said| said.map(|said| *said)), moment, around)
+            (Ask::Describe(_), Ok(Said::Described(description))) => {
+                track.on_description(Ok(description.map(|description| *description)), moment, around)
             }
-            (Said::Read(answer), Ask::Read(_, asked)) => {
-                track.on_stats(answer.map(|said| said.map(|said| *said)), asked, call.launched, moment, around)
+            (Ask::Describe(_), Err(error)) => track.on_description(Err(error), moment, around),
+            (Ask::Read(_, asked), Ok(Said::Stats(stats))) => {
+                let began = stats.as_ref().and_then(|stats| moment.instant.checked_sub(stats.took));
+                track.on_stats(Ok(stats.map(|stats| *stats)), asked, began.unwrap_or(call.asked), moment, around)
             }
-            (Said::Read(_) | Said::List(_), _) => Wants::default(),
+            (Ask::Read(_, asked), Err(error)) => track.on_stats(Err(error), asked, call.asked, moment, around),
+            // An answer to another question than was asked is none.
+            _ => Wants::default(),
         };
         self.publisher.changed();
-        self.follow(call.daemon, uuid, wants);
+        self.follow(place, uuid, wants);
     }
 
-    fn on_list(&mut self, place: usize, answer: Result<Vec<Listed>, ReadError>, moment: Moment) {
+    fn on_list(&mut self, place: usize, answer: Result<Said, ReadError>, moment: Moment) {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         let first_failure = keeper.list_failures == 0;
         keeper.listed(answer.is_ok(), moment.instant);
         self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
         self.publisher.changed();
         let listed = match answer {
-            Ok(listed) => listed,
+            Ok(Said::Listed(listed)) => listed,
+            // An answer to another question than was asked is none.
+            Ok(_) => return,
             Err(error) => {
                 if first_failure {
                     tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
@@ -321,7 +342,6 @@ impl Engine {
 
     /// Does what is to be done about a domain, and sets its timer.
     pub(super) fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
-        self.waiting.insert(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };
@@ -341,14 +361,15 @@ impl Engine {
             self.publisher.lifecycle();
         }
         if wants.status {
-            keeper.ask_status(uuid);
+            self.ask(place, Ask::Status(uuid));
         }
         if wants.describe {
-            keeper.ask_description(uuid);
+            self.ask(place, Ask::Describe(uuid));
         }
         if wants.read {
-            keeper.ask_reading(uuid);
+            self.ask(place, reading_of(uuid));
         }
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
         let others = keeper.any_runs();
         if let (Some(owned), Some(track)) = (&mut keeper.owned, keeper.tracks.get(&uuid)) {
             owned.follow(track, others);
@@ -364,25 +385,82 @@ impl Engine {
         }
     }
 
+    /// Lists a daemon's domains, if that is wanted.
+    pub(super) fn list_if_wanted(&mut self, place: usize) {
+        let wanted = self.keepers.get_mut(&place).is_some_and(|keeper| std::mem::take(&mut keeper.list_wanted));
+        if wanted {
+            self.ask(place, Ask::List);
+        }
+    }
+
+    /// Asks at the end of this turn, unless the same question is out: then once more when it was answered. A reading is of
+    /// all groups.
+    pub(super) fn ask(&mut self, place: usize, ask: Ask) {
+        let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return };
+        if keeper.state_of(ask).is_some_and(CallState::request) {
+            self.outgoing.push((place, ask));
+        }
+    }
+
+    /// Asks what is still to be asked.
+    fn send_out(&mut self) {
+        for (place, ask) in std::mem::take(&mut self.outgoing) {
+            let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
+            let Some(state) = keeper.state_of(ask) else { continue };
+            if !state.go() {
+                continue;
+            }
+            let Ask::Read(uuid, _) = ask else {
+                self.launch(place, ask, Order::AtOnce);
+                continue;
+            };
+            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
+            if track.phase == Phase::Active {
+                let groups = track.take_all(Instant::now(), &keeper.around);
+                self.launch(place, Ask::Read(uuid, groups), Order::AtOnce);
+            } else {
+                track.calls.read = CallState::Idle;
+            }
+        }
+    }
+
+    /// A question goes out.
+    pub(super) fn launch(&mut self, place: usize, ask: Ask, order: Order) {
+        let Some(keeper) = self.keepers.get(&place) else { return };
+        match ask {
+            Ask::List => self.health.lists.one(),
+            Ask::Status(_) => self.health.status_queries.one(),
+            Ask::Describe(_) => self.health.describe_queries.one(),
+            Ask::Read(..) => self.reads_out += 1, // counted when it is answered
+        }
+        let track = ask.domain().and_then(|uuid| keeper.tracks.get(&uuid));
+        let epoch = track.map_or(0, |track| track.calls.epoch);
+        let call = Call { daemon: place, generation: keeper.generation, epoch, ask, asked: Instant::now() };
+        self.calls.launch(&keeper.source, call, order);
+    }
+
     /// Forgets the timers of a daemon's domains.
     pub(super) fn disarm(&mut self, place: usize) {
         self.timers.retain(|(_, daemon, _)| *daemon != place);
     }
-}
 
-fn count(
-    health: &Health,
-    answer: &Result<Option<Box<Stats>>, ReadError>,
-    groups: crate::model::Groups,
-    took: std::time::Duration,
-) {
-    match answer {
-        Ok(_) => health.answered(groups, took),
-        Err(error) => {
-            health.reading_failures.one();
-            if matches!(error, ReadError::Deadline { .. }) {
-                health.deadlines.one();
+    fn count(&self, answer: &Result<Said, ReadError>, groups: Groups) {
+        match answer {
+            Ok(Said::Stats(stats)) => {
+                self.health.answered(groups, stats.as_ref().map(|stats| stats.took).unwrap_or_default());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.health.reading_failures.one();
+                if matches!(error, ReadError::Deadline { .. }) {
+                    self.health.deadlines.one();
+                }
             }
         }
     }
+}
+
+/// A reading of a domain whose groups are found out when it is made.
+const fn reading_of(uuid: Uuid) -> Ask {
+    Ask::Read(uuid, Groups::NONE)
 }

@@ -34,7 +34,6 @@ impl Engine {
         };
         self.keepers.insert(place, Keeper::new(source, around, owner));
         self.places.insert(daemon, place);
-        self.waiting.insert(place);
         self.forwarders.spawn(forward(place, events, self.forward.clone()));
     }
 
@@ -55,7 +54,6 @@ impl Engine {
             }
             Some(Roster::Update(daemon, owner)) => {
                 let Some(place) = self.places.get(&daemon).copied() else { return };
-                self.waiting.insert(place);
                 let Some(keeper) = self.keepers.get_mut(&place) else { return };
                 if keeper.own(owner, Instant::now()) {
                     if !keeper.is_open() {
@@ -65,6 +63,7 @@ impl Engine {
                 } else {
                     self.publisher.changed();
                 }
+                self.list_if_wanted(place);
             }
             Some(Roster::Remove(daemon)) => {
                 self.remove(&daemon);

@@ -1,7 +1,7 @@
 //! When to read what; stamps the time; the one writer of snapshots.
 //!
-//! One loop ([`run`]) owns everything that is known. Calls into libvirt are tasks of their own, so that one that is late
-//! delays nothing; their answers, and the events of the sources, come back to the loop, which alone changes anything.
+//! One loop ([`run`]) owns everything that is known. It asks the sources and waits for none of them: their answers and
+//! events come back to the loop, which alone changes anything.
 //! What it knows it publishes as an immutable [`Snapshot`]: at once when something happened, at most ten times a second
 //! while readings come in, and every second in any case, since ages go on while nothing is read.
 //!
@@ -75,8 +75,8 @@ mod reading;
 mod roster;
 mod schedule;
 mod settings;
-mod slots;
 mod starts;
+mod told;
 mod track;
 mod transitions;
 mod turns;
@@ -91,7 +91,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use health::{Counter, Durations, Health};
 pub use roster::{Feed, Owner, Roster, Who};
-pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, READS_PER_CORE, Settings};
+pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, Settings};
 
 use crate::clock::Clock;
 use crate::model::{Group, Groups};

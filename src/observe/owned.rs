@@ -176,7 +176,7 @@ impl Keeper {
         }
         match (was_open, self.is_open()) {
             (false, true) if self.up => {
-                self.list_call.request();
+                self.list_wanted = true;
             }
             (false, true) => {
                 self.lost = false;

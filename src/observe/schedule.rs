@@ -37,10 +37,10 @@ impl Schedule {
         groups.iter().map(|group| self.due[group as usize]).min()
     }
 
-    /// These groups are being read: those that were due are next due at the next place of their grid.
-    pub(super) fn take(&mut self, groups: Groups, now: Instant, intervals: &Intervals) {
-        for group in self.due(groups, now).iter() {
-            self.advance(group, now, intervals);
+    /// These groups are being read: those that are due until `until` are next due at the following place of their grid.
+    pub(super) fn take(&mut self, groups: Groups, until: Instant, intervals: &Intervals) {
+        for group in self.due(groups, until).iter() {
+            self.advance(group, until, intervals);
         }
     }
 

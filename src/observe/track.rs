@@ -28,52 +28,61 @@ pub(super) enum Phase {
     Active,
 }
 
-/// A call about a domain. There is at most one of each kind.
+/// A question about a domain. There is at most one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum CallState {
     /// None.
     #[default]
     Idle,
-    /// It waits for its turn.
-    Queued,
-    /// It is running.
-    InFlight,
-    /// It is running, and what it says may be outdated already: once more.
-    InFlightAgain,
+    /// It goes out at the end of this turn of the loop.
+    Wanted,
+    /// It is out.
+    Out,
+    /// It is out, and what will be said may be outdated already: once more.
+    OutAgain,
 }
 
 impl CallState {
-    /// Asks for the call. `true` if it must be put into the queue.
+    /// Asks it. `true` if it is to be put among those that go out. If it is out, it is asked once more when it is answered.
     pub(super) fn request(&mut self) -> bool {
         match self {
             Self::Idle => {
-                *self = Self::Queued;
+                *self = Self::Wanted;
                 return true;
             }
-            Self::InFlight => *self = Self::InFlightAgain,
-            Self::Queued | Self::InFlightAgain => {}
+            Self::Out => *self = Self::OutAgain,
+            Self::Wanted | Self::OutAgain => {}
         }
         false
     }
 
-    /// The call has returned. `true` if it must be put into the queue once more.
+    /// It goes out now, if it is still wanted.
+    pub(super) fn go(&mut self) -> bool {
+        let wanted = *self == Self::Wanted;
+        if wanted {
+            *self = Self::Out;
+        }
+        wanted
+    }
+
+    /// It was answered. `true` if it must be asked once more.
     pub(super) fn returned(&mut self) -> bool {
-        let again = *self == Self::InFlightAgain;
-        *self = if again { Self::Queued } else { Self::Idle };
+        let again = *self == Self::OutAgain;
+        *self = Self::Idle;
         again
     }
 
-    /// Forgets what waits.
+    /// It need not be asked, or not once more.
     pub(super) fn cancel(&mut self) {
         *self = match self {
-            Self::Idle | Self::Queued => Self::Idle,
-            Self::InFlight | Self::InFlightAgain => Self::InFlight,
+            Self::Idle | Self::Wanted => Self::Idle,
+            Self::Out | Self::OutAgain => Self::Out,
         };
     }
 }
 
-/// The calls about one domain. They outlive what is known of it: a domain that goes and comes back while a call about it
-/// is running waits for that call, so that there never are two.
+/// The questions about one domain. They outlive what is known of it: a domain that goes and comes back while a question
+/// about it is out waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Pending {
     pub(super) status: CallState,
@@ -84,14 +93,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Forgets what waits.
+    /// None of them need be asked once more.
     pub(super) fn cancel(&mut self) {
         self.status.cancel();
         self.describe.cancel();
         self.read.cancel();
     }
 
-    /// Whether a call is running.
+    /// Whether a question is out.
     pub(super) fn any(&self) -> bool {
         [self.status, self.describe, self.read].into_iter().any(|call| call != CallState::Idle)
     }
@@ -165,8 +174,6 @@ pub(super) struct Track {
     pub(super) schedule: Schedule,
     pub(super) wake: Option<Instant>,
     pub(super) calls: Pending,
-    /// The next reading is of all groups, due or not.
-    pub(super) read_all: bool,
     /// Whether a reading of this incarnation (or, at first, of its state) was answered or failed.
     pub(super) attempted: bool,
     /// Whether the last reading failed: it is logged once.
@@ -210,7 +217,6 @@ impl Track {
             schedule: Schedule::new(uuid, around.epoch, now, &around.intervals),
             wake: None,
             calls: Pending::default(),
-            read_all: false,
             attempted: false,
             failing: false,
             event_read: None,
@@ -390,14 +396,19 @@ impl Track {
         }
     }
 
-    /// Which groups its next reading asks for, if one is to be made now.
-    pub(super) fn take_groups(&mut self, now: Instant, around: &Surroundings) -> Option<Groups> {
-        let all = std::mem::take(&mut self.read_all);
-        if self.phase != Phase::Active {
+    /// All groups, for a reading that something has happened for.
+    pub(super) fn take_all(&mut self, now: Instant, around: &Surroundings) -> Groups {
+        self.schedule.take(around.groups, now, &around.intervals);
+        around.groups
+    }
+
+    /// The groups that are due until `until`, for a reading by the schedule; `None` if there are none, or one is out.
+    pub(super) fn take_due(&mut self, until: Instant, around: &Surroundings) -> Option<Groups> {
+        if self.phase != Phase::Active || self.calls.read != CallState::Idle {
             return None;
         }
-        let groups = if all { around.groups } else { self.schedule.due(around.groups, now) };
-        self.schedule.take(groups, now, &around.intervals);
+        let groups = self.schedule.due(around.groups, until);
+        self.schedule.take(groups, until, &around.intervals);
         (!groups.is_empty()).then_some(groups)
     }
 
@@ -432,11 +443,6 @@ impl Track {
         }
         wants.describe |= self.detection.take_retry(now);
         wants
-    }
-
-    /// Whether a reading is due by the schedule.
-    pub(super) fn is_due(&self, now: Instant, around: &Surroundings) -> bool {
-        self.phase == Phase::Active && !self.schedule.due(around.groups, now).is_empty()
     }
 }
 

@@ -1,90 +1,66 @@
-//! What one turn of the loop does of its own accord: looks at those whose time has come, and makes the calls for which
-//! there is room. Its cost is that of what is to be done, not of how many daemons there are.
+//! What the loop does of its own accord: it looks at those whose time has come.
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::calls::{Ask, Call};
 use super::engine::Engine;
+use super::settings::CLUMP_MAX;
+use super::track::CallState;
+use crate::source::{Ask, Order};
 
 /// Stands for the list of a daemon's domains among the timers of its domains.
 pub(super) const LIST_TIMER: Uuid = Uuid::nil();
 
 impl Engine {
     /// Looks at every domain and daemon whose time has come.
+    ///
+    /// Readings that are due soon are made with those that are due now: a daemon that does the work of several readings
+    /// one after the other wakes up once for them, and so do we.
     pub(super) fn fire(&mut self) {
         let now = Instant::now();
+        let mut clump = 0;
         while let Some((_, place, uuid)) = self.timers.first().filter(|(at, ..)| *at <= now).copied() {
             self.timers.pop_first();
             let Some(keeper) = self.keepers.get_mut(&place) else { continue };
             if uuid == LIST_TIMER {
                 if keeper.up && keeper.list_due.take_if(|due| *due <= now).is_some() {
-                    keeper.list_call.request();
-                    self.waiting.insert(place);
+                    self.ask(place, Ask::List);
                 }
                 continue;
             }
             let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
             track.wake = None;
             let wants = track.on_wake(now, &keeper.around);
-            if track.is_due(now, &keeper.around) {
-                keeper.ask_due_reading(uuid);
-            }
+            clump += usize::from(!wants.read && self.read_due(place, uuid, now));
             self.follow(place, uuid, wants);
         }
+        if clump > 0 {
+            self.fill_clump(now, clump);
+        }
     }
 
-    /// Makes the calls for which there is room.
-    pub(super) fn dispatch(&mut self) {
-        let mut control = Vec::new();
-        for place in &self.waiting {
-            let Some(keeper) = self.keepers.get_mut(place) else { continue };
-            while let Some((ask, epoch)) = keeper.next_control() {
-                keeper.control_in_flight += 1;
-                control.push((*place, ask, epoch));
+    /// Reads the next ones that are due within the span of a clump, until it has [`CLUMP_MAX`].
+    fn fill_clump(&mut self, now: Instant, mut clump: usize) {
+        let until = now + self.settings.intervals.clump_span();
+        let soon: Vec<_> = self.timers.range(..=(until, usize::MAX, Uuid::max())).copied().collect();
+        for (_, place, uuid) in soon {
+            if clump >= CLUMP_MAX {
+                return;
+            }
+            if uuid != LIST_TIMER && self.read_due(place, uuid, until) {
+                clump += 1;
+                self.follow(place, uuid, super::track::Wants::default());
             }
         }
-        for (place, ask, epoch) in control {
-            self.launch(place, ask, epoch);
-        }
-        // One each in turn, so that a daemon with a long queue does not keep the others waiting.
-        let now = Instant::now();
-        let mut without = 0;
-        while without < self.waiting.len() && self.slots.any(now) {
-            let Some(place) = self.waiting.range(self.turn..).next().copied() else {
-                self.turn = 0;
-                continue;
-            };
-            self.turn = place + 1;
-            let read = self.keepers.get_mut(&place).and_then(|keeper| {
-                let read = keeper.next_read(now)?;
-                keeper.reads_in_flight += 1;
-                Some(read)
-            });
-            match read {
-                Some((ask, epoch)) => {
-                    without = 0;
-                    self.reads_in_flight += 1;
-                    self.launch(place, ask, epoch);
-                }
-                None => without += 1,
-            }
-        }
-        self.waiting.retain(|place| self.keepers.get(place).is_some_and(|keeper| keeper.has_waiting()));
-        self.health.in_flight.set(u64::try_from(self.reads_in_flight).unwrap_or(u64::MAX));
     }
 
-    fn launch(&mut self, place: usize, ask: Ask, epoch: u32) {
-        let Some(keeper) = self.keepers.get(&place) else { return };
-        match ask {
-            Ask::List => self.health.lists.one(),
-            Ask::Status(_) => self.health.status_queries.one(),
-            Ask::Describe(_) => self.health.describe_queries.one(),
-            Ask::Read(..) => {} // counted when it is answered
-        }
-        let launched = Instant::now();
-        let slot = matches!(ask, Ask::Read(..)).then(|| self.slots.take(launched));
-        let call = Call { daemon: place, generation: keeper.generation, epoch, ask, launched, slot };
-        self.calls.launch(&keeper.source, call);
+    /// Reads what is due of a domain until `until`. `false` if nothing is.
+    fn read_due(&mut self, place: usize, uuid: Uuid, until: Instant) -> bool {
+        let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return false };
+        let Some(track) = keeper.tracks.get_mut(&uuid) else { return false };
+        let Some(groups) = track.take_due(until, &keeper.around) else { return false };
+        track.calls.read = CallState::Out;
+        self.launch(place, Ask::Read(uuid, groups), Order::InTurn);
+        true
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::{Disk, IoThread, Nic, Vcpu, VcpuState};
 use crate::source::VcpuStats;
 
-use super::ParameterValue;
+use super::Value;
 use super::numbered::{self, Numbered};
 use super::value::{self, Fit};
 
@@ -32,7 +32,7 @@ impl Default for Vcpus {
 }
 
 impl Vcpus {
-    pub(super) fn take(&mut self, rest: &str, value: &ParameterValue) -> Fit {
+    pub(super) fn take(&mut self, rest: &str, value: &Value<'_>) -> Fit {
         match rest {
             "current" => return value::count(value, &mut self.current),
             "maximum" => return value::count(value, &mut self.maximum),
@@ -96,8 +96,8 @@ impl<T: Default> Devices<T> {
     pub(super) fn take(
         &mut self,
         rest: &str,
-        value: &ParameterValue,
-        field: impl FnOnce(&mut T, &str, &ParameterValue) -> Fit,
+        value: &Value<'_>,
+        field: impl FnOnce(&mut T, &str, &Value<'_>) -> Fit,
     ) -> Fit {
         if rest == "count" {
             // How many there are is seen from what follows; the number itself is not trusted.
@@ -128,7 +128,7 @@ impl<T: Default> Devices<T> {
 }
 
 /// `block.<number>.*`
-pub(super) fn block(disk: &mut Disk, field: &str, value: &ParameterValue) -> Fit {
+pub(super) fn block(disk: &mut Disk, field: &str, value: &Value<'_>) -> Fit {
     match field {
         "name" => value::name(value, &mut disk.target),
         "rd.reqs" => value::count(value, &mut disk.read_requests),
@@ -157,7 +157,7 @@ pub(super) fn has_figures(disk: &Disk) -> bool {
 }
 
 /// `net.<number>.*`
-pub(super) fn net(nic: &mut Nic, field: &str, value: &ParameterValue) -> Fit {
+pub(super) fn net(nic: &mut Nic, field: &str, value: &Value<'_>) -> Fit {
     match field {
         "name" => value::name(value, &mut nic.target),
         "rx.bytes" => value::bytes(value, &mut nic.receive_bytes),
@@ -173,7 +173,7 @@ pub(super) fn net(nic: &mut Nic, field: &str, value: &ParameterValue) -> Fit {
 }
 
 /// `iothread.<id>.*`
-pub(super) fn iothread(thread: &mut IoThread, field: &str, value: &ParameterValue) -> Fit {
+pub(super) fn iothread(thread: &mut IoThread, field: &str, value: &Value<'_>) -> Fit {
     match field {
         "poll-max-ns" => value::nanos(value, &mut thread.poll_max),
         "poll-grow" => value::count(value, &mut thread.poll_grow),

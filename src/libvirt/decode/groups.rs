@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Bytes, Cpu, DirtyRate, Memory, Status, Timestamp};
 
-use super::ParameterValue;
+use super::Value;
 use super::value::{self, Fit};
 
 /// A dirty rate's start below this many seconds is no time of day (it would lie in 2001) but time since the host
@@ -19,7 +19,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn take(&mut self, field: &str, value: &ParameterValue) -> Fit {
+    pub(super) fn take(&mut self, field: &str, value: &Value<'_>) -> Fit {
         match field {
             "state" => value::number(value, &mut self.state),
             "reason" => value::number(value, &mut self.reason),
@@ -34,7 +34,7 @@ impl State {
 }
 
 /// `cpu.*`
-pub(super) fn cpu(cpu: &mut Cpu, field: &str, value: &ParameterValue) -> Fit {
+pub(super) fn cpu(cpu: &mut Cpu, field: &str, value: &Value<'_>) -> Fit {
     match field {
         "time" => value::nanos(value, &mut cpu.time),
         "user" => value::nanos(value, &mut cpu.user),
@@ -47,7 +47,7 @@ pub(super) fn cpu(cpu: &mut Cpu, field: &str, value: &ParameterValue) -> Fit {
 }
 
 /// `balloon.*`
-pub(super) fn balloon(memory: &mut Memory, field: &str, value: &ParameterValue) -> Fit {
+pub(super) fn balloon(memory: &mut Memory, field: &str, value: &Value<'_>) -> Fit {
     match field {
         "current" => value::kib(value, &mut memory.current),
         "maximum" => value::kib(value, &mut memory.maximum),
@@ -82,7 +82,7 @@ pub(super) struct Dirty {
 }
 
 impl Dirty {
-    pub(super) fn take(&mut self, field: &str, value: &ParameterValue) -> Fit {
+    pub(super) fn take(&mut self, field: &str, value: &Value<'_>) -> Fit {
         match field {
             "megabytes_per_second" => value::mib(value, &mut self.rate),
             "calc_start_time" => value::seconds(value, &mut self.start),

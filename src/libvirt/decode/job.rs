@@ -3,19 +3,19 @@
 use crate::model::{Job, JobKind, JobOperation};
 
 use super::value::{self, Fit};
-use super::{Parameter, ParameterValue};
+use super::{Parameter, Value};
 
 /// Decodes what `virDomainGetJobStats` said: the kind of job, and its parameters.
 ///
 /// The job is `None` unless one is going on: what libvirt says after the end of one (completed, failed, cancelled)
 /// is no progress. The number is how many parameters were not known.
 #[must_use]
-pub fn job(kind: i32, parameters: &[Parameter]) -> (Option<Job>, u32) {
+pub fn job<'a>(kind: i32, parameters: impl IntoIterator<Item = Parameter<'a>>) -> (Option<Job>, u32) {
     let kind = JobKind::from_libvirt(i64::from(kind));
     let mut draft = Draft { job: Job::new(kind, JobOperation::Unknown), dirty_pages: None, page_size: None };
     let mut unknown = 0_u32;
     for parameter in parameters {
-        if draft.take(&parameter.name, &parameter.value) == Fit::Unknown {
+        if draft.take(&parameter.field, &parameter.value) == Fit::Unknown {
             unknown = unknown.saturating_add(1);
         }
     }
@@ -31,7 +31,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn take(&mut self, name: &str, value: &ParameterValue) -> Fit {
+    fn take(&mut self, name: &str, value: &Value<'_>) -> Fit {
         let job = &mut self.job;
         match name {
             "operation" => {

@@ -17,45 +17,19 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use crate::model::{Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
 use crate::source::{Monitor, Stats};
 
 pub use devices::{MAX_DEVICES, MAX_VCPUS};
 pub use job::job;
 
+pub use libvirt_remote::{Parameter, Value};
+
 use devices::{Devices, Vcpus};
 use groups::{Dirty, State};
 use value::Fit;
-
-/// One typed parameter (`virTypedParameter`), owned.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parameter {
-    /// Its name: `block.0.rd.reqs`.
-    pub name: String,
-    /// Its value.
-    pub value: ParameterValue,
-}
-
-/// The value of a typed parameter, in libvirt's types.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ParameterValue {
-    /// `VIR_TYPED_PARAM_INT`
-    Int(i32),
-    /// `VIR_TYPED_PARAM_UINT`
-    UInt(u32),
-    /// `VIR_TYPED_PARAM_LLONG`
-    Llong(i64),
-    /// `VIR_TYPED_PARAM_ULLONG`
-    Ullong(u64),
-    /// `VIR_TYPED_PARAM_DOUBLE`
-    Double(f64),
-    /// `VIR_TYPED_PARAM_BOOLEAN`
-    Boolean(bool),
-    /// `VIR_TYPED_PARAM_STRING`
-    Text(String),
-    /// A type of a later libvirt, by its number.
-    Unknown(i32),
-}
 
 /// Decodes what `virDomainListGetStats` said of one domain.
 ///
@@ -75,15 +49,34 @@ pub enum ParameterValue {
 /// Of a busy domain disks (unless it has none), I/O threads and dirty rate are `None`, and memory holds only what
 /// libvirt itself knows.
 #[must_use]
-pub fn stats(id: Option<u32>, parameters: &[Parameter], asked: Groups) -> Stats {
-    let mut draft = Draft::default();
-    let mut unknown = 0_u32;
+pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter<'a>>, asked: Groups) -> Stats {
+    let mut decoder = Decoder::default();
     for parameter in parameters {
-        if draft.take(&parameter.name, &parameter.value) == Fit::Unknown {
-            unknown = unknown.saturating_add(1);
+        decoder.take(&parameter);
+    }
+    decoder.finish(id, asked)
+}
+
+/// [`stats`] bit by bit, for who has other things to do in between.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    draft: Draft,
+    unknown: u32,
+}
+
+impl Decoder {
+    /// Takes one parameter.
+    pub fn take(&mut self, parameter: &Parameter<'_>) {
+        if self.draft.take(&parameter.field, &parameter.value) == Fit::Unknown {
+            self.unknown = self.unknown.saturating_add(1);
         }
     }
-    draft.finish(id, asked, unknown)
+
+    /// What all of them said. See [`stats`].
+    #[must_use]
+    pub fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
+        self.draft.finish(id, asked, self.unknown)
+    }
 }
 
 /// Everything that was said so far.
@@ -102,7 +95,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn take(&mut self, name: &str, value: &ParameterValue) -> Fit {
+    fn take(&mut self, name: &str, value: &Value<'_>) -> Fit {
         let Some((group, rest)) = name.split_once('.') else { return Fit::Unknown };
         match group {
             "state" => self.state.take(rest, value),
@@ -166,6 +159,7 @@ impl Draft {
             job: None,
             monitor,
             unknown_parameters,
+            took: Duration::ZERO,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::Bytes;
 
-use super::ParameterValue;
+use super::Value;
 
 /// The largest figure that is believed: what a signed 64-bit integer holds, OTLP's only integer type. Twice as much
 /// is only reached by a wrapped negative number: it would be 9 exabytes, or 292 years in nanoseconds.
@@ -32,21 +32,18 @@ pub(super) enum Fit {
 }
 
 /// An integer of any type; `None` if the value is none. A negative one is `Some(None)`: not known to libvirt.
-fn whole(value: &ParameterValue) -> Option<Option<u64>> {
+fn whole(value: &Value<'_>) -> Option<Option<u64>> {
     let number = match *value {
-        ParameterValue::Int(number) => u64::try_from(number).ok(),
-        ParameterValue::UInt(number) => Some(u64::from(number)),
-        ParameterValue::Llong(number) => u64::try_from(number).ok(),
-        ParameterValue::Ullong(number) => Some(number),
-        ParameterValue::Double(_)
-        | ParameterValue::Boolean(_)
-        | ParameterValue::Text(_)
-        | ParameterValue::Unknown(_) => return None,
+        Value::Int(number) => u64::try_from(number).ok(),
+        Value::UInt(number) => Some(u64::from(number)),
+        Value::LLong(number) => u64::try_from(number).ok(),
+        Value::ULLong(number) => Some(number),
+        Value::Double(_) | Value::Boolean(_) | Value::Text(_) => return None,
     };
     Some(number.filter(|number| *number <= LARGEST_FIGURE))
 }
 
-fn put<T>(value: &ParameterValue, slot: &mut Option<T>, convert: impl FnOnce(u64) -> Option<T>) -> Fit {
+fn put<T>(value: &Value<'_>, slot: &mut Option<T>, convert: impl FnOnce(u64) -> Option<T>) -> Fit {
     match whole(value) {
         Some(number) => {
             *slot = number.and_then(convert);
@@ -61,44 +58,44 @@ fn scaled(number: u64, unit: u64) -> Option<u64> {
 }
 
 /// A number without a unit.
-pub(super) fn count(value: &ParameterValue, slot: &mut Option<u64>) -> Fit {
+pub(super) fn count(value: &Value<'_>, slot: &mut Option<u64>) -> Fit {
     put(value, slot, Some)
 }
 
 /// An amount in bytes.
-pub(super) fn bytes(value: &ParameterValue, slot: &mut Option<Bytes>) -> Fit {
+pub(super) fn bytes(value: &Value<'_>, slot: &mut Option<Bytes>) -> Fit {
     put(value, slot, |number| Some(Bytes(number)))
 }
 
 /// An amount in kibibytes.
-pub(super) fn kib(value: &ParameterValue, slot: &mut Option<Bytes>) -> Fit {
+pub(super) fn kib(value: &Value<'_>, slot: &mut Option<Bytes>) -> Fit {
     put(value, slot, |number| scaled(number, 1024).map(Bytes))
 }
 
 /// An amount in mebibytes.
-pub(super) fn mib(value: &ParameterValue, slot: &mut Option<Bytes>) -> Fit {
+pub(super) fn mib(value: &Value<'_>, slot: &mut Option<Bytes>) -> Fit {
     put(value, slot, |number| scaled(number, 1024 * 1024).map(Bytes))
 }
 
 /// A time in nanoseconds.
-pub(super) fn nanos(value: &ParameterValue, slot: &mut Option<Duration>) -> Fit {
+pub(super) fn nanos(value: &Value<'_>, slot: &mut Option<Duration>) -> Fit {
     put(value, slot, |number| Some(Duration::from_nanos(number)))
 }
 
 /// A time in milliseconds.
-pub(super) fn millis(value: &ParameterValue, slot: &mut Option<Duration>) -> Fit {
+pub(super) fn millis(value: &Value<'_>, slot: &mut Option<Duration>) -> Fit {
     put(value, slot, |number| scaled(number, 1_000_000).map(Duration::from_nanos))
 }
 
 /// Whole seconds, as far as nanoseconds can hold them.
-pub(super) fn seconds(value: &ParameterValue, slot: &mut Option<Duration>) -> Fit {
+pub(super) fn seconds(value: &Value<'_>, slot: &mut Option<Duration>) -> Fit {
     put(value, slot, |number| scaled(number, 1_000_000_000).map(Duration::from_nanos))
 }
 
 /// A yes or no.
-pub(super) fn flag(value: &ParameterValue, slot: &mut Option<bool>) -> Fit {
+pub(super) fn flag(value: &Value<'_>, slot: &mut Option<bool>) -> Fit {
     match *value {
-        ParameterValue::Boolean(yes) => {
+        Value::Boolean(yes) => {
             *slot = Some(yes);
             Fit::Taken
         }
@@ -107,10 +104,10 @@ pub(super) fn flag(value: &ParameterValue, slot: &mut Option<bool>) -> Fit {
 }
 
 /// A value of one of libvirt's enumerations; those may be negative, and a number that is none of them is -1.
-pub(super) fn number(value: &ParameterValue, slot: &mut Option<i64>) -> Fit {
+pub(super) fn number(value: &Value<'_>, slot: &mut Option<i64>) -> Fit {
     match (value, whole(value)) {
         (_, None) => Fit::Unknown,
-        (ParameterValue::Llong(number), _) => {
+        (Value::LLong(number), _) => {
             *slot = Some(*number);
             Fit::Taken
         }
@@ -122,10 +119,10 @@ pub(super) fn number(value: &ParameterValue, slot: &mut Option<i64>) -> Fit {
 }
 
 /// The name of a device: not empty, and no longer than [`LONGEST_NAME`].
-pub(super) fn name(value: &ParameterValue, slot: &mut Arc<str>) -> Fit {
+pub(super) fn name(value: &Value<'_>, slot: &mut Arc<str>) -> Fit {
     match value {
-        ParameterValue::Text(text) if !text.is_empty() && text.len() <= LONGEST_NAME => {
-            *slot = Arc::from(text.as_str());
+        Value::Text(text) if !text.is_empty() && text.len() <= LONGEST_NAME => {
+            *slot = Arc::from(&**text);
             Fit::Taken
         }
         _ => Fit::Unknown,

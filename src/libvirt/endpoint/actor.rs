@@ -1,296 +1,91 @@
-//! The task that owns a daemon's connections. It decides and never blocks.
+//! The task that owns a daemon's connections. It decides and never blocks, and there is no other task or thread: calls are
+//! futures of its own, so that dropping the endpoint ends all of them then and there.
 //!
-//! Its work is told in five files: here what it knows and how it is woken; [`link`](super::link) how it is connected;
+//! Its work is told in five files: here how it is woken; [`connecting`](super::connecting) how it is connected;
 //! [`dispatch`](super::dispatch) what is called when; [`returned`](super::returned) what becomes of calls that return;
 //! [`deadline`](super::deadline) of those that do not.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Settings;
-use super::backoff::{Backoff, LONGEST_LOCAL, LONGEST_REMOTE};
-use super::budget::{Budget, Reach};
-use super::control::Control;
+use super::admission::Admission;
+use super::backoff::{LONGEST_LOCAL, LONGEST_REMOTE};
+use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
-use super::hypervisor::{Call, Called, Hypervisor, OpenError, Opened};
-use super::link::{Down, Link};
+use super::hypervisor::{Called, Connection as _, Eventually, Hypervisor};
+use super::link::{self, Link};
 use super::outbox::Outbox;
-use super::quarantine::Quarantine;
-use super::request::{ReplyTo, Request};
-use super::sink::{Arrived, Inbox};
-use super::turnstile::{Pass, Turnstile};
-use crate::model::{DaemonId, Groups};
-use crate::source::{ReadError, SourceEvent, Stats};
+use super::pool::{self, Pool};
+use super::queue::{Queue, Request};
+use crate::model::DaemonId;
+use crate::source::{ReadError, SourceEvent};
 
-/// Finished calls that may wait for the actor: more than there can ever be calls.
-const DONE_MAX: usize = 64;
-
-/// Names that are remembered for messages. A node has a thousand domains at most; more are told by UUID alone.
+/// Names that are remembered, for messages and for calls. A node has a thousand domains at most; more are named by their
+/// UUID alone.
 const NAMES_MAX: usize = 4096;
 
 /// How long the actor sleeps when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Something that the actor had started has ended.
-pub(super) enum Done<C> {
-    /// It is this daemon's turn to be connected to.
-    Admitted(Pass),
-    /// The connection for events was opened, or not.
-    Linked(Result<Opened<C>, OpenError>, Duration),
-    /// The daemon has introduced itself, or not.
-    Prepared(Called<C>, Duration),
-    /// A connection for calls was opened, or not; under which generation it was begun.
-    Opened(u64, Result<Opened<C>, OpenError>, Duration),
-    /// A call returned.
-    Called(u64, Called<C>, Duration),
-    /// The daemon was asked for a sign of life without a connection.
-    Sign(u64, Option<Result<(), String>>),
+/// Things that happened which are taken in before the actor looks what is to be done: enough for a burst of events, few
+/// enough that its turn stays below a millisecond.
+const TURN: usize = 64;
+
+/// How long the connections may take to be closed in order when the endpoint ends. Each has a tenth of a second, and all
+/// of them have it at once.
+const CLOSE: Duration = Duration::from_millis(100);
+
+/// Something that happened.
+enum Happened<C> {
+    Request(Box<Request>),
+    /// Nobody can ask any more.
+    Over,
+    Link(link::Change<C>),
+    Pool(pool::Change<C>),
+    Returned(Record, Called<C>),
+    /// A place among the readings that run at once is ours.
+    Place(OwnedSemaphorePermit),
 }
 
-/// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Within its deadline.
-    Running,
-    /// Past it; whether the domain or the daemon is to blame is being found out.
-    Overdue,
-    /// Left behind: its caller has been answered.
-    Abandoned,
-    /// Left over from a connection that was lost. It says nothing about its domain until it has had its time again.
-    Leftover,
-}
-
-impl Stage {
-    /// Whether its caller has been answered and its place in the budget is among those left behind.
-    pub(super) const fn is_behind(self) -> bool {
-        matches!(self, Self::Abandoned | Self::Leftover)
-    }
-}
-
-/// A call that has not returned.
-pub(super) struct Record {
-    pub(super) call: Call,
-    pub(super) generation: u64,
-    pub(super) stage: Stage,
-    /// When something must be done if it has not returned.
-    pub(super) due: Option<Instant>,
-    pub(super) reply: Option<ReplyTo>,
-    pub(super) read: Option<Read>,
-}
-
-/// What only reads of statistics have.
-pub(super) struct Read {
-    pub(super) domain: Uuid,
-    /// The groups that the caller asked for.
-    pub(super) groups: Groups,
-    /// How far the call reaches.
-    pub(super) reach: Reach,
-    /// The statistics, while the job is asked for.
-    pub(super) stats: Option<Box<Stats>>,
-}
-
-/// A connection that waits for a call.
-pub(super) struct Idle<C> {
-    pub(super) connection: C,
-    pub(super) since: Instant,
-}
-
-/// See the module.
-pub(super) struct Actor<H: Hypervisor> {
+/// What the endpoint knows by name, and whom it tells.
+pub(super) struct Voice {
     pub(super) id: DaemonId,
-    pub(super) deadline: Duration,
-    pub(super) hypervisor: H,
     pub(super) counters: Arc<EndpointCounters>,
-    load: ShownLoad,
-
-    // Boxed, as what else is queued: tokio reserves 32 places at once, and there may be a thousand actors.
-    requests: mpsc::Receiver<Box<Request>>,
-    hurry: Arc<Notify>,
-    done_sender: mpsc::Sender<Box<Done<H::Connection>>>,
-    done: mpsc::Receiver<Box<Done<H::Connection>>>,
-    events: mpsc::Sender<SourceEvent>,
-    pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
-
-    pub(super) turnstile: Option<Turnstile>,
-    pub(super) link: Link<H::Connection>,
-    /// Counts connections to the daemon: what began under an earlier one is void.
-    pub(super) generation: u64,
-    pub(super) backoff: Backoff,
-    pub(super) down: Down,
-    /// Whether a connection is being opened: one at a time per socket.
-    pub(super) opening: bool,
-    /// When the connection that is being opened for calls is overdue.
-    pub(super) opening_due: Option<Instant>,
-    /// After a failure, not before then.
-    pub(super) open_after: Option<Instant>,
-    pub(super) pool_backoff: Backoff,
-    pub(super) idle: VecDeque<Idle<H::Connection>>,
-
-    pub(super) waiting: VecDeque<Request>,
-    pub(super) records: HashMap<u64, Record>,
-    pub(super) last_id: u64,
-    pub(super) budget: Budget,
-    pub(super) quarantine: Quarantine,
-    pub(super) control: Control,
-    pub(super) probe: Option<Probe>,
-    pub(super) names: HashMap<Uuid, Arc<str>>,
+    names: HashMap<Uuid, Arc<str>>,
 }
 
-impl<H: Hypervisor> Actor<H> {
-    pub(super) fn new(
-        hypervisor: H,
-        settings: &Settings,
-        requests: mpsc::Receiver<Box<Request>>,
-        hurry: Arc<Notify>,
-        events: mpsc::Sender<SourceEvent>,
-    ) -> Self {
-        let counters = settings.counters.clone();
-        let (done_sender, done) = mpsc::channel(DONE_MAX);
-        let longest = if hypervisor.is_local() { LONGEST_LOCAL } else { LONGEST_REMOTE };
-        Self {
-            id: settings.id.clone(),
-            deadline: settings.deadline,
-            hypervisor,
-            inbox: Inbox::new(counters.clone()),
-            load: ShownLoad::new(counters.clone()),
-            counters,
-            requests,
-            hurry,
-            done_sender,
-            done,
-            events,
-            outbox: Outbox::default(),
-            turnstile: settings.turnstile.clone(),
-            link: Link::Down { retry_at: Instant::now() },
-            generation: 0,
-            backoff: Backoff::new(longest),
-            down: Down::default(),
-            opening: false,
-            opening_due: None,
-            open_after: None,
-            pool_backoff: Backoff::new(longest),
-            idle: VecDeque::new(),
-            waiting: VecDeque::new(),
-            records: HashMap::new(),
-            last_id: 0,
-            budget: Budget::new(settings.calls_at_once),
-            quarantine: Quarantine::default(),
-            control: Control::default(),
-            probe: None,
-            names: HashMap::new(),
-        }
-    }
-
-    /// Runs until nobody can ask any more.
-    pub(super) async fn run(mut self) {
-        let events = self.events.clone();
-        loop {
-            // What has ended counts as ended, however late the actor comes to hear of it: the agent itself may have
-            // been stopped for a while.
-            while let Ok(done) = self.done.try_recv() {
-                self.ended(*done);
-            }
-            self.tick();
-            self.dispatch();
-            self.show_load();
-            let wake = self.next_wake();
-            tokio::select! {
-                request = self.requests.recv() => match request {
-                    Some(request) => self.accept(*request),
-                    None => break,
-                },
-                Some(done) = self.done.recv() => self.ended(*done),
-                Some(arrived) = self.inbox.events.recv() => self.arrived(*arrived),
-                Ok(()) = self.inbox.closed.changed() => {
-                    let closed = *self.inbox.closed.borrow_and_update();
-                    self.closed(closed);
-                }
-                Ok(permit) = events.reserve(), if !self.outbox.is_empty() => {
-                    if let Some(event) = self.outbox.pop() {
-                        permit.send(event);
-                    }
-                }
-                () = self.hurry.notified() => self.hurry(),
-                () = tokio::time::sleep_until(wake) => {}
-            }
-        }
-    }
-
-    /// Runs something beside the actor and hands back how it ended and how long it took.
-    pub(super) fn spawn<T, F>(&self, future: F, done: impl FnOnce(T, Duration) -> Done<H::Connection> + Send + 'static)
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        let sender = self.done_sender.clone();
-        drop(tokio::spawn(async move {
-            let began = Instant::now();
-            let outcome = future.await;
-            // Only fails when the actor has ended; the connection in it is then closed where it is dropped.
-            let _ = sender.send(Box::new(done(outcome, began.elapsed()))).await;
-        }));
-    }
-
-    fn ended(&mut self, done: Done<H::Connection>) {
-        match done {
-            Done::Admitted(pass) => self.admitted(pass),
-            Done::Linked(result, took) => self.linked(result, took),
-            Done::Prepared(called, took) => self.prepared(called, took),
-            Done::Opened(generation, result, took) => self.opened(generation, result, took),
-            Done::Called(id, called, took) => self.returned(id, called, took),
-            Done::Sign(number, sign) => self.sign(number, sign),
-        }
-    }
-
-    /// Does what is due.
-    fn tick(&mut self) {
-        let now = Instant::now();
-        self.tick_link(now);
-        self.tick_calls(now);
-        self.tick_waiting(now);
-    }
-
-    fn next_wake(&self) -> Instant {
-        let dues = self.records.values().filter_map(|record| record.due);
-        let probe = self.probe.as_ref().map(|probe| probe.until);
-        let opening = [self.opening_due, self.open_after];
-        dues.chain(probe)
-            .chain(self.link_wake())
-            .chain(opening.into_iter().flatten())
-            .chain(self.waiting_wake())
-            .min()
-            .unwrap_or_else(|| Instant::now() + LONG)
-    }
-
-    fn arrived(&mut self, arrived: Arrived) {
-        if self.inbox.take_lost() {
-            self.tell(SourceEvent::EventsLost);
-        }
-        // Before the daemon is connected everything is read afresh anyway.
-        if arrived.generation == self.generation && self.link.is_up() {
-            self.name(arrived.domain, &arrived.name);
-            let event = arrived.event.meaning();
-            self.tell(SourceEvent::Domain { uuid: arrived.domain, name: arrived.name, event });
-        }
-    }
-
+impl Voice {
     /// Puts an event on its way to the reader.
     pub(super) fn tell(&mut self, event: SourceEvent) {
         let dropped = self.outbox.push(event);
         self.counters.count_dropped_events(dropped);
     }
 
+    /// Remembers a domain's name.
     pub(super) fn name(&mut self, domain: Uuid, name: &Arc<str>) {
         if self.names.len() < NAMES_MAX || self.names.contains_key(&domain) {
             self.names.insert(domain, name.clone());
         }
+    }
+
+    /// These are all domains that there are.
+    pub(super) fn forget_names(&mut self) {
+        self.names.clear();
+    }
+
+    /// The name that a call gives a domain.
+    pub(super) fn name_of(&self, domain: Option<Uuid>) -> Arc<str> {
+        let known = domain.and_then(|uuid| self.names.get(&uuid).cloned());
+        known.unwrap_or_else(|| domain.map(|uuid| uuid.to_string()).unwrap_or_default().into())
     }
 
     /// What a message calls a domain, or the daemon.
@@ -305,13 +100,215 @@ impl<H: Hypervisor> Actor<H> {
         ReadError::Disconnected { daemon: self.id.clone() }
     }
 
+    pub(super) fn overloaded(&self) -> ReadError {
+        self.counters.count_refused_request();
+        ReadError::Overloaded { daemon: self.id.clone() }
+    }
+}
+
+/// The places for readings that run at once over all daemons, as one of them sees it.
+pub(super) struct Places {
+    all: Option<Arc<Semaphore>>,
+    waiting: Option<Eventually<Option<OwnedSemaphorePermit>>>,
+    got: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// A place, if one is free; else one is waited for. `Err`: none yet.
+    pub(super) fn take(&mut self) -> Result<Option<OwnedSemaphorePermit>, ()> {
+        let Some(all) = &self.all else { return Ok(None) };
+        if let Some(place) = self.got.take() {
+            return Ok(Some(place));
+        }
+        if self.waiting.is_none() {
+            if let Ok(place) = Arc::clone(all).try_acquire_owned() {
+                return Ok(Some(place));
+            }
+            let all = Arc::clone(all);
+            self.waiting = Some(Box::pin(async move { all.acquire_owned().await.ok() }));
+        }
+        Err(())
+    }
+
+    /// One was waited for and nobody needs it any more.
+    pub(super) fn give_back(&mut self) {
+        self.got = None;
+        self.waiting = None;
+    }
+
+    fn poll_place(&mut self, context: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
+        if let Some(waiting) = &mut self.waiting
+            && let Poll::Ready(place) = waiting.as_mut().poll(context)
+        {
+            self.waiting = None;
+            if let Some(place) = place {
+                return Poll::Ready(place);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// See the module.
+pub(super) struct Actor<H: Hypervisor> {
+    pub(super) hypervisor: H,
+    pub(super) deadline: Duration,
+    pub(super) voice: Voice,
+    load: ShownLoad,
+
+    // Boxed: tokio reserves 32 places at once, and there may be a thousand actors.
+    requests: mpsc::Receiver<Box<Request>>,
+    hurry: Arc<Notify>,
+    events: mpsc::Sender<SourceEvent>,
+
+    pub(super) link: Link<H::Connection>,
+    pub(super) pool: Pool<H::Connection>,
+    pub(super) queue: Queue,
+    pub(super) calls: Calls<H::Connection>,
+    pub(super) admission: Admission,
+    pub(super) places: Places,
+    pub(super) probe: Option<Probe>,
+    /// Whether the daemon was asked to probe its emulators, and has answered or had its time: statistics wait for that.
+    pub(super) prepared: bool,
+    /// When those count as stuck again who hung before the daemon was connected to.
+    pub(super) blame_at: Option<Instant>,
+}
+
+impl<H: Hypervisor> Actor<H> {
+    pub(super) fn new(
+        hypervisor: H,
+        settings: &Settings,
+        requests: mpsc::Receiver<Box<Request>>,
+        hurry: Arc<Notify>,
+        events: mpsc::Sender<SourceEvent>,
+    ) -> Self {
+        let counters = settings.counters.clone();
+        let longest = if hypervisor.is_local() { LONGEST_LOCAL } else { LONGEST_REMOTE };
+        Self {
+            hypervisor,
+            deadline: settings.deadline,
+            load: ShownLoad::new(counters.clone()),
+            voice: Voice { id: settings.id.clone(), counters, outbox: Outbox::default(), names: HashMap::new() },
+            requests,
+            hurry,
+            events,
+            link: Link::new(longest),
+            pool: Pool::new(longest),
+            queue: Queue::default(),
+            calls: Calls::new(),
+            admission: Admission::new(settings.calls_at_once),
+            places: Places { all: settings.places.clone(), waiting: None, got: None },
+            probe: None,
+            prepared: false,
+            blame_at: None,
+        }
+    }
+
+    /// Runs until nobody can ask any more.
+    pub(super) async fn run(mut self) {
+        let (events, hurry) = (self.events.clone(), Arc::clone(&self.hurry));
+        loop {
+            self.tick();
+            self.dispatch();
+            self.show_load();
+            let wake = self.wake();
+            tokio::select! {
+                // What has happened counts as having happened, however late the actor comes to hear of it: before the
+                // time is looked at.
+                biased;
+                goes_on = std::future::poll_fn(|context| self.poll_turn(context)) => {
+                    if !goes_on {
+                        return self.end().await;
+                    }
+                }
+                Ok(permit) = events.reserve(), if !self.voice.outbox.is_empty() => {
+                    if let Some(event) = self.voice.outbox.pop() {
+                        permit.send(event);
+                    }
+                }
+                () = hurry.notified() => self.link.hurry(),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Takes in what has happened; waits for something to happen. `false` when nobody can ask any more.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        for taken in 0..TURN {
+            match self.poll_next(context) {
+                Poll::Ready(Happened::Over) => return Poll::Ready(false),
+                Poll::Ready(happened) => self.take_in(happened),
+                Poll::Pending if taken == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Happened<H::Connection>> {
+        if let Poll::Ready((record, called)) = self.calls.poll_returned(context) {
+            return Poll::Ready(Happened::Returned(record, called));
+        }
+        if let Poll::Ready(change) = self.link.poll_change(context) {
+            return Poll::Ready(Happened::Link(change));
+        }
+        if let Poll::Ready(change) = self.pool.poll_change(context) {
+            return Poll::Ready(Happened::Pool(change));
+        }
+        if let Poll::Ready(place) = self.places.poll_place(context) {
+            return Poll::Ready(Happened::Place(place));
+        }
+        match std::task::ready!(self.requests.poll_recv(context)) {
+            Some(request) => Poll::Ready(Happened::Request(request)),
+            None => Poll::Ready(Happened::Over),
+        }
+    }
+
+    fn take_in(&mut self, happened: Happened<H::Connection>) {
+        match happened {
+            Happened::Request(request) => self.accept(*request),
+            Happened::Over => {}
+            Happened::Link(link::Change::Met(met, took)) => self.met(met, took),
+            Happened::Link(link::Change::Notice(notice)) => self.noticed(notice),
+            Happened::Pool(pool::Change::Opened(opened, took)) => self.opened(opened, took),
+            Happened::Pool(pool::Change::Ended(ending)) => self.idle_ended(&ending),
+            Happened::Returned(record, called) => self.returned(record, called),
+            Happened::Place(place) => self.places.got = Some(place),
+        }
+    }
+
+    /// Does what is due.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.tick_link(now);
+        self.tick_calls(now);
+        self.tick_waiting(now);
+    }
+
+    fn wake(&self) -> Instant {
+        let probe = self.probe.as_ref().map(|probe| probe.until);
+        [self.link.wake(), self.pool.wake(), self.calls.wake(), probe, self.blame_at, self.waiting_wake()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or_else(|| Instant::now() + LONG)
+    }
+
     fn show_load(&mut self) {
-        let calls = self.records.len() + self.idle.len();
+        let calls = self.calls.records.len() + self.pool.len();
         self.load.show(Load {
-            in_flight: self.budget.running(),
-            abandoned: self.budget.abandoned(),
-            stuck: self.quarantine.stuck(),
+            in_flight: self.admission.running(),
+            abandoned: self.admission.abandoned(),
+            stuck: self.admission.stuck(),
             connections: calls + usize::from(self.link.has_connection()),
         });
+    }
+
+    /// Ends the connections in order, so that the daemon takes their end for no error. Those that carry a call are dropped.
+    async fn end(mut self) {
+        self.calls.drop_all();
+        let connections = self.link.take().into_iter().chain(self.pool.drain());
+        let closing = futures_util::future::join_all(connections.map(|connection| connection.close()));
+        let _ = tokio::time::timeout(CLOSE, closing).await;
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 /// Where a daemon is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// At a URI, as libvirt takes it.
-    Uri(Arc<str>),
+    /// Where a URI says.
+    Uri(libvirt_remote::Address),
     /// In a launcher pod of this node.
     Launcher(LauncherSocket),
     /// Behind this socket, given by its absolute path: the launcher's own, seen from a container of the same pod. Its

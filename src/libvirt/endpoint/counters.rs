@@ -4,62 +4,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The kinds of calls, by libvirt's function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CallKind {
-    /// `virConnectOpenReadOnly`, with the look at the socket before it.
-    Open,
-    /// `virConnectGetCapabilities` and the facts of a daemon, after connecting.
-    Prepare,
-    /// `virConnectListAllDomains`
-    List,
-    /// `virDomainGetState`
-    Status,
-    /// `virDomainGetXMLDesc`
-    Describe,
-    /// `virDomainListGetStats`
-    Stats,
-    /// `virDomainGetJobStats`
-    Job,
-    /// `virConnectGetLibVersion`: whether the daemon answers at all.
-    Ping,
-}
+use super::hypervisor::Call;
+use crate::source::Ask;
 
-impl CallKind {
-    /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Open, Self::Prepare, Self::List, Self::Status, Self::Describe, Self::Stats, Self::Job, Self::Ping];
-
+/// A kind of call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallName {
     /// Its name in labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Prepare => "prepare",
-            Self::List => "list",
-            Self::Status => "status",
-            Self::Describe => "describe",
-            Self::Stats => "stats",
-            Self::Job => "job",
-            Self::Ping => "ping",
-        }
-    }
-
+    pub name: &'static str,
     /// The libvirt function, for messages.
-    #[must_use]
-    pub const fn function(self) -> &'static str {
-        match self {
-            Self::Open => "virConnectOpenReadOnly",
-            Self::Prepare => "virConnectGetCapabilities",
-            Self::List => "virConnectListAllDomains",
-            Self::Status => "virDomainGetState",
-            Self::Describe => "virDomainGetXMLDesc",
-            Self::Stats => "virDomainListGetStats",
-            Self::Job => "virDomainGetJobStats",
-            Self::Ping => "virConnectGetLibVersion",
-        }
+    pub function: &'static str,
+}
+
+impl CallName {
+    /// Connecting: `virConnectOpenReadOnly`, and what a daemon is asked about itself.
+    pub(super) const OPEN: Self = Self { name: "open", function: "virConnectOpenReadOnly" };
+
+    /// Asking for a sign of life.
+    pub(super) const PING: Self = Self { name: "ping", function: "virConnectGetLibVersion" };
+
+    /// What a call counts as.
+    pub(super) const fn of(call: Call) -> Self {
+        let name = match call {
+            Call::Prepare => "prepare",
+            Call::Ask(Ask::List) => "list",
+            Call::Ask(Ask::Status(_)) => "status",
+            Call::Ask(Ask::Describe(_)) => "describe",
+            Call::Ask(Ask::Read(..)) => "stats",
+            Call::Job(_) => "job",
+        };
+        Self { name, function: call.function() }
     }
 }
+
+/// The names of all kinds of calls.
+const NAMES: [&str; 8] = ["open", "prepare", "list", "status", "describe", "stats", "job", "ping"];
 
 /// The counts of one kind of call.
 #[derive(Debug, Default)]
@@ -100,7 +79,7 @@ impl CallCounters {
 /// for.
 #[derive(Debug, Default)]
 pub struct EndpointCounters {
-    calls: [CallCounters; CallKind::ALL.len()],
+    calls: [CallCounters; NAMES.len()],
     in_flight: AtomicU64,
     abandoned: AtomicU64,
     stuck: AtomicU64,
@@ -115,10 +94,13 @@ pub struct EndpointCounters {
 }
 
 impl EndpointCounters {
-    /// The counts of one kind of call.
-    #[must_use]
-    pub fn calls(&self, kind: CallKind) -> &CallCounters {
-        &self.calls[kind as usize]
+    /// The counts of each kind of call, by its name.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, &CallCounters)> {
+        NAMES.into_iter().zip(&self.calls)
+    }
+
+    fn calls_of(&self, call: CallName) -> Option<&CallCounters> {
+        self.calls().find(|(name, _)| *name == call.name).map(|(_, counters)| counters)
     }
 
     /// Statistics calls within their deadline now.
@@ -151,7 +133,7 @@ impl EndpointCounters {
         self.connects.load(Relaxed)
     }
 
-    /// How often a connection was lost. Attempts that failed are `calls(Open).failed()`.
+    /// How often a connection was lost. Attempts that failed are failed calls of the kind `open`.
     #[must_use]
     pub fn disconnects(&self) -> u64 {
         self.disconnects.load(Relaxed)
@@ -187,15 +169,17 @@ impl EndpointCounters {
         self.requests_refused.load(Relaxed)
     }
 
-    pub(super) fn count_call(&self, kind: CallKind, took: Duration, ok: bool) {
-        let counters = self.calls(kind);
+    pub(super) fn count_call(&self, call: CallName, took: Duration, ok: bool) {
+        let Some(counters) = self.calls_of(call) else { return };
         counters.returned.fetch_add(1, Relaxed);
         counters.failed.fetch_add(u64::from(!ok), Relaxed);
         counters.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(super) fn count_late(&self, kind: CallKind) {
-        self.calls(kind).late.fetch_add(1, Relaxed);
+    pub(super) fn count_late(&self, call: CallName) {
+        if let Some(counters) = self.calls_of(call) {
+            counters.late.fetch_add(1, Relaxed);
+        }
     }
 
     pub(super) fn count_connect(&self) {
@@ -216,6 +200,12 @@ impl EndpointCounters {
 
     pub(super) fn count_dropped_events(&self, count: usize) {
         self.events_dropped.fetch_add(wide(count), Relaxed);
+    }
+
+    /// Events that were received, and dropped before anybody saw them.
+    pub(super) fn count_lost_events(&self, count: u64) {
+        self.events_received.fetch_add(count, Relaxed);
+        self.events_dropped.fetch_add(count, Relaxed);
     }
 
     pub(super) fn count_refused_events(&self, count: u32) {

@@ -1,48 +1,90 @@
-//! What an endpoint needs of libvirt, as a trait: the real one is in [`daemon`](super::daemon), tests have a fake.
+//! What an endpoint needs of libvirt, as a trait: the real one is in [`wire`](super::wire), tests have a fake.
 //!
-//! A call takes the connection it goes through by value and gives it back when it returns. So a connection carries at
-//! most one call by construction, and a call that hangs keeps its connection to itself.
+//! A call takes the connection it goes through by value and gives it back when it returns. So a connection carries at most
+//! one call by construction, and a call that hangs keeps its connection to itself. Dropping either ends the connection.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use uuid::Uuid;
 
-use super::counters::CallKind;
-use crate::libvirt::domain_xml::XmlError;
-use crate::libvirt::raw::{Failure, Sink};
-use crate::model::{DaemonFacts, Description, Groups, Job, Status};
-use crate::source::{Listed, Stats};
+use crate::model::{DaemonFacts, Groups, Job, Version};
+use crate::source::{Ask, DomainEvent, Said};
 
 /// Something that ends some time, or never.
 pub(super) type Eventually<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
 /// A way to a daemon.
 pub(super) trait Hypervisor: Send + Sync + 'static {
-    /// A connection. May be dropped anywhere: dropping never blocks the caller.
-    type Connection: Send + 'static;
+    /// A connection.
+    type Connection: Connection;
 
-    /// Whether the daemon is on this host, behind a socket that can be looked at.
+    /// Whether the daemon is on this host, behind a socket.
     fn is_local(&self) -> bool;
 
-    /// Opens a connection; with a sink, one that reports events and its own end.
-    fn open(&self, sink: Option<Arc<dyn Sink>>) -> Eventually<Result<Opened<Self::Connection>, OpenError>>;
+    /// Opens a connection for calls. Ends within its own deadline.
+    fn open(&self) -> Eventually<Result<Self::Connection, OpenError>>;
 
-    /// Calls through a connection.
-    fn call(&self, connection: Self::Connection, call: Call) -> Eventually<Called<Self::Connection>>;
+    /// Opens a connection that reports events and its own end, and asks the daemon who it is. Ends within its own
+    /// deadline.
+    fn meet(&self) -> Eventually<Result<Met<Self::Connection>, OpenError>>;
 
-    /// Asks the daemon for a sign of life without a connection. Ends within its own deadline. `None`: there is no way
-    /// to ask.
-    fn preflight(&self) -> Eventually<Option<Result<(), String>>>;
+    /// Calls through a connection. `name` is the domain's, for libvirt's own messages.
+    fn call(&self, connection: Self::Connection, call: Call, name: Arc<str>) -> Eventually<Called<Self::Connection>>;
 }
 
-/// A connection that was opened.
-pub(super) struct Opened<C> {
-    /// It.
+/// A connection while it carries no call.
+pub(super) trait Connection: Send + 'static {
+    /// What the daemon says of its own accord. Must be polled, for the connection to answer the daemon's own questions
+    /// for a sign of life.
+    fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Notice>;
+
+    /// Asks for a sign of life: `virConnectGetLibVersion`, the smallest call that the daemon itself answers, without any
+    /// domain's lock. The sign comes as [`Notice::Sign`].
+    fn ask_for_a_sign(&mut self);
+
+    /// Ends in order, within a tenth of a second.
+    fn close(self) -> Eventually<()>;
+}
+
+/// A daemon that has introduced itself.
+pub(super) struct Met<C> {
+    /// The connection for events.
     pub(super) connection: C,
+    /// Who it is. The hypervisor's version is not asked for: a fresh daemon takes seconds to find it out.
+    pub(super) facts: DaemonFacts,
     /// How many kinds of events the daemon does not know.
     pub(super) refused_events: u32,
+    /// Which process it is; `None` if that cannot be told.
+    pub(super) process: Option<ProcessId>,
+}
+
+/// A process that serves a socket, as the kernel knows it: it listens on it under this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessId(pub(super) u32);
+
+/// Something that a daemon says of its own accord.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// Something happened to a domain.
+    Event { domain: Uuid, name: Arc<str>, event: DomainEvent },
+    /// So many events were dropped because too many waited.
+    Lost(u64),
+    /// The daemon gives the sign of life that it was asked for.
+    Sign,
+    /// The connection has ended.
+    Ended(Ending),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// In words, without the daemon's name.
+    pub(super) reason: String,
+    /// Whether the daemon itself hung up, as one does that ends.
+    pub(super) hung_up: bool,
 }
 
 /// Why a connection was not opened, as a sentence without the daemon's name.
@@ -59,71 +101,69 @@ pub(super) enum OpenError {
     Failed(String),
 }
 
-/// A call.
+/// A call into libvirt: a question, or what only the endpoint asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    /// `virConnectGetCapabilities`, then what the daemon says of itself.
-    Prepare,
-    /// `virConnectListAllDomains`
-    List,
-    /// `virDomainGetState`
-    Status(Uuid),
-    /// `virDomainGetXMLDesc`
-    Describe(Uuid),
-    /// `virDomainListGetStats`
-    Stats(Uuid, Groups),
-    /// `virDomainGetJobStats`
+    /// Of these, [`Ask::Read`] is the statistics alone.
+    Ask(Ask),
+    /// `virDomainGetJobStats`, right after the statistics.
     Job(Uuid),
-    /// `virConnectGetLibVersion`
-    Ping,
+    /// `virConnectGetCapabilities`, then `virConnectGetVersion`: makes a fresh daemon probe its emulators now rather than
+    /// in the first reading, where it would hold a VM's lock for seconds.
+    Prepare,
 }
 
 impl Call {
-    /// Its kind.
-    pub(super) const fn kind(self) -> CallKind {
+    /// The domain that it is about.
+    pub(super) const fn domain(self) -> Option<Uuid> {
         match self {
-            Self::Prepare => CallKind::Prepare,
-            Self::List => CallKind::List,
-            Self::Status(_) => CallKind::Status,
-            Self::Describe(_) => CallKind::Describe,
-            Self::Stats(..) => CallKind::Stats,
-            Self::Job(_) => CallKind::Job,
-            Self::Ping => CallKind::Ping,
+            Self::Ask(ask) => ask.domain(),
+            Self::Job(uuid) => Some(uuid),
+            Self::Prepare => None,
         }
     }
 
-    /// The domain that it asks for.
-    pub(super) const fn domain(self) -> Option<Uuid> {
+    /// The libvirt function, for messages.
+    pub(super) const fn function(self) -> &'static str {
         match self {
-            Self::Status(uuid) | Self::Describe(uuid) | Self::Stats(uuid, _) | Self::Job(uuid) => Some(uuid),
-            Self::Prepare | Self::List | Self::Ping => None,
+            Self::Ask(ask) => ask.function(),
+            Self::Job(_) => "virDomainGetJobStats",
+            Self::Prepare => "virConnectGetCapabilities",
         }
+    }
+
+    /// The statistics of a domain.
+    pub(super) const fn stats(domain: Uuid, groups: Groups) -> Self {
+        Self::Ask(Ask::Read(domain, groups))
     }
 }
 
 /// A call that has returned.
 pub(super) struct Called<C> {
-    /// The connection, if it can still be used.
-    pub(super) connection: Option<C>,
+    /// The connection, or why there is none any more.
+    pub(super) connection: Result<C, Ending>,
     /// What was said.
     pub(super) result: Result<Reply, Failure>,
 }
 
-/// What a call said. `None`: the daemon does not know the domain.
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// libvirt refused or failed, in its own words.
+    Libvirt(String),
+    /// The XML came and could not be understood.
+    Xml(String),
+    /// The connection ended.
+    Lost,
+}
+
+/// What a call said.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reply {
-    /// To [`Call::Prepare`].
-    Prepared(DaemonFacts),
-    /// To [`Call::List`].
-    Listed(Vec<Listed>),
-    /// To [`Call::Status`].
-    Status(Option<Status>),
-    /// To [`Call::Describe`].
-    Described(Option<Result<Description, XmlError>>),
-    /// To [`Call::Stats`].
-    Stats(Option<Box<Stats>>),
-    /// To [`Call::Job`]; inside, no job. With the number of unknown parameters.
-    Job(Option<(Option<Job>, u32)>),
-    /// To [`Call::Ping`].
-    Pong,
+    /// To a question.
+    Said(Said),
+    /// To [`Call::Job`]: the job, if there is one, and the number of unknown parameters; `None`: no such domain.
+    Job(Option<(Option<Box<Job>>, u32)>),
+    /// To [`Call::Prepare`]: the hypervisor's version.
+    Prepared(Option<Version>),
 }

@@ -1,123 +1,108 @@
-//! How the actor is connected: one connection that reports events and the daemon's end, and carries no calls.
+//! How the endpoint is connected: one connection that reports events and the daemon's end, and carries no calls.
 
-use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::actor::{Actor, Done, Stage};
-use super::counters::CallKind;
-use super::hypervisor::{Call, Called, Hypervisor, OpenError, Opened, Reply};
-use super::sink::Closed;
-use super::socket::PREFLIGHT_DEADLINE;
-use super::turnstile::Pass;
-use crate::model::DaemonFacts;
-use crate::source::SourceEvent;
+use super::backoff::Backoff;
+use super::hypervisor::{Connection, Eventually, Met, Notice, OpenError, ProcessId};
 
-/// How long opening a connection may take, after the look at its socket. It takes 1 to 4 ms (measured).
-pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long a daemon may take to say what it can. A fresh one probes every QEMU binary for it: 3.7 s for one.
-pub(super) const PREPARE_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long a connection must have held for the next attempt to come soon after its loss. A daemon that takes
-/// connections and drops them again is tried as rarely as one that is not there.
+/// How long a connection must have held for the next attempt to come soon after its loss, and for its loss to be told. A
+/// daemon that takes connections and drops them again is tried as rarely as one that is not there.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Reasons that are told while there is no connection. A daemon with more of them is not told of any more.
+/// Reasons that are told while there is no steady connection. A daemon with more of them is not told of any more.
 const TOLD_MAX: usize = 8;
 
 /// What the reader has been told of there being no connection.
-#[derive(Default)]
-pub(super) struct Down {
-    /// How many reasons were told since there was one.
+#[derive(Debug, Default)]
+struct Down {
+    /// How many reasons were told since there was a steady one.
     told: usize,
+    /// The last of them.
+    reason: String,
     /// Whether nobody was there when it was last told.
     absent: Option<bool>,
-    /// The last reason that the reader was given.
-    reason: String,
 }
 
-/// The connection for events.
-pub(super) enum Link<C> {
+enum State<C> {
     /// There is none; the next attempt is made then.
     Down { retry_at: Instant },
-    /// It is not yet this daemon's turn to be connected to.
-    Queued,
-    /// It is being made: opened, and the daemon asked what it can. `late` once the deadline has passed: it cannot be
-    /// ended and no other may be made beside it.
-    Rising {
-        until: Instant,
-        late: bool,
-        /// Kept, not used: the next daemon's turn comes when it is dropped.
-        pass: Option<Pass>,
-    },
+    /// It is being made.
+    Rising { began: Instant, meeting: Eventually<Result<Met<C>, OpenError>> },
     /// It is there, and the daemon has answered through it.
-    Up {
-        /// Kept, not used: it is closed when it is dropped.
-        _connection: C,
-        since: Instant,
-    },
+    Up { connection: C, since: Instant },
 }
 
-impl<C> Link<C> {
+/// See the module.
+pub(super) struct Link<C> {
+    state: State<C>,
+    backoff: Backoff,
+    down: Down,
+    /// The process that was last connected to.
+    process: Option<ProcessId>,
+    /// Whether that process is known to have ended since.
+    ended: bool,
+}
+
+/// Something that happened to it.
+pub(super) enum Change<C> {
+    /// The attempt has come to an end, after this time.
+    Met(Result<Met<C>, OpenError>, Duration),
+    /// The daemon said something.
+    Notice(Notice),
+}
+
+/// Whether the daemon that is connected to now is the one of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Daemon {
+    /// It may be.
+    Same,
+    /// It is another process.
+    Another,
+}
+
+impl<C: Connection> Link<C> {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self {
+            state: State::Down { retry_at: Instant::now() },
+            backoff: Backoff::new(longest),
+            down: Down::default(),
+            process: None,
+            ended: false,
+        }
+    }
+
     pub(super) const fn is_up(&self) -> bool {
-        matches!(self, Self::Up { .. })
+        matches!(self.state, State::Up { .. })
     }
 
     pub(super) const fn has_connection(&self) -> bool {
-        matches!(self, Self::Up { .. } | Self::Rising { .. })
+        !matches!(self.state, State::Down { .. })
     }
-}
 
-impl<H: Hypervisor> Actor<H> {
-    pub(super) fn link_wake(&self) -> Option<Instant> {
-        match &self.link {
-            // While an earlier attempt has not ended there is nothing to wake up for but its end.
-            Link::Down { retry_at } if !self.opening => Some(*retry_at),
-            Link::Rising { until, late: false, .. } => Some(*until),
+    /// When an attempt is due.
+    pub(super) const fn wake(&self) -> Option<Instant> {
+        match &self.state {
+            State::Down { retry_at } => Some(*retry_at),
             _ => None,
         }
     }
 
-    pub(super) fn tick_link(&mut self, now: Instant) {
-        match &mut self.link {
-            Link::Down { retry_at } if !self.opening && *retry_at <= now => {
-                self.opening = true;
-                match self.turnstile.clone() {
-                    Some(turnstile) => {
-                        self.link = Link::Queued;
-                        self.spawn(turnstile.pass(), |pass, _| Done::Admitted(pass));
-                    }
-                    None => self.rise(None),
-                }
-            }
-            Link::Rising { until, late, .. } if !*late && *until <= now => {
-                *late = true;
-                self.report_down("the daemon has not answered in time, and is still being waited for", false);
-            }
-            _ => {}
-        }
+    /// Whether an attempt is to be made now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.wake().is_some_and(|at| at <= now)
     }
 
-    /// It is this daemon's turn.
-    pub(super) fn admitted(&mut self, pass: Pass) {
-        if matches!(self.link, Link::Queued) {
-            self.rise(Some(pass));
-        }
-    }
-
-    fn rise(&mut self, pass: Option<Pass>) {
-        self.generation += 1;
-        let until = Instant::now() + PREFLIGHT_DEADLINE + OPEN_DEADLINE;
-        self.link = Link::Rising { until, late: false, pass };
-        let sink = self.inbox.sink(self.generation);
-        self.spawn(self.hypervisor.open(Some(sink)), Done::Linked);
+    /// An attempt is made.
+    pub(super) fn rise(&mut self, meeting: Eventually<Result<Met<C>, OpenError>>) {
+        self.state = State::Rising { began: Instant::now(), meeting };
     }
 
     /// Somebody has reason to believe that the daemon is there.
     pub(super) fn hurry(&mut self) {
-        if let Link::Down { retry_at } = &mut self.link {
+        if let State::Down { retry_at } = &mut self.state {
             *retry_at = Instant::now();
             self.backoff.reset();
         }
@@ -125,131 +110,69 @@ impl<H: Hypervisor> Actor<H> {
         self.down = Down::default();
     }
 
-    /// The connection for events was opened, or not.
-    pub(super) fn linked(&mut self, result: Result<Opened<H::Connection>, OpenError>, took: Duration) {
-        self.counters.count_call(CallKind::Open, took, result.is_ok());
-        match result {
-            Err(error) => self.attempt_failed(&error.to_string(), matches!(error, OpenError::Absent(_))),
-            Ok(opened) => {
-                self.counters.count_refused_events(opened.refused_events);
-                let pass = match &mut self.link {
-                    Link::Rising { pass, .. } => pass.take(),
-                    _ => None,
-                };
-                self.link = Link::Rising { until: Instant::now() + PREPARE_DEADLINE, late: false, pass };
-                self.spawn(self.hypervisor.call(opened.connection, Call::Prepare), Done::Prepared);
+    /// The daemon has introduced itself.
+    pub(super) fn up(&mut self, connection: C, process: Option<ProcessId>) -> Daemon {
+        self.state = State::Up { connection, since: Instant::now() };
+        let before = std::mem::replace(&mut self.process, process);
+        let ended = std::mem::take(&mut self.ended);
+        match (before, process) {
+            (Some(before), Some(now)) if before == now => Daemon::Same,
+            (Some(_), Some(_)) => Daemon::Another,
+            _ if ended => Daemon::Another,
+            _ => Daemon::Same,
+        }
+    }
+
+    /// There is no connection (any more). Whether the reader is to be told, with this reason; `hung_up` whether the daemon
+    /// itself has ended the connection, as one does that ends.
+    pub(super) fn fail(&mut self, reason: &str, absent: bool, hung_up: bool) -> bool {
+        let steady = match &self.state {
+            State::Up { since, .. } => {
+                self.ended = hung_up;
+                Some(since.elapsed() >= STEADY)
             }
+            _ => None,
+        };
+        if steady == Some(true) {
+            self.backoff.reset();
+            self.down = Down::default();
         }
-    }
-
-    /// The daemon has introduced itself, or not.
-    pub(super) fn prepared(&mut self, called: Called<H::Connection>, took: Duration) {
-        self.counters.count_call(CallKind::Prepare, took, called.result.is_ok());
-        match (called.result, called.connection) {
-            (Ok(Reply::Prepared(facts)), Some(connection)) => self.up(connection, facts),
-            (Err(failure), _) => {
-                self.attempt_failed(&format!("{} failed: {failure}", CallKind::Prepare.function()), false);
-            }
-            _ => self.attempt_failed("the connection was lost again at once", false),
-        }
-    }
-
-    fn up(&mut self, connection: H::Connection, facts: DaemonFacts) {
-        self.opening = false;
-        self.pool_backoff.reset();
-        self.open_after = None;
-        self.link = Link::Up { _connection: connection, since: Instant::now() };
-        self.down = Down::default();
-        self.counters.count_connect();
-        tracing::info!(
-            daemon = %self.id,
-            host = %facts.host_name,
-            driver = %facts.driver,
-            libvirt = facts.libvirt.map(tracing::field::display),
-            hypervisor = facts.hypervisor.map(tracing::field::display),
-            "connected to libvirt"
-        );
-        self.tell(SourceEvent::Connected(Arc::new(facts)));
-        // Calls that were lost with an earlier connection and still hang do so in this same daemon: they get their
-        // time once more, now that it answers.
-        let due = Instant::now() + self.deadline;
-        for record in self.records.values_mut().filter(|record| record.call.kind() != CallKind::Ping) {
-            record.due = Some(due);
-        }
-    }
-
-    fn attempt_failed(&mut self, reason: &str, absent: bool) {
-        self.opening = false;
-        self.link = Link::Down { retry_at: Instant::now() + self.backoff.fail() };
-        self.report_down(reason, absent);
-    }
-
-    /// Tells that there is no connection, once for each reason. `absent`: because nobody is there.
-    fn report_down(&mut self, reason: &str, absent: bool) {
-        tracing::debug!(daemon = %self.id, reason, "not connected to libvirt; trying again until it answers");
+        self.state = State::Down { retry_at: Instant::now() + self.backoff.fail() };
         let down = &mut self.down;
         // Whether anybody is there decides more than a line in the log.
         let flips = down.absent != Some(absent);
-        if !flips && (down.reason == reason || down.told >= TOLD_MAX) {
-            return;
+        if steady.is_none() && !flips && (down.reason == reason || down.told >= TOLD_MAX) {
+            return false;
         }
         down.absent = Some(absent);
         down.told = down.told.saturating_add(1);
         reason.clone_into(&mut down.reason);
-        let reason = format!("connecting to {} failed: {reason}", self.id);
-        self.tell(SourceEvent::Disconnected { reason, absent });
+        true
     }
 
-    /// A connection for events has ended.
-    pub(super) fn closed(&mut self, closed: Closed) {
-        if closed.generation != self.generation || !self.link.is_up() {
-            // While it is being made, the call on it fails too and says more.
-            return;
+    /// Asks the daemon for a sign of life over the connection for events.
+    pub(super) fn ask_for_a_sign(&mut self) {
+        if let State::Up { connection, .. } = &mut self.state {
+            connection.ask_for_a_sign();
         }
-        self.lose(match closed.reason {
-            1 => "the daemon closed the connection: it was stopped or restarted",
-            2 => "the daemon does not answer keepalives any more",
-            _ => "the connection broke",
-        });
     }
 
-    /// The daemon is gone or mute. Whoever waits is answered; calls that have not returned are left over.
-    pub(super) fn lose(&mut self, reason: &str) {
-        tracing::debug!(daemon = %self.id, reason, "lost libvirt; connecting again until it answers");
-        reason.clone_into(&mut self.down.reason);
-        self.down.absent = Some(false);
-        if matches!(&self.link, Link::Up { since, .. } if since.elapsed() >= STEADY) {
-            self.backoff.reset();
+    /// Takes the connection out, to be closed in order.
+    pub(super) fn take(&mut self) -> Option<C> {
+        match std::mem::replace(&mut self.state, State::Down { retry_at: Instant::now() }) {
+            State::Up { connection, .. } => Some(connection),
+            _ => None,
         }
-        self.counters.count_disconnect();
-        // What began before this moment is void, whenever it returns.
-        self.generation += 1;
-        self.link = Link::Down { retry_at: Instant::now() + self.backoff.fail() };
-        self.probe = None;
-        self.idle.clear();
-        self.opening_due = None;
-        let error = self.disconnected();
-        for request in self.waiting.drain(..) {
-            request.answer(Err(error.clone()));
-        }
-        for record in self.records.values_mut() {
-            if let Some(reply) = record.reply.take() {
-                let _ = reply.send(Err(error.clone()));
+    }
+
+    /// What happens to it next.
+    pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change<C>> {
+        match &mut self.state {
+            State::Down { .. } => Poll::Pending,
+            State::Rising { began, meeting } => {
+                meeting.as_mut().poll(context).map(|met| Change::Met(met, began.elapsed()))
             }
-            if !record.stage.is_behind() {
-                match (&record.read, record.call) {
-                    (_, Call::Ping) => {}
-                    (Some(read), _) => {
-                        self.budget.abandon(read.reach);
-                        self.quarantine.abandon(read.domain);
-                    }
-                    (None, call) => self.control.abandon(call.kind(), call.domain()),
-                }
-            }
-            record.stage = Stage::Leftover;
-            record.due = None;
+            State::Up { connection, .. } => connection.poll_notice(context).map(Change::Notice),
         }
-        self.quarantine.acquit_all();
-        self.tell(SourceEvent::Disconnected { reason: format!("lost {}: {reason}", self.id), absent: false });
     }
 }

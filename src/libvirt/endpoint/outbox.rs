@@ -22,14 +22,14 @@ impl Outbox {
         match &event {
             // Nothing that was said before matters to a reader who has not seen it: everything will be read afresh.
             SourceEvent::Disconnected { .. } => self.waiting.clear(),
-            SourceEvent::Connected(_) => {}
+            SourceEvent::Connected(_) | SourceEvent::Hypervisor(_) => {}
             SourceEvent::EventsLost => dropped = self.forget_domains(),
-            SourceEvent::Domain { .. } | SourceEvent::Late { .. } if self.waiting.len() >= WAITING_MAX => {
+            _ if self.waiting.len() >= WAITING_MAX => {
                 dropped = self.forget_domains() + 1;
                 self.waiting.push_back(SourceEvent::EventsLost);
                 return dropped;
             }
-            SourceEvent::Domain { .. } | SourceEvent::Late { .. } => {}
+            SourceEvent::Domain { .. } | SourceEvent::Late { .. } | SourceEvent::LateDescription { .. } => {}
         }
         self.waiting.push_back(event);
         dropped
@@ -37,7 +37,8 @@ impl Outbox {
 
     fn forget_domains(&mut self) -> usize {
         let before = self.waiting.len();
-        self.waiting.retain(|event| matches!(event, SourceEvent::Connected(_) | SourceEvent::Disconnected { .. }));
+        use SourceEvent::{Connected, Disconnected, Hypervisor};
+        self.waiting.retain(|event| matches!(event, Connected(_) | Disconnected { .. } | Hypervisor(_)));
         before - self.waiting.len()
     }
 

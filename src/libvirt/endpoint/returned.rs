@@ -2,144 +2,205 @@
 
 use std::time::Duration;
 
-use super::actor::{Actor, Read, Record};
-use super::hypervisor::{Call, Called, Hypervisor, Reply};
-use crate::libvirt::raw::Failure;
+use tokio::time::Instant;
+
+use super::actor::Actor;
+use super::calls::{Question, Record, Stage};
+use super::counters::CallName;
+use super::hypervisor::{Call, Called, Ending, Failure, Hypervisor, Reply};
 use crate::model::{Group, Groups};
-use crate::source::{Monitor, ReadError, SourceEvent, Stats};
+use crate::source::{Ask, Listed, Monitor, ReadError, Said, SourceEvent, Stats};
 
 impl<H: Hypervisor> Actor<H> {
     /// A call returned.
-    pub(super) fn returned(&mut self, id: u64, called: Called<H::Connection>, took: Duration) {
-        let Some(record) = self.records.remove(&id) else { return };
-        let Called { mut connection, result } = called;
-        self.counters.count_call(record.call.kind(), took, result.is_ok());
-        if record.generation != self.generation {
-            connection = None;
+    pub(super) fn returned(&mut self, record: Record, called: Called<H::Connection>) {
+        let Called { connection, result } = called;
+        self.voice.counters.count_call(CallName::of(record.call), record.began.elapsed(), result.is_ok());
+        match (record.call, record.question) {
+            (Call::Prepare, _) => self.was_prepared(&result),
+            (_, None) => {}
+            (call, Some(question)) => {
+                return self.answered(call, (record.stage, record.began), question, connection, result);
+            }
         }
-        let connection = match record.call {
-            Call::Ping => {
-                self.pinged(id, result.is_ok());
-                connection
+        self.settle(connection);
+    }
+
+    /// Keeps a connection that a call has come back with. One that has broken the protocol speaks for its daemon.
+    fn settle(&mut self, connection: Result<H::Connection, Ending>) {
+        match connection {
+            Ok(connection) => self.pool.keep(connection),
+            Err(ending) if ending.hung_up => {
+                tracing::debug!(daemon = %self.voice.id, reason = ending.reason, "a connection has ended");
             }
-            Call::Stats(..) | Call::Job(_) => self.read_returned(record, result, connection),
-            _ => {
-                self.control_returned(record, result, connection.is_some());
-                connection
-            }
-        };
-        if let Some(connection) = connection {
-            self.keep(connection);
+            Err(ending) => self.lose(&ending),
         }
     }
 
-    fn control_returned(&mut self, mut record: Record, result: Result<Reply, Failure>, connected: bool) {
-        let (kind, domain) = (record.call.kind(), record.call.domain());
-        if record.stage.is_behind() {
-            self.control.recover(kind, domain);
-        } else {
-            self.control.finish(kind);
-        }
-        if let (Ok(Reply::Listed(domains)), true) = (&result, record.generation == self.generation) {
-            self.names.clear();
-            for listed in domains {
-                self.name(listed.uuid, &listed.name);
-            }
-        }
-        if let Some(reply) = record.reply.take() {
-            let _ = reply.send(result.map_err(|failure| self.failed(record.call, failure, connected)));
-        }
-    }
-
-    /// A call for statistics or for the job returned. Gives the connection back unless the job is asked for next.
-    fn read_returned(
-        &mut self,
-        mut record: Record,
-        result: Result<Reply, Failure>,
-        connection: Option<H::Connection>,
-    ) -> Option<H::Connection> {
-        let Some(mut read) = record.read.take() else { return connection };
-        let said = self.said(&mut read, result);
-        let behind = record.stage.is_behind();
-        if !behind
-            && let (Call::Stats(..), Ok(Some(stats))) = (record.call, &said)
-            && wants_job(read.groups, stats)
-            && let Some(through) = connection
-        {
-            read.stats = said.ok().flatten();
-            self.call(through, Call::Job(read.domain), record.reply, Some(read));
-            return None;
-        }
-        if behind {
-            self.budget.recover(read.reach);
-            if self.quarantine.recover(read.domain) {
-                let domain = self.label(Some(read.domain));
-                tracing::debug!(daemon = %self.id, %domain, "healed: the call that hung has returned, the VM is read again");
-                // What an earlier connection said may be of an earlier incarnation.
-                let current = record.generation == self.generation;
-                let stats = said.ok().flatten().filter(|_| current);
-                self.tell(SourceEvent::Late { uuid: read.domain, stats });
-            }
-            return connection;
-        }
-        self.budget.finish(read.reach);
-        self.quarantine.finish(read.domain);
-        let answer = match said {
-            Ok(mut stats) => {
-                if let Some(stats) = &mut stats {
-                    self.mark(&read, stats);
-                }
-                Ok(Reply::Stats(stats))
-            }
-            Err(failure) => Err(self.failed(record.call, failure, connection.is_some())),
-        };
-        if let Some(reply) = record.reply.take() {
-            let _ = reply.send(answer);
-        }
-        connection
-    }
-
-    /// What a read has said so far.
-    fn said(&self, read: &mut Read, result: Result<Reply, Failure>) -> Result<Option<Box<Stats>>, Failure> {
+    fn was_prepared(&mut self, result: &Result<Reply, Failure>) {
         match result {
-            Ok(Reply::Stats(mut stats)) => {
+            Ok(Reply::Prepared(Some(version))) => self.voice.tell(SourceEvent::Hypervisor(*version)),
+            Ok(_) => {}
+            Err(failure) => {
+                tracing::debug!(daemon = %self.voice.id, ?failure, "the daemon did not probe its emulators")
+            }
+        }
+    }
+
+    /// The call for a question returned.
+    fn answered(
+        &mut self,
+        call: Call,
+        (stage, began): (Stage, Instant),
+        mut question: Question,
+        connection: Result<H::Connection, Ending>,
+        result: Result<Reply, Failure>,
+    ) {
+        let behind = stage == Stage::Abandoned;
+        if result == Err(Failure::Lost) && question.stats.is_none() {
+            // What its worker does, nobody knows.
+            self.admission.orphan(question.ask, question.reach, behind);
+            if let Some(reply) = question.reply.take() {
+                let _ = reply.send(Err(self.voice.disconnected()));
+            }
+            return self.settle(connection);
+        }
+        let said = self.said(call, &mut question, result, began.elapsed());
+        if let (Call::Ask(Ask::Read(domain, _)), Ok(Said::Stats(Some(stats)))) = (call, &said)
+            && !behind
+            && wants_job(question.groups(), stats)
+            && let Ok(through) = connection
+        {
+            if let Ok(Said::Stats(stats)) = said {
+                question.stats = stats;
+            }
+            self.call(through, Call::Job(domain), Some(question));
+            return;
+        }
+        let whole = self.note(question.ask, &said);
+        if behind {
+            self.late(question, said.ok());
+        } else {
+            self.admission.finish(question.ask, question.reach, whole);
+            if let Some(reply) = question.reply.take() {
+                let answer = said.map(|said| self.mark(question.ask, said));
+                let _ = reply.send(answer.map_err(|failure| self.failed(call, failure)));
+            }
+        }
+        self.settle(connection);
+    }
+
+    /// What an answer tells of its domain's QEMU: whether it took part, if it was asked.
+    fn note(&mut self, ask: Ask, said: &Result<Said, Failure>) -> Option<bool> {
+        match said {
+            Ok(Said::Listed(domains)) => {
+                self.listed(domains);
+                None
+            }
+            Ok(Said::Stats(Some(stats))) if stats.id.is_some() => match stats.monitor {
+                Monitor::Answered => Some(true),
+                Monitor::Busy | Monitor::Stuck => Some(false),
+                Monitor::NotAsked => None,
+            },
+            // It does not run, or is not there.
+            Ok(Said::Stats(_) | Said::Status(None) | Said::Described(None)) => {
+                if let Some(domain) = ask.domain() {
+                    self.admission.freed(domain);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn listed(&mut self, domains: &[Listed]) {
+        self.voice.forget_names();
+        for listed in domains {
+            self.voice.name(listed.uuid, &listed.name);
+        }
+        for domain in self.admission.orphaned() {
+            let runs = domains.iter().any(|listed| listed.uuid == domain && listed.id.is_some());
+            if !runs {
+                self.admission.freed(domain);
+            }
+        }
+    }
+
+    /// A call returned that had been left behind.
+    fn late(&mut self, question: Question, said: Option<Said>) {
+        let healed = self.admission.recover(question.ask, question.reach);
+        let Some(uuid) = question.ask.domain() else { return };
+        match said {
+            Some(Said::Described(Some(description))) => {
+                self.voice.tell(SourceEvent::LateDescription { uuid, description });
+            }
+            said if healed => {
+                let domain = self.voice.label(Some(uuid));
+                tracing::debug!(daemon = %self.voice.id, %domain, "healed: the call that hung has returned, the VM is read again");
+                let stats = match said {
+                    Some(Said::Stats(stats)) => stats,
+                    _ => None,
+                };
+                self.voice.tell(SourceEvent::Late { uuid, stats });
+            }
+            _ => {}
+        }
+    }
+
+    /// What a question has been answered so far.
+    fn said(
+        &self,
+        call: Call,
+        question: &mut Question,
+        result: Result<Reply, Failure>,
+        took: Duration,
+    ) -> Result<Said, Failure> {
+        match result {
+            Ok(Reply::Said(Said::Stats(mut stats))) => {
                 if let Some(stats) = &mut stats {
-                    self.counters.count_unknown_parameters(stats.unknown_parameters);
-                    if !read.groups.contains(Group::Balloon) {
+                    stats.took = took;
+                    self.voice.counters.count_unknown_parameters(stats.unknown_parameters);
+                    if !question.groups().contains(Group::Balloon) {
                         // It was asked for to tell whether the QEMU answers.
                         stats.memory = None;
                     }
                 }
-                Ok(stats)
+                Ok(Said::Stats(stats))
             }
+            Ok(Reply::Said(said)) => Ok(said),
             Ok(Reply::Job(said)) => {
-                let mut stats = read.stats.take();
+                let mut stats = question.stats.take();
                 if let (Some(stats), Some((job, unknown))) = (&mut stats, said) {
-                    self.counters.count_unknown_parameters(unknown);
+                    self.voice.counters.count_unknown_parameters(unknown);
                     stats.unknown_parameters = stats.unknown_parameters.saturating_add(unknown);
-                    stats.job = Some(job);
+                    stats.job = Some(job.map(|job| *job));
+                    stats.took += took;
                 }
-                Ok(stats)
+                Ok(Said::Stats(stats))
             }
-            Ok(_) => Err(Failure::ours("the answer belongs to another question")),
+            Ok(_) => Err(Failure::Libvirt(format!("the answer to {} belongs to another question", call.function()))),
             // Without the job the statistics stand.
-            Err(failure) => read.stats.take().map_or(Err(failure), |stats| Ok(Some(stats))),
+            Err(failure) => question.stats.take().map_or(Err(failure), |stats| Ok(Said::Stats(Some(stats)))),
         }
     }
 
     /// Tells a VM in which a call of ours hangs from one that somebody else keeps busy.
-    fn mark(&self, read: &Read, stats: &mut Stats) {
-        if stats.monitor != Monitor::Answered && self.quarantine.is_stuck(read.domain) {
+    fn mark(&self, ask: Ask, mut said: Said) -> Said {
+        if let (Said::Stats(Some(stats)), Some(domain)) = (&mut said, ask.domain())
+            && stats.monitor != Monitor::Answered
+            && self.admission.is_stuck(domain)
+        {
             stats.monitor = Monitor::Stuck;
         }
+        said
     }
 
-    fn failed(&self, call: Call, failure: Failure, connected: bool) -> ReadError {
-        if connected {
-            let domain = self.label(call.domain());
-            ReadError::Libvirt { call: call.kind().function(), domain, message: failure.message }
-        } else {
-            self.disconnected()
+    fn failed(&self, call: Call, failure: Failure) -> ReadError {
+        let domain = self.voice.label(call.domain());
+        match failure {
+            Failure::Libvirt(message) => ReadError::Libvirt { call: call.function(), domain, message },
+            Failure::Xml(message) => ReadError::Xml { domain, message },
+            Failure::Lost => self.voice.disconnected(),
         }
     }
 }

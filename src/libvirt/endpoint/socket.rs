@@ -1,91 +1,127 @@
-//! From an address to a socket that libvirt may open.
+//! From an address to a stream that leads to its daemon.
 //!
 //! ```text
-//!  Address ─► Route ──target()──► Target ──preflight()──► it speaks ─► virConnectOpenReadOnly(target.uri())
-//!                     │                                                      while the target lives
-//!                     ├─ Location   where a URI's socket is
-//!                     └─ Held       a socket that was walked to, checked, and is held open
+//!  Address ─► Route ──dial()──► Stream, and what is known of who listens
+//!                     └─ Held   a socket that was walked to, checked, and is held open
 //! ```
 //!
 //! Every connection goes the whole way anew: a daemon may have been replaced since the last one.
 
 mod error;
 mod held;
-mod location;
-mod preflight;
 
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+use libvirt_remote::transport::{self, ConnectError};
+use tokio::net::UnixStream;
 
 pub(super) use self::error::SocketError;
-pub(super) use self::preflight::PREFLIGHT_DEADLINE;
+pub(super) use libvirt_remote::transport::Stream;
 
 use self::held::Held;
-use self::location::Location;
 use super::address::{Address, LauncherSocket};
+use super::hypervisor::ProcessId;
+use crate::libvirt::limits;
 
 /// How a daemon is reached.
 #[derive(Debug, Clone)]
 pub(super) enum Route {
-    Uri(Arc<str>, Location),
+    Uri(libvirt_remote::Address),
     Launcher(LauncherSocket),
     Socket(PathBuf),
 }
 
+/// What a stream leads to.
+#[derive(Debug)]
+pub(super) struct Dialed {
+    /// The driver that the daemon is to be asked for.
+    pub(super) uri: String,
+    /// Who listens, if the kernel says so.
+    pub(super) process: Option<ProcessId>,
+}
+
 impl Route {
-    /// The way to an address. `runtime_dir` is `XDG_RUNTIME_DIR`, where a session daemon has its socket.
-    pub(super) fn to(address: &Address, runtime_dir: Option<&Path>) -> Self {
+    /// The way to an address.
+    pub(super) fn to(address: &Address) -> Self {
         match address {
-            Address::Uri(uri) => Self::Uri(uri.clone(), Location::of(uri, runtime_dir)),
+            Address::Uri(address) => Self::Uri(address.clone()),
             Address::Launcher(launcher) => Self::Launcher(launcher.clone()),
             Address::Socket(path) => Self::Socket(path.clone()),
         }
     }
 
     /// Whether it leads to a socket on this host.
-    pub(super) fn is_local(&self) -> bool {
-        !matches!(self, Self::Uri(_, Location::Elsewhere))
+    pub(super) const fn is_local(&self) -> bool {
+        match self {
+            Self::Uri(address) => address.is_local(),
+            Self::Launcher(_) | Self::Socket(_) => true,
+        }
     }
 
-    /// Goes there. Takes a few system calls that find their answer in memory, and waits for nobody.
-    pub(super) fn target(&self) -> Result<Target, SocketError> {
+    /// Whether the daemon there has one VM.
+    pub(super) const fn is_of_one(&self) -> bool {
+        matches!(self, Self::Launcher(_) | Self::Socket(_))
+    }
+
+    /// What messages call it.
+    pub(super) fn place(&self) -> String {
         match self {
-            Self::Uri(uri, location) => {
-                Ok(Target::Uri { uri: uri.clone(), socket: location.socket().map(ToOwned::to_owned) })
+            Self::Uri(address) => match address.socket() {
+                Some(socket) => socket.display().to_string(),
+                None => address.uri().to_owned(),
+            },
+            Self::Launcher(launcher) => held::launcher_path(launcher).display().to_string(),
+            Self::Socket(path) => path.display().to_string(),
+        }
+    }
+
+    /// Goes there. Waits for nobody on this host; for another one it may.
+    pub(super) async fn dial(&self) -> Result<(Stream, Dialed), SocketError> {
+        let (stream, uri) = match self {
+            Self::Uri(address) => (address.connect().await?, address.driver_uri().to_owned()),
+            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await?,
+            Self::Socket(path) => Self::through(&Held::at(path)?).await?,
+        };
+        let process = match &stream {
+            Stream::Unix(stream) => process(stream),
+            _ => None,
+        };
+        self.leave_room(&stream)?;
+        Ok((stream, Dialed { uri, process }))
+    }
+
+    async fn through(held: &Held) -> Result<(Stream, String), SocketError> {
+        let stream = transport::unix(&held.place(), held.path()).await?;
+        Ok((Stream::Unix(stream), held.driver_uri().to_owned()))
+    }
+
+    /// Descriptors are numbered from the lowest free one: a high number means that few are left. What is left is for what
+    /// must go on, such as probes and scrapes.
+    fn leave_room(&self, stream: &Stream) -> Result<(), SocketError> {
+        let number = match stream {
+            Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            _ => 0,
+        };
+        match limits::room(number) {
+            limits::Room::Left => Ok(()),
+            limits::Room::Reserved { limit } => {
+                Err(SocketError::Descriptors { path: Path::new(&self.place()).to_owned(), limit })
             }
-            Self::Launcher(launcher) => Held::of_launcher(launcher).map(Target::Held),
-            Self::Socket(path) => Held::at(path).map(Target::Held),
         }
     }
 }
 
-/// What libvirt may be given, as long as this lives.
-#[derive(Debug)]
-pub(super) enum Target {
-    /// A URI, and the socket behind it if that is known.
-    Uri { uri: Arc<str>, socket: Option<PathBuf> },
-    /// A socket that is held open.
-    Held(Held),
+/// The process that listens on a socket, as the kernel remembers it. Under systemd's socket activation it is systemd, and in
+/// another process namespace it is unknown: neither tells a daemon from the next.
+fn process(stream: &UnixStream) -> Option<ProcessId> {
+    let id = stream.peer_cred().ok()?.pid()?;
+    u32::try_from(id).ok().filter(|id| *id > 1).map(ProcessId)
 }
 
-impl Target {
-    /// The URI for libvirt.
-    pub(super) fn uri(&self) -> Arc<str> {
-        match self {
-            Self::Uri { uri, .. } => uri.clone(),
-            Self::Held(held) => held.uri(),
-        }
-    }
-
-    /// Asks the daemon for a sign of life. `None`: there is no way to ask.
-    pub(super) async fn preflight(&self) -> Option<Result<(), SocketError>> {
-        match self {
-            Self::Uri { socket: None, .. } => None,
-            Self::Uri { socket: Some(path), .. } => Some(preflight::preflight(path, path).await),
-            Self::Held(held) => Some(preflight::preflight(&held.place(), held.path()).await),
-        }
+impl From<ConnectError> for SocketError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::fake::{Asked, booted, full, running};
+use super::fake::{booted, full, running};
 use super::{Bench, INTERVAL, MOMENT, SECOND, start_of};
 use crate::model::HypervisorType;
-use crate::source::{DomainEvent, SourceEvent};
+use crate::source::{Ask, DomainEvent, SourceEvent};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_over_an_earlier_connection_is_not_used() {
@@ -155,7 +155,7 @@ async fn what_no_event_told_a_list_finds() {
     bench.pass(6 * 60 * SECOND).await;
     assert!(bench.try_vm(gone).is_none());
     assert!(bench.vm(new).cpu.is_some());
-    assert_eq!(bench.fake().count(|asked| *asked == Asked::List), 2);
+    assert_eq!(bench.fake().count(|asked| *asked == Ask::List), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,19 +14,12 @@ use crate::model::{
     Bytes, Cpu, DaemonFacts, DaemonId, Description, Disk, DiskDescription, Group, Groups, Memory, Nic, NicDescription,
     Status, Timestamp, Vcpu,
 };
-use crate::source::{Answer, DomainEvent, Listed, Monitor, ReadError, Source, SourceEvent, Stats, VcpuStats};
+use crate::source::{
+    Answer, Ask, DomainEvent, Listed, Monitor, Order, ReadError, Said, Source, SourceEvent, Stats, VcpuStats,
+};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) const READ_TAKES: Duration = Duration::from_millis(6);
-
-/// What was asked of the fake, and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
-    List,
-    Status(Uuid),
-    Describe(Uuid),
-    Read(Uuid, Groups),
-}
 
 /// How the fake answers an XML query.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +49,9 @@ pub(crate) struct FakeDomain {
 #[derive(Debug, Default)]
 struct World {
     domains: BTreeMap<Uuid, FakeDomain>,
-    calls: Vec<(Instant, Asked)>,
+    calls: Vec<(Instant, Ask)>,
+    /// The readings that were asked for in turn.
+    in_turn: usize,
     in_flight: BTreeMap<Uuid, u32>,
     most_in_flight: usize,
     most_of_one: u32,
@@ -67,14 +62,14 @@ struct World {
 /// A libvirt daemon that does as it is told.
 pub(crate) struct FakeSource {
     id: DaemonId,
-    world: Mutex<World>,
+    world: Arc<Mutex<World>>,
     events: mpsc::Sender<SourceEvent>,
 }
 
 impl FakeSource {
     pub(crate) fn new(uri: &str) -> (Arc<Self>, mpsc::Receiver<SourceEvent>) {
         let (events, feed) = mpsc::channel(4_096);
-        let fake = Self { id: DaemonId(uri.into()), world: Mutex::default(), events };
+        let fake = Self { id: DaemonId(uri.into()), world: Arc::default(), events };
         (Arc::new(fake), feed)
     }
 
@@ -143,29 +138,27 @@ impl FakeSource {
         self.send(SourceEvent::Domain { uuid, name, event });
     }
 
-    pub(crate) fn calls(&self) -> Vec<(Instant, Asked)> {
+    pub(crate) fn calls(&self) -> Vec<(Instant, Ask)> {
         self.world().calls.clone()
     }
 
     pub(crate) fn forget_calls(&self) {
-        self.world().calls.clear();
+        let mut world = self.world();
+        world.calls.clear();
+        (world.most_in_flight, world.most_of_one) = (0, 0);
     }
 
     pub(crate) fn reads_of(&self, uuid: Uuid) -> Vec<Instant> {
         let calls = self.calls();
-        calls
-            .iter()
-            .filter(|(_, asked)| matches!(asked, Asked::Read(of, _) if *of == uuid))
-            .map(|(at, _)| *at)
-            .collect()
+        calls.iter().filter(|(_, ask)| matches!(ask, Ask::Read(of, _) if *of == uuid)).map(|(at, _)| *at).collect()
     }
 
-    pub(crate) fn count(&self, wanted: impl Fn(&Asked) -> bool) -> usize {
-        self.world().calls.iter().filter(|(_, asked)| wanted(asked)).count()
+    pub(crate) fn count(&self, wanted: impl Fn(&Ask) -> bool) -> usize {
+        self.world().calls.iter().filter(|(_, ask)| wanted(ask)).count()
     }
 
     pub(crate) fn descriptions_of(&self, uuid: Uuid) -> usize {
-        self.count(|asked| *asked == Asked::Describe(uuid))
+        self.count(|ask| *ask == Ask::Describe(uuid))
     }
 
     /// The most reads that ran at once, and of one domain.
@@ -174,10 +167,9 @@ impl FakeSource {
         (world.most_in_flight, world.most_of_one)
     }
 
-    fn asked(&self, asked: Asked) -> Result<(), ReadError> {
-        let mut world = self.world();
-        world.calls.push((Instant::now(), asked));
-        if world.disconnected { Err(ReadError::Disconnected { daemon: self.id.clone() }) } else { Ok(()) }
+    /// How many readings were asked for in turn.
+    pub(crate) fn in_turn(&self) -> usize {
+        self.world().in_turn
     }
 
     pub(crate) fn domain(&self, uuid: Uuid) -> Option<FakeDomain> {
@@ -186,24 +178,23 @@ impl FakeSource {
 }
 
 /// Notes that a read runs for as long as it lives.
-struct Running<'a>(&'a FakeSource, Uuid);
+struct Running(Arc<Mutex<World>>, Uuid);
 
-impl<'a> Running<'a> {
-    fn new(fake: &'a FakeSource, uuid: Uuid) -> Self {
-        let mut world = fake.world();
+impl Running {
+    fn new(shared: &Arc<Mutex<World>>, uuid: Uuid) -> Self {
+        let mut world = shared.lock().unwrap();
         *world.in_flight.entry(uuid).or_default() += 1;
         let all: u32 = world.in_flight.values().sum();
         let one = world.in_flight.values().copied().max().unwrap_or(0);
         world.most_in_flight = world.most_in_flight.max(usize::try_from(all).unwrap());
         world.most_of_one = world.most_of_one.max(one);
-        drop(world);
-        Self(fake, uuid)
+        Self(Arc::clone(shared), uuid)
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
-        *self.0.world().in_flight.get_mut(&self.1).unwrap() -= 1;
+        *self.0.lock().unwrap().in_flight.get_mut(&self.1).unwrap() -= 1;
     }
 }
 
@@ -212,11 +203,29 @@ impl Source for FakeSource {
         &self.id
     }
 
-    fn list(&self) -> Answer<'_, Vec<Listed>> {
-        Box::pin(async {
-            self.asked(Asked::List)?;
+    fn ask(&self, ask: Ask, order: Order) -> Answer {
+        let refused = {
+            let mut world = self.world();
+            world.calls.push((Instant::now(), ask));
+            world.in_turn += usize::from(order == Order::InTurn);
+            world.disconnected.then(|| ReadError::Disconnected { daemon: self.id.clone() })
+        };
+        let world = Arc::clone(&self.world);
+        Box::pin(async move {
+            match refused {
+                Some(error) => Err(error),
+                None => answer(&world, ask).await,
+            }
+        })
+    }
+}
+
+async fn answer(world: &Arc<Mutex<World>>, ask: Ask) -> Result<Said, ReadError> {
+    let domain = |uuid: Uuid| world.lock().unwrap().domains.get(&uuid).cloned();
+    match ask {
+        Ask::List => {
             sleep(Duration::from_millis(2)).await;
-            let world = self.world();
+            let world = world.lock().unwrap();
             if world.list_fails {
                 return Err(deadline("virConnectListAllDomains"));
             }
@@ -225,47 +234,36 @@ impl Source for FakeSource {
                 name: Arc::clone(&domain.name),
                 id: domain.id,
             };
-            Ok(world.domains.iter().map(listed).collect())
-        })
-    }
-
-    fn status(&self, uuid: Uuid) -> Answer<'_, Option<Status>> {
-        Box::pin(async move {
-            self.asked(Asked::Status(uuid))?;
-            let takes = self.domain(uuid).map_or(Duration::from_micros(100), |domain| domain.status_takes);
+            Ok(Said::Listed(world.domains.iter().map(listed).collect()))
+        }
+        Ask::Status(uuid) => {
+            let takes = domain(uuid).map_or(Duration::from_micros(100), |domain| domain.status_takes);
             sleep(takes).await;
-            Ok(self.domain(uuid).map(|domain| domain.status))
-        })
-    }
-
-    fn read(&self, uuid: Uuid, groups: Groups) -> Answer<'_, Option<Stats>> {
-        Box::pin(async move {
-            let _running = Running::new(self, uuid);
-            self.asked(Asked::Read(uuid, groups))?;
-            let Some(domain) = self.domain(uuid) else { return Ok(None) };
-            if domain.hangs {
+            Ok(Said::Status(domain(uuid).map(|domain| domain.status)))
+        }
+        Ask::Read(uuid, groups) => {
+            let _running = Running::new(world, uuid);
+            let Some(asked) = domain(uuid) else { return Ok(Said::Stats(None)) };
+            if asked.hangs {
                 sleep(DEADLINE).await;
                 return Err(deadline("virDomainListGetStats"));
             }
-            sleep(domain.read_takes).await;
-            if domain.fails {
+            sleep(asked.read_takes).await;
+            if asked.fails {
                 let (call, domain) = ("virDomainListGetStats", uuid.to_string());
                 return Err(ReadError::Libvirt { call, domain, message: "internal error".to_owned() });
             }
             // libvirt gathers the state first, before it waits for the QEMU.
-            let status = domain.status;
-            Ok(self.domain(uuid).map(|domain| Stats { status: Some(status), ..only(&domain, groups) }))
-        })
-    }
-
-    fn describe(&self, uuid: Uuid) -> Answer<'_, Option<Description>> {
-        Box::pin(async move {
-            self.asked(Asked::Describe(uuid))?;
-            let Some(domain) = self.domain(uuid) else { return Ok(None) };
-            sleep(domain.xml_takes).await;
+            let (status, took) = (Some(asked.status), asked.read_takes);
+            let stats = domain(uuid).map(|domain| Stats { status, took, ..only(&domain, groups) });
+            Ok(Said::Stats(stats.map(Box::new)))
+        }
+        Ask::Describe(uuid) => {
+            let Some(asked) = domain(uuid) else { return Ok(Said::Described(None)) };
+            sleep(asked.xml_takes).await;
             let (call, name) = ("virDomainGetXMLDesc", uuid.to_string());
-            match domain.xml {
-                Xml::Says(description) => Ok(self.domain(uuid).map(|_| description)),
+            match asked.xml {
+                Xml::Says(description) => Ok(Said::Described(domain(uuid).map(|_| Box::new(description)))),
                 Xml::Hangs => {
                     sleep(DEADLINE).await;
                     Err(deadline(call))
@@ -273,7 +271,7 @@ impl Source for FakeSource {
                 Xml::Broken => Err(ReadError::Xml { domain: name, message: "it ends too early".to_owned() }),
                 Xml::Fails => Err(ReadError::Libvirt { call, domain: name, message: "internal error".to_owned() }),
             }
-        })
+        }
     }
 }
 

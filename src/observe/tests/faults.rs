@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::fake::{Xml, full, partial, xml};
 use super::{Bench, INTERVAL, SECOND, Settings};
 use crate::model::{Description, HypervisorType, Job, JobKind, JobOperation};
+use crate::observe::Intervals;
 use crate::source::{DomainEvent, Monitor, SourceEvent};
 use uuid::Uuid;
 
@@ -30,10 +31,12 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
     bench.fake().edit(ONE, |domain| domain.hangs = true);
     bench.pass(6 * INTERVAL).await;
     let until = Instant::now();
+    // Each may be read with others a bit before its time.
+    let early = Intervals::default().clump_span();
     for number in 2..=20 {
         let uuid = Uuid::from_u128(number);
         let gap = longest_gap(&bench, uuid, until);
-        assert!(gap <= INTERVAL + SECOND, "VM {number} waited {gap:?}");
+        assert!(gap <= INTERVAL + early + SECOND, "VM {number} waited {gap:?}");
         assert!(!bench.vm(uuid).collection.stuck);
         assert_eq!(bench.vm(uuid).collection.complete, Some(true));
     }
@@ -43,7 +46,7 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
     assert_eq!(hung.hypervisor, Some(HypervisorType::Kvm), "but what runs it is known");
     assert_eq!(bench.health.stuck.get(), 1);
     let (all, one) = bench.fake().most_in_flight();
-    assert!(all <= 4 && one == 1, "{all} reads at once, {one} of one VM");
+    assert!(all <= 20 && one == 1, "{all} reads at once, {one} of one VM");
 
     // It thaws.
     bench.fake().edit(ONE, |domain| domain.hangs = false);
@@ -56,17 +59,16 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_whose_vms_all_hang_does_not_delay_another_daemon() {
-    let bench =
-        Bench::of(Settings { parallel_reads: 4, ..Settings::default() }, &["fake:///hung", "fake:///well"], |fakes| {
-            for number in 1..=20 {
-                let uuid = fakes[0].runs(number);
-                fakes[0].edit(uuid, |domain| domain.hangs = true);
-                fakes[1].runs(100 + number);
-            }
-            fakes[0].connect();
-            fakes[1].connect();
-        })
-        .await;
+    let bench = Bench::of(Settings::default(), &["fake:///hung", "fake:///well"], |fakes| {
+        for number in 1..=20 {
+            let uuid = fakes[0].runs(number);
+            fakes[0].edit(uuid, |domain| domain.hangs = true);
+            fakes[1].runs(100 + number);
+        }
+        fakes[0].connect();
+        fakes[1].connect();
+    })
+    .await;
     bench.pass(4 * INTERVAL).await;
     let until = Instant::now();
     for number in 101..=120 {

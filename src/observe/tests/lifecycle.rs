@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::fake::{Asked, FakeSource, READ_TAKES, Xml, booted, destroyed, full, paused, running, xml};
+use super::fake::{FakeSource, READ_TAKES, Xml, booted, destroyed, full, paused, running, xml};
 use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only, start_of};
 use crate::model::{HypervisorType, State, Status};
-use crate::source::DomainEvent;
+use crate::source::{Ask, DomainEvent};
 use uuid::Uuid;
 
 const STARTED: DomainEvent = DomainEvent::Started { incoming_migration: false };
@@ -27,9 +27,9 @@ async fn a_running_domain_is_asked_once_for_its_state_its_xml_and_its_figures() 
     })
     .await;
     let uuid = Uuid::from_u128(1);
-    let asked: Vec<Asked> = bench.fake().calls().into_iter().map(|(_, asked)| asked).collect();
+    let asked: Vec<Ask> = bench.fake().calls().into_iter().map(|(_, asked)| asked).collect();
     assert_eq!(asked.len(), 4, "{asked:?}");
-    assert_eq!(asked[..2], [Asked::List, Asked::Status(uuid)]);
+    assert_eq!(asked[..2], [Ask::List, Ask::Status(uuid)]);
 
     let vm = bench.vm(uuid);
     assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
@@ -297,8 +297,8 @@ async fn a_domain_that_does_not_run_is_asked_for_its_state_and_for_nothing_else(
     let vm = bench.vm(uuid);
     assert!(has_state_only(&vm), "{vm:?}");
     assert_eq!(vm.status, Some(destroyed()));
-    assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(..) | Asked::Describe(_))), 0);
-    assert!(bench.fake().count(|asked| *asked == Asked::Status(uuid)) >= 4);
+    assert_eq!(bench.fake().count(|asked| matches!(asked, Ask::Read(..) | Ask::Describe(_))), 0);
+    assert!(bench.fake().count(|asked| *asked == Ask::Status(uuid)) >= 4);
     assert!(bench.snapshot().complete);
 }
 

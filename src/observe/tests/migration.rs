@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::fake::{Asked, booted, migrating, running, starting_up};
+use super::fake::{booted, migrating, running, starting_up};
 use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only, start_of};
 use crate::model::HypervisorType;
-use crate::source::DomainEvent;
+use crate::source::{Ask, DomainEvent};
 
 #[tokio::test(start_paused = true)]
 async fn an_incoming_migration_has_a_state_and_nothing_else_until_it_is_resumed_here() {
@@ -23,7 +23,7 @@ async fn an_incoming_migration_has_a_state_and_nothing_else_until_it_is_resumed_
     bench.pass(20 * SECOND).await;
     assert!(has_state_only(&bench.vm(uuid)));
     assert_eq!(bench.vm(uuid).status, Some(migrating()));
-    assert_eq!(bench.fake().count(|asked| matches!(asked, Asked::Read(..) | Asked::Describe(_))), 0);
+    assert_eq!(bench.fake().count(|asked| matches!(asked, Ask::Read(..) | Ask::Describe(_))), 0);
 
     bench.fake().edit(uuid, |domain| domain.status = booted());
     let before = bench.snapshot().published;

@@ -44,7 +44,7 @@ struct Bench {
 impl Bench {
     /// Observes one daemon, which is connected once `prepare` has filled it.
     async fn with(prepare: impl FnOnce(&FakeSource)) -> Self {
-        Self::of(Settings { parallel_reads: 4, ..Settings::default() }, &["fake:///one"], |fakes| {
+        Self::of(Settings::default(), &["fake:///one"], |fakes| {
             prepare(&fakes[0]);
             fakes[0].connect();
         })

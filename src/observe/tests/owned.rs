@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::fake::{Asked, FakeClock, FakeDomain, FakeSource, destroyed, migrating, paused, running};
+use super::fake::{FakeClock, FakeDomain, FakeSource, destroyed, migrating, paused, running};
 use super::{INTERVAL, MOMENT, SECOND};
 use crate::model::{HypervisorType, Launcher, Migration, Phase, Place, Vm, Vmi};
 use crate::observe::{Feed, Health, Owner, Roster, Settings, Who};
 use crate::snapshot::{Snapshots, channel};
-use crate::source::{DomainEvent, Source};
+use crate::source::{Ask, DomainEvent, Source};
 
 const ONE: Uuid = Uuid::from_u128(1);
 
@@ -29,7 +29,7 @@ impl Node {
         let (sender, snapshots) = channel();
         let stop = CancellationToken::new();
         tokio::spawn(crate::observe::run(
-            Settings { parallel_reads: 4, ..Settings::default() },
+            Settings::default(),
             Vec::new(),
             Some(changes),
             FakeClock::new(),
@@ -257,7 +257,7 @@ async fn another_vms_domain_is_refused_and_the_vm_is_unknown() {
     tokio::time::sleep(2 * INTERVAL).await;
     let vm = node.vm();
     assert_eq!((vm.hypervisor, vm.newest()), (Some(HypervisorType::Unknown), None));
-    assert_eq!(fake.count(|asked| *asked != Asked::List), 0, "nothing of it is read");
+    assert_eq!(fake.count(|asked| *asked != Ask::List), 0, "nothing of it is read");
 }
 
 #[tokio::test(start_paused = true)]
@@ -378,8 +378,8 @@ async fn a_launcher_that_names_one_domain_after_the_other_is_not_followed() {
         .calls()
         .into_iter()
         .filter_map(|(_, asked)| match asked {
-            Asked::Read(uuid, _) | Asked::Status(uuid) | Asked::Describe(uuid) => Some(uuid),
-            Asked::List => None,
+            Ask::Read(uuid, _) | Ask::Status(uuid) | Ask::Describe(uuid) => Some(uuid),
+            Ask::List => None,
         })
         .collect();
     assert!(asked.len() <= 2, "{} of 199 domains are asked for", asked.len());
@@ -489,7 +489,7 @@ async fn of_two_domains_a_sidecar_is_named_by_the_one_that_runs() {
     assert_eq!((&*launcher.name, &*vm.identity.name, vm.hypervisor), ("db", "shop_db", Some(HypervisorType::Kvm)));
     fake.forget_calls();
     tokio::time::sleep(3 * INTERVAL).await;
-    assert!(!fake.calls().iter().any(|(_, asked)| matches!(asked, Asked::Read(ONE, _) | Asked::Status(ONE))));
+    assert!(!fake.calls().iter().any(|(_, asked)| matches!(asked, Ask::Read(ONE, _) | Ask::Status(ONE))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -143,12 +145,12 @@ impl Collector {
     /// Makes it mute with SIGSTOP.
     #[track_caller]
     pub(crate) fn freeze(&self) {
-        process::signal(self.pid(), libc::SIGSTOP);
+        process::signal(self.pid(), Signal::STOP);
     }
 
     #[track_caller]
     pub(crate) fn thaw(&self) {
-        process::signal(self.pid(), libc::SIGCONT);
+        process::signal(self.pid(), Signal::CONT);
     }
 
     #[track_caller]

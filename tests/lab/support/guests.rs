@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::domain::{self, Domain};
 use super::libvirtd::Libvirtd;
 use super::{process, uuid, wait_until};
@@ -130,19 +132,19 @@ impl Libvirtd {
     /// Freezes a guest's QEMU with SIGSTOP: its monitor answers nobody.
     #[track_caller]
     pub(crate) fn freeze(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGSTOP);
+        process::signal(self.qemu_pid(name), Signal::STOP);
     }
 
     /// Lets a frozen guest go on.
     #[track_caller]
     pub(crate) fn thaw(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGCONT);
+        process::signal(self.qemu_pid(name), Signal::CONT);
     }
 
     /// Kills a guest's QEMU, as the kernel does when memory is short.
     #[track_caller]
     pub(crate) fn kill_qemu(&self, name: &str) {
-        process::signal(self.qemu_pid(name), libc::SIGKILL);
+        process::signal(self.qemu_pid(name), Signal::KILL);
     }
 
     /// The definition of a guest as this daemon needs it, for a `virsh` of one's own.

@@ -30,8 +30,9 @@ pub(crate) fn values() -> Vec<PathBuf> {
 pub(crate) fn helm(arguments: &[&str], values: Option<&Path>) -> Output {
     // Nothing of whoever runs the tests: no plugins, no repositories, no cluster.
     let home = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(prepared("helm", "bin/helm"));
-    command.env_clear().env("HOME", home.path()).args(arguments);
+    let mut command = Command::new("env");
+    command.arg("-i").arg(format!("HOME={}", home.path().display()));
+    command.arg(prepared("helm", "bin/helm")).args(arguments);
     if let Some(file) = values {
         command.arg("--values").arg(file);
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -131,20 +133,20 @@ impl ApiServer {
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Exit {
         let mut server = self.server.take().expect("an API server that runs");
-        process::signal(server.pid(), libc::SIGKILL);
+        process::signal(server.pid(), Signal::KILL);
         server.wait_end(Duration::from_secs(20))
     }
 
     /// Makes the API server mute with SIGSTOP: connections to it open, nobody answers.
     #[track_caller]
     pub(crate) fn freeze(&self) {
-        process::signal(self.pid(), libc::SIGSTOP);
+        process::signal(self.pid(), Signal::STOP);
     }
 
     /// Lets a mute API server go on.
     #[track_caller]
     pub(crate) fn thaw(&self) {
-        process::signal(self.pid(), libc::SIGCONT);
+        process::signal(self.pid(), Signal::CONT);
     }
 
     /// An outage in which things change unseen: the API server is away from its port, and for as long as this takes

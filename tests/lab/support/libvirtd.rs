@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use tempfile::TempDir;
 
 use super::control_groups;
@@ -218,27 +220,27 @@ impl Libvirtd {
     /// Ends the daemon with SIGTERM; its QEMUs go on.
     #[track_caller]
     pub(crate) fn terminate(&mut self) -> Exit {
-        self.end(libc::SIGTERM)
+        self.end(Signal::TERM)
     }
 
     /// Ends the daemon with SIGKILL; its QEMUs go on.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        self.end(libc::SIGKILL);
+        self.end(Signal::KILL);
     }
 
     #[track_caller]
-    fn end(&mut self, signal: i32) -> Exit {
+    fn end(&mut self, signal: Signal) -> Exit {
         let mut daemon = self.daemon.take().expect("a libvirtd that runs");
         process::signal(daemon.pid, signal);
         let exit = daemon.outer.wait_end(Duration::from_secs(20));
-        if signal == libc::SIGTERM {
+        if signal == Signal::TERM {
             // It removes its socket when it ends in order, but knows it by another name in a launcher.
             let _ = fs::remove_file(self.socket());
         }
         // Where it hung in a frozen guest, SIGTERM was not enough; `nsenter` is gone, the daemon may not be.
         if process::alive(daemon.pid) {
-            process::signal(daemon.pid, libc::SIGKILL);
+            process::signal(daemon.pid, Signal::KILL);
             wait_until(Duration::from_secs(10), "libvirtd's end", || (!process::alive(daemon.pid)).then_some(()));
         }
         exit
@@ -300,15 +302,15 @@ impl Libvirtd {
 
     /// Makes the daemon mute with SIGSTOP: connections to it open, nobody answers.
     pub(crate) fn freeze_daemon(&self) {
-        process::signal(self.pid(), libc::SIGSTOP);
+        process::signal(self.pid(), Signal::STOP);
     }
 
     /// Lets a mute daemon go on.
     pub(crate) fn thaw_daemon(&self) {
-        process::signal(self.pid(), libc::SIGCONT);
+        process::signal(self.pid(), Signal::CONT);
         // `nsenter` stops itself when its child is stopped.
         if let Some(daemon) = &self.daemon {
-            process::signal(daemon.outer.pid(), libc::SIGCONT);
+            process::signal(daemon.outer.pid(), Signal::CONT);
         }
     }
 

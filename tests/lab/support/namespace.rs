@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::process::{self, Process};
 
 /// Private mounts, network, host name and process ids, held open by one process.
@@ -80,7 +82,7 @@ impl Namespace {
     pub(crate) fn end(&mut self) {
         if !self.ended {
             self.ended = true;
-            process::signal(self.holder, libc::SIGKILL);
+            process::signal(self.holder, Signal::KILL);
             // `unshare` ends with the holder, and the holder only when all the others are gone.
             self.unshare.wait_end(Duration::from_secs(20));
         }

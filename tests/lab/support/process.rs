@@ -1,5 +1,4 @@
 //! Child processes that end with their handle, and with this process whatever becomes of it.
-#![allow(unsafe_code, reason = "signals and prctl have no safe interface in std")]
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -8,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +32,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the command with stdout and stderr appended to the log.
     #[track_caller]
-    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Process {
-        die_with_us(&mut command);
-        Process::spawn_unbound(name, command, log)
+    pub(crate) fn spawn(name: &str, command: Command, log: &Path) -> Process {
+        Process::spawn_unbound(name, dying_with_us(&command), log)
     }
 
     /// [`spawn`](Self::spawn) without being killed when this process is: for what a namespace ends.
@@ -102,7 +102,7 @@ impl Process {
     pub(crate) fn terminate(&mut self, timeout: Duration) -> Exit {
         let started = Instant::now();
         if self.running() {
-            signal(self.pid(), libc::SIGTERM);
+            signal(self.pid(), Signal::TERM);
         }
         self.end_within(timeout, started)
     }
@@ -121,7 +121,7 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         if self.running() {
             // A stopped process takes SIGKILL too; the others of its group must not stay stopped for ever.
-            signal_group(self.pid(), libc::SIGKILL);
+            signal_group(self.pid(), Signal::KILL);
             self.ended = Some(self.child.wait().expect("the end of our own child"));
         }
     }
@@ -133,32 +133,38 @@ impl Drop for Process {
     }
 }
 
-/// Sends a signal to one process.
-pub(crate) fn signal(pid: u32, signal: i32) {
-    let pid = libc::pid_t::try_from(pid).expect("a process id");
-    assert!(pid > 1, "refusing to signal process {pid}");
-    // SAFETY: kill takes two integers; the id is of one process of ours, checked above to be no group and not init.
-    unsafe { libc::kill(pid, signal) };
+/// Sends a signal to one process. It may have ended already.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let _ = kill_process(other_than_init(pid), signal);
 }
 
-fn signal_group(leader: u32, signal: i32) {
-    let leader = libc::pid_t::try_from(leader).expect("a process id");
-    assert!(leader > 1, "refusing to signal group {leader}");
-    // SAFETY: killpg takes two integers; the group was made for this child alone when it was spawned.
-    unsafe { libc::killpg(leader, signal) };
+fn signal_group(leader: u32, signal: Signal) {
+    let _ = kill_process_group(other_than_init(leader), signal);
+}
+
+fn other_than_init(pid: u32) -> Pid {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    assert!(!pid.is_init(), "refusing to signal process 1");
+    pid
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Has the kernel kill the child when this process ends, however that comes about.
-fn die_with_us(command: &mut Command) {
-    // SAFETY: between fork and exec only prctl is called, which is a plain system call.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
+/// The same command, whose process the kernel kills when this one ends, however that comes about. Nothing that it takes
+/// over from us by default may have been cleared.
+fn dying_with_us(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
     }
+    if let Some(folder) = command.get_current_dir() {
+        bound.current_dir(folder);
+    }
+    bound
 }
 
 /// Spawns in a process group of its own.
@@ -193,14 +199,14 @@ pub(crate) struct Output {
 }
 
 /// Runs a command to its end; none when it had not ended in time (it is killed then).
-pub(crate) fn run(mut command: Command, timeout: Duration) -> Option<Output> {
+pub(crate) fn run(command: Command, timeout: Duration) -> Option<Output> {
+    let described = format!("{command:?}");
+    let mut command = dying_with_us(&command);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = [folder.path().join("out"), folder.path().join("err")];
     let files = paths.each_ref().map(|path| File::create(path).expect("a file for the output"));
     let [stdout, stderr] = files;
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    die_with_us(&mut command);
-    let described = format!("{command:?}");
     let child = spawn(command).unwrap_or_else(|error| panic!("cannot run {described}: {error}"));
     let mut process = Process { child, name: described, log: paths[1].clone(), ended: None };
     let started = Instant::now();
@@ -257,6 +263,5 @@ fn account(file: &str, name: &str) -> Option<Vec<String>> {
 
 /// Whether this process may do what only root may.
 pub(crate) fn is_root() -> bool {
-    // SAFETY: geteuid has no arguments and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    geteuid().is_root()
 }

@@ -9,7 +9,7 @@ use super::*;
 #[test]
 fn a_domain_being_saved() {
     let (kind, parameters) = answer(include_str!("../fixtures/job-save.txt"));
-    let (progress, unknown) = job(i32::try_from(kind.unwrap()).unwrap(), &parameters);
+    let (progress, unknown) = job(i32::try_from(kind.unwrap()).unwrap(), parameters);
     assert_eq!(unknown, 0);
     assert_eq!(
         progress,
@@ -60,7 +60,7 @@ fn rates_and_the_rest() {
          errmsg string no
          of_later ullong 1",
     );
-    let (progress, unknown) = job(1, &parameters);
+    let (progress, unknown) = job(1, parameters.iter().cloned());
     assert_eq!(unknown, 1);
     assert_eq!(
         progress,
@@ -95,7 +95,7 @@ fn only_a_job_that_goes_on_is_one() {
     for (kind, expected) in
         [(0, false), (1, true), (2, true), (3, false), (4, false), (5, false), (6, false), (-1, false)]
     {
-        assert_eq!(job(kind, &parameters).0.is_some(), expected, "kind {kind}");
+        assert_eq!(job(kind, parameters.iter().cloned()).0.is_some(), expected, "kind {kind}");
     }
 }
 
@@ -107,8 +107,8 @@ fn a_dirty_rate_without_a_page_size_or_out_of_range_is_not_known() {
         "memory_dirty_rate ullong 9223372036854775807\nmemory_page_size ullong 4096",
         "memory_dirty_rate ullong 18446744073709551615\nmemory_page_size ullong 4096",
     ] {
-        assert_eq!(job(1, &lines(text)).0.unwrap().dirty_rate, None, "{text}");
+        assert_eq!(job(1, lines(text)).0.unwrap().dirty_rate, None, "{text}");
     }
-    let none = job(1, &[]).0.unwrap();
+    let none = job(1, []).0.unwrap();
     assert_eq!((none.operation, none.elapsed), (JobOperation::Unknown, None));
 }

@@ -9,35 +9,35 @@ mod real;
 use super::*;
 
 /// An answer as `name type value` lines, after a line with the domain's id.
-fn answer(text: &str) -> (Option<u32>, Vec<Parameter>) {
+fn answer(text: &str) -> (Option<u32>, Vec<Parameter<'static>>) {
     let mut lines = text.lines();
     let id = lines.next().and_then(|line| line.split_whitespace().last()).and_then(|id| id.parse().ok());
     (id, lines.map(line).collect())
 }
 
-fn line(line: &str) -> Parameter {
+fn line(line: &str) -> Parameter<'static> {
     let mut words = line.splitn(3, ' ');
     let (name, kind, value) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or_default());
     let value = match kind {
-        "int" => ParameterValue::Int(value.parse().unwrap()),
-        "uint" => ParameterValue::UInt(value.parse().unwrap()),
-        "llong" => ParameterValue::Llong(value.parse().unwrap()),
-        "ullong" => ParameterValue::Ullong(value.parse().unwrap()),
-        "double" => ParameterValue::Double(value.parse().unwrap()),
-        "boolean" => ParameterValue::Boolean(value == "1"),
-        "string" => ParameterValue::Text(value.to_owned()),
+        "int" => Value::Int(value.parse().unwrap()),
+        "uint" => Value::UInt(value.parse().unwrap()),
+        "llong" => Value::LLong(value.parse().unwrap()),
+        "ullong" => Value::ULLong(value.parse().unwrap()),
+        "double" => Value::Double(value.parse().unwrap()),
+        "boolean" => Value::Boolean(value == "1"),
+        "string" => Value::Text(value.to_owned().into()),
         other => panic!("{other} is no type"),
     };
-    Parameter { name: name.to_owned(), value }
+    Parameter { field: name.to_owned().into(), value }
 }
 
-fn lines(text: &str) -> Vec<Parameter> {
+fn lines(text: &str) -> Vec<Parameter<'static>> {
     text.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect()
 }
 
 /// Decodes a running domain's answer to a question for every group.
 fn running(text: &str) -> Stats {
-    stats(Some(1), &lines(text), Groups::all())
+    stats(Some(1), lines(text), Groups::all())
 }
 
 fn groups<const N: usize>(groups: [Group; N]) -> Groups {

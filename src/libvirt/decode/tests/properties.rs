@@ -8,17 +8,16 @@ use crate::model::Bytes;
 
 use super::*;
 
-fn any_value() -> impl Strategy<Value = ParameterValue> {
+fn any_value() -> impl Strategy<Value = Value<'static>> {
     prop_oneof![
-        any::<i32>().prop_map(ParameterValue::Int),
-        any::<u32>().prop_map(ParameterValue::UInt),
-        any::<i64>().prop_map(ParameterValue::Llong),
-        any::<u64>().prop_map(ParameterValue::Ullong),
-        prop_oneof![0..100_u64, Just(u64::MAX), Just(1 << 53), Just(1 << 63)].prop_map(ParameterValue::Ullong),
-        any::<f64>().prop_map(ParameterValue::Double),
-        any::<bool>().prop_map(ParameterValue::Boolean),
-        ".{0,20}".prop_map(ParameterValue::Text),
-        any::<i32>().prop_map(ParameterValue::Unknown),
+        any::<i32>().prop_map(Value::Int),
+        any::<u32>().prop_map(Value::UInt),
+        any::<i64>().prop_map(Value::LLong),
+        any::<u64>().prop_map(Value::ULLong),
+        prop_oneof![0..100_u64, Just(u64::MAX), Just(1 << 53), Just(1 << 63)].prop_map(Value::ULLong),
+        any::<f64>().prop_map(Value::Double),
+        any::<bool>().prop_map(Value::Boolean),
+        ".{0,20}".prop_map(|text| Value::Text(text.into())),
     ]
 }
 
@@ -37,8 +36,11 @@ fn any_name() -> impl Strategy<Value = String> {
     prop::collection::vec(word, 1..5).prop_map(|words| words.join("."))
 }
 
-fn any_parameters() -> impl Strategy<Value = Vec<Parameter>> {
-    prop::collection::vec((any_name(), any_value()).prop_map(|(name, value)| Parameter { name, value }), 0..60)
+fn any_parameters() -> impl Strategy<Value = Vec<Parameter<'static>>> {
+    prop::collection::vec(
+        (any_name(), any_value()).prop_map(|(name, value)| Parameter { field: name.into(), value }),
+        0..60,
+    )
 }
 
 fn any_groups() -> impl Strategy<Value = Groups> {
@@ -60,7 +62,7 @@ proptest! {
     fn any_answer_is_decoded_within_bounds(
         id in any::<Option<u32>>(), parameters in any_parameters(), asked in any_groups(),
     ) {
-        let said = stats(id, &parameters, asked);
+        let said = stats(id, parameters.iter().cloned(), asked);
         prop_assert!(said.unknown_parameters as usize <= parameters.len());
         let disks = said.disks.as_deref().unwrap_or_default();
         let vcpus = said.vcpus.as_ref().map_or(&[][..], |vcpus| &vcpus.each);
@@ -81,7 +83,7 @@ proptest! {
 
     #[test]
     fn any_job_is_decoded(kind in any::<i32>(), parameters in any_parameters()) {
-        let (job, unknown) = job(kind, &parameters);
+        let (job, unknown) = job(kind, parameters.iter().cloned());
         prop_assert!(unknown as usize <= parameters.len());
         prop_assert!(job.is_none_or(|job| job.kind.is_active()));
     }
@@ -96,7 +98,7 @@ proptest! {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             shuffled.swap(index, usize::try_from(state >> 33).unwrap() % (index + 1));
         }
-        prop_assert_eq!(stats(id, &shuffled, asked), stats(id, &parameters, asked));
+        prop_assert_eq!(stats(id, shuffled.iter().cloned(), asked), stats(id, parameters.iter().cloned(), asked));
     }
 
     /// What is written down as parameters comes back as it was.
@@ -113,13 +115,13 @@ proptest! {
             ..Disk::default()
         }).collect();
         let parameters: Vec<_> = disks.iter().zip(&figures).enumerate().flat_map(|(number, (disk, figures))| {
-            let mut fields = vec![(format!("block.{number}.name"), ParameterValue::Text(disk.target.to_string()))];
+            let mut fields = vec![(format!("block.{number}.name"), Value::Text(disk.target.to_string().into()))];
             for (field, figure) in ["rd.reqs", "wr.bytes", "fl.times", "physical"].into_iter().zip(figures) {
-                fields.push((format!("block.{number}.{field}"), ParameterValue::Ullong(*figure)));
+                fields.push((format!("block.{number}.{field}"), Value::ULLong(*figure)));
             }
             fields
-        }).map(|(name, value)| Parameter { name, value }).collect();
-        let said = stats(Some(1), &parameters, groups([Group::Block]));
+        }).map(|(name, value)| Parameter { field: name.into(), value }).collect();
+        let said = stats(Some(1), parameters.iter().cloned(), groups([Group::Block]));
         prop_assert_eq!(said.disks, Some(disks));
         prop_assert_eq!(said.unknown_parameters, 0);
     }

@@ -14,7 +14,7 @@ const SHUT_OFF: &str = include_str!("../fixtures/shutoff.txt");
 #[test]
 fn a_running_domain_field_by_field() {
     let (id, parameters) = answer(RUNNING);
-    let stats = stats(id, &parameters, Groups::all());
+    let stats = stats(id, parameters.iter().cloned(), Groups::all());
 
     assert_eq!(stats.id, Some(1));
     assert_eq!(stats.status, Some(Status::from_libvirt(1, 1)));
@@ -103,7 +103,7 @@ fn a_running_domain_field_by_field() {
 fn a_paused_kvm_domain_with_the_kernels_own_counters() {
     let (id, parameters) = answer(PAUSED_KVM);
     assert_eq!(parameters.len(), 114);
-    let stats = stats(id, &parameters, Groups::all());
+    let stats = stats(id, parameters.iter().cloned(), Groups::all());
     assert_eq!(stats.status, Some(Status::from_libvirt(3, 1)));
     assert_eq!(stats.monitor, Monitor::Answered);
     assert_eq!(stats.unknown_parameters, 0);
@@ -115,7 +115,7 @@ fn a_paused_kvm_domain_with_the_kernels_own_counters() {
 #[test]
 fn a_busy_domain_gives_what_libvirt_itself_knows() {
     let (id, parameters) = answer(BUSY);
-    let stats = stats(id, &parameters, Groups::all());
+    let stats = stats(id, parameters.iter().cloned(), Groups::all());
     assert_eq!(stats.monitor, Monitor::Busy);
     assert_eq!(stats.unknown_parameters, 0);
     assert!(stats.status.is_some() && stats.cpu.is_some() && stats.nics.is_some());
@@ -130,9 +130,9 @@ fn a_busy_domain_gives_what_libvirt_itself_knows() {
 #[test]
 fn of_a_shut_off_domain_only_the_state_is_kept() {
     let (id, parameters) = answer(SHUT_OFF);
-    assert!(parameters.iter().any(|parameter| parameter.name == "cpu.time"), "libvirtd's own time is in the answer");
+    assert!(parameters.iter().any(|parameter| parameter.field == "cpu.time"), "libvirtd's own time is in the answer");
     assert_eq!(
-        stats(id, &parameters, Groups::all()),
+        stats(id, parameters.iter().cloned(), Groups::all()),
         Stats { status: Some(Status::from_libvirt(5, 2)), ..Stats::default() }
     );
 }
@@ -152,7 +152,7 @@ fn figures_of_a_domain_count_only_while_it_is_active() {
         (None, 1, false),
     ] {
         let parameters = lines(&format!("state.state int {state}\ncpu.time ullong 5"));
-        let stats = stats(id, &parameters, Groups::all());
+        let stats = stats(id, parameters.iter().cloned(), Groups::all());
         assert_eq!(stats.cpu.is_some(), kept, "id {id:?}, state {state}");
         assert!(stats.status.is_some());
         assert!(kept || stats.monitor == Monitor::NotAsked);
@@ -163,7 +163,7 @@ fn figures_of_a_domain_count_only_while_it_is_active() {
 fn only_the_groups_asked_for_are_filled() {
     let (id, parameters) = answer(RUNNING);
     for group in Group::ALL {
-        let stats = stats(id, &parameters, groups([group]));
+        let stats = stats(id, parameters.iter().cloned(), groups([group]));
         let filled = [
             (Group::Cpu, stats.cpu.is_some()),
             (Group::Balloon, stats.memory.is_some()),

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+
+use libvirt_remote::transport::ConnectError;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +87,16 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The cause.
         cause: io::Error,
     },
-    /// The process, or the host, has no descriptors left.
-    #[error("no file descriptor is left to open {path}: raise the limit of open files ({cause})")]
+    /// Hardly a descriptor is left.
+    #[error(
+        "too few of the {limit} files that may be open are left to open {path}: raise the limit of open files \
+         (RLIMIT_NOFILE, LimitNOFILE=, or the container runtime's)"
+    )]
     Descriptors {
         /// The socket.
         path: PathBuf,
-        /// The cause.
-        cause: io::Error,
+        /// How many files may be open.
+        limit: u64,
     },
     /// Something else went wrong on the way.
     #[error("{path} cannot be opened ({cause})")]
@@ -102,54 +106,23 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The cause.
         cause: io::Error,
     },
-    /// Nobody listens there.
-    #[error("nobody listens on {path}: is the daemon running? ({cause})")]
-    Connect {
-        /// The socket.
-        path: PathBuf,
-        /// The cause.
-        cause: io::Error,
-    },
-    /// It has as many connections waiting as it takes.
-    #[error("{path} takes no more connections: is the daemon stopped or overloaded?")]
-    Full {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The other side hung up. How the system words that differs from one time to the next: a sentence with it would
-    /// be another reason each time, and told each time.
-    #[error("{path} hung up: is it a libvirt socket?")]
-    HungUp {
-        /// The socket.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: io::Error,
-    },
-    /// The other side does not speak libvirt.
-    #[error("what listens on {path} is not libvirt")]
-    Stranger {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The other side is mute.
-    #[error("{path} did not answer within {deadline:?}: is the daemon stopped or overloaded?")]
-    Mute {
-        /// The socket.
-        path: PathBuf,
-        /// How long was waited.
-        deadline: Duration,
-    },
+    /// It was found, and nobody is reached.
+    #[error(transparent)]
+    Connect(ConnectError),
 }
 
 impl SocketError {
     /// Whether nobody is there: a daemon that is starting, or has ended.
     pub(in crate::libvirt::endpoint) const fn is_absent(&self) -> bool {
-        matches!(self, Self::NoPod { .. } | Self::Absent { .. } | Self::Connect { .. })
+        match self {
+            Self::NoPod { .. } | Self::Absent { .. } => true,
+            Self::Connect(error) => error.is_absent(),
+            _ => false,
+        }
     }
 
     /// Whether somebody is there who does not answer.
     pub(in crate::libvirt::endpoint) const fn is_mute(&self) -> bool {
-        matches!(self, Self::Mute { .. } | Self::Full { .. })
+        matches!(self, Self::Connect(ConnectError::Full { .. }))
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! The path below a pod's directory is the pod's to change at any moment, so it is used once: openat2 walks it from the
 //! directory of pods without following a link or leaving that directory, the type and the owner are those of the
-//! descriptor that it gives, and our preflight and libvirt connect to that descriptor by its name under /proc.
+//! descriptor that it gives, and it is connected to by its name under /proc.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
 use super::SocketError;
 use crate::libvirt::endpoint::address::LauncherSocket;
+use crate::libvirt::limits;
 
 /// The way from a pod's directory to its virtqemud: the `emptyDir` volume that KubeVirt mounts at `/var/run/libvirt`.
 const IN_POD: [&str; 4] = ["volumes", "kubernetes.io~empty-dir", "libvirt-runtime", "virtqemud-sock"];
@@ -28,7 +28,7 @@ const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 const CONFINED: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
-/// See the module. Its descriptor is closed with it: it is needed until libvirt has connected, and no longer.
+/// See the module. Its descriptor is closed with it: it is needed until it is connected to, and no longer.
 #[derive(Debug)]
 pub(in crate::libvirt::endpoint) struct Held {
     descriptor: OwnedFd,
@@ -86,11 +86,16 @@ impl Held {
         &self.path
     }
 
-    /// The URI of [`place`](Self::place) for libvirt.
-    pub(super) fn uri(&self) -> Arc<str> {
-        let driver = if self.owner == 0 { "system" } else { "session" };
-        format!("qemu+unix:///{driver}?socket={}", self.place().display()).into()
+    /// The driver that its daemon has.
+    pub(super) const fn driver_uri(&self) -> &'static str {
+        if self.owner == 0 { "qemu:///system" } else { "qemu:///session" }
     }
+}
+
+/// Where a launcher's socket should be.
+pub(super) fn launcher_path(launcher: &LauncherSocket) -> PathBuf {
+    let way: PathBuf = [&*launcher.pod_uid].into_iter().chain(IN_POD).collect();
+    launcher.pods_dir.join(way)
 }
 
 /// A pod's UID as the name of its directory: nothing that could be a path of its own.
@@ -155,7 +160,7 @@ pub(super) fn walk_error(path: &Path, errno: Errno) -> SocketError {
         Errno::ACCESS => SocketError::Permission { path },
         // Some seccomp profiles refuse calls that they do not know with EPERM.
         Errno::NOSYS | Errno::PERM => SocketError::Kernel { path, cause },
-        Errno::MFILE | Errno::NFILE => SocketError::Descriptors { path, cause },
+        Errno::MFILE | Errno::NFILE => SocketError::Descriptors { path, limit: limits::open_files() },
         _ => SocketError::Walk { path, cause },
     }
 }

@@ -1,17 +1,22 @@
-//! A daemon in memory that can be frozen, muted and killed, and that counts what is done to it.
+//! A daemon in memory that can be frozen, muted and killed, and that counts what is done to it. Its workers hang on when
+//! the connections of their calls have ended, as those of a real one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::libvirt::endpoint::hypervisor::{Call, Called, Eventually, Hypervisor, OpenError, Opened, Reply};
-use crate::libvirt::event::RawEvent;
-use crate::libvirt::raw::{Failure, Sink};
-use crate::model::{DaemonFacts, Description, Group, Job, JobKind, JobOperation, Memory, Status};
-use crate::source::{Listed, Monitor, Stats};
+use crate::libvirt::endpoint::hypervisor::{
+    Call, Called, Connection, Ending, Eventually, Failure, Hypervisor, Met, Notice, OpenError, ProcessId, Reply,
+};
+use crate::model::{DaemonFacts, Description, Group, Job, JobKind, JobOperation, Memory, Status, Version};
+use crate::source::{Ask, DomainEvent, Listed, Monitor, Said, Stats};
+
+/// Things that it says and that nobody has heard yet: more than any test says at once.
+const NOTICES_MAX: usize = 16_384;
 
 /// How long a call takes.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -27,6 +32,8 @@ pub(super) struct FakeDomain {
     pub(super) busy: bool,
     /// Its job's call does not return.
     pub(super) job_frozen: bool,
+    /// Its XML is not said while somebody has its job, as from libvirt 11 on.
+    pub(super) xml_waits: bool,
     /// The call of ours that holds its job.
     holder: Option<u64>,
 }
@@ -38,17 +45,25 @@ pub(super) struct State {
     pub(super) mute: bool,
     /// Does not exist.
     pub(super) dead: bool,
-    /// Opening does not return, though the socket answers.
+    /// Opening does not return.
     pub(super) open_hangs: bool,
-    /// How long a fresh daemon takes to say what it can.
+    /// How long a fresh daemon takes to probe its emulators.
     pub(super) prepare_takes: Duration,
-    sink: Option<Arc<dyn Sink>>,
-    /// Calls that have not returned.
-    outstanding: HashMap<u64, Call>,
+    /// The process that it is.
+    process: u32,
+    /// What it is said to listen as: with socket activation, nobody can tell.
+    pub(super) tells_process: bool,
+    reporter: Option<mpsc::Sender<Notice>>,
+    /// Calls that have not returned, and whether their client is still there.
+    outstanding: HashMap<u64, (Call, bool)>,
     last: u64,
     pub(super) connections: usize,
     pub(super) opens: usize,
     pub(super) opening: usize,
+    /// Connections that were closed in order.
+    pub(super) closed: usize,
+    /// What was asked, in its order.
+    pub(super) asked: Vec<Call>,
     /// The most that there ever were at once.
     pub(super) peak: Peak,
 }
@@ -57,78 +72,114 @@ pub(super) struct State {
 pub(super) struct Peak {
     /// Calls that may wait for a QEMU.
     pub(super) monitor: usize,
+    /// Those that hang in QEMUs, XML included.
+    pub(super) hung: usize,
     /// Those in one domain.
     pub(super) in_one_domain: usize,
-    /// Those in one domain that really waited for its QEMU.
-    pub(super) waiting_in_one_domain: usize,
     pub(super) connections: usize,
     pub(super) opening: usize,
     pub(super) jobs: usize,
+    pub(super) xml_of_one: usize,
+}
+
+fn may_wait(call: Call) -> bool {
+    match call {
+        Call::Ask(Ask::Read(_, groups)) => groups.needs_monitor(),
+        Call::Job(_) => true,
+        _ => false,
+    }
 }
 
 impl State {
     fn note(&mut self) {
-        let monitor = |call: &&Call| {
-            matches!(call, Call::Stats(_, groups) if groups.needs_monitor()) || matches!(call, Call::Job(_))
+        let calls = || self.outstanding.values().map(|(call, _)| *call);
+        let monitor = || calls().filter(|call| may_wait(*call));
+        let of = |call: Call| monitor().filter(|other| other.domain() == call.domain()).count();
+        let in_one_domain = monitor().map(of).max().unwrap_or(0);
+        let xml = |call: &Call| matches!(call, Call::Ask(Ask::Describe(_)));
+        let xml_of = |call: Call| calls().filter(|other| *other == call).count();
+        let xml_of_one = calls().filter(xml).map(xml_of).max().unwrap_or(0);
+        let frozen = |call: &Call| {
+            let domain = call.domain().and_then(|uuid| self.domains.get(&uuid));
+            domain.is_some_and(|domain| domain.frozen && (may_wait(*call) || (xml(call) && domain.xml_waits)))
         };
-        let calls: Vec<&Call> = self.outstanding.values().filter(monitor).collect();
-        let in_one_domain = calls
-            .iter()
-            .map(|call| calls.iter().filter(|other| other.domain() == call.domain()).count())
-            .max()
-            .unwrap_or(0);
-        self.peak.monitor = self.peak.monitor.max(calls.len());
+        let hung = calls().filter(frozen).count();
+        let count = monitor().count();
+        self.peak.monitor = self.peak.monitor.max(count);
+        self.peak.hung = self.peak.hung.max(hung);
         self.peak.in_one_domain = self.peak.in_one_domain.max(in_one_domain);
+        self.peak.xml_of_one = self.peak.xml_of_one.max(xml_of_one);
         self.peak.connections = self.peak.connections.max(self.connections);
         self.peak.opening = self.peak.opening.max(self.opening);
     }
 
+    /// Workers that have not come back.
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
 
+    /// A call has come back to nobody.
+    fn sweep(&mut self) {
+        let orphans: Vec<(u64, Call)> =
+            self.outstanding.iter().filter(|(_, (_, there))| !there).map(|(id, (call, _))| (*id, *call)).collect();
+        for (id, call) in orphans {
+            if self.dead || self.answer(id, call).is_some() {
+                self.finish(id, call);
+            }
+        }
+    }
+
+    fn finish(&mut self, id: u64, call: Call) {
+        self.outstanding.remove(&id);
+        if let Some(domain) = call.domain().and_then(|uuid| self.domains.get_mut(&uuid)) {
+            domain.holder = domain.holder.filter(|holder| *holder != id);
+        }
+    }
+
     fn answer(&mut self, id: u64, call: Call) -> Option<Result<Reply, Failure>> {
         if self.dead {
-            return Some(Err(Failure { code: 38, message: "End of file while reading data".to_owned() }));
+            return Some(Err(Failure::Lost));
         }
         if self.mute {
             return None;
         }
-        let any_locked = self.domains.values().any(|domain| domain.locked);
+        if call == Call::Ask(Ask::List) && self.domains.values().any(|domain| domain.locked) {
+            return None;
+        }
         let running = Status::from_libvirt(1, 1);
         let known = call.domain().and_then(|uuid| self.domains.get_mut(&uuid));
         if known.as_ref().is_some_and(|domain| domain.locked) {
             return None;
         }
-        Some(Ok(match (call, known) {
-            (Call::Prepare, _) => Reply::Prepared(DaemonFacts {
-                host_name: "host".into(),
-                driver: "Fake".into(),
-                libvirt: None,
-                hypervisor: None,
-            }),
-            (Call::Ping, _) => Reply::Pong,
-            (Call::List, _) if any_locked => return None,
-            (Call::List, _) => Reply::Listed(
-                self.domains.keys().map(|uuid| Listed { uuid: *uuid, name: "vm".into(), id: Some(1) }).collect(),
-            ),
-            (Call::Status(_), known) => Reply::Status(known.map(|_| running)),
-            (Call::Describe(_), known) => {
-                Reply::Described(known.map(|_| Ok(Description { domain_type: "kvm".into(), ..Description::default() })))
+        let said = match (call, known) {
+            (Call::Prepare, _) => return Some(Ok(Reply::Prepared(Some(Version(7_002_000))))),
+            (Call::Ask(Ask::List), _) => {
+                let listed = |uuid: &Uuid| Listed { uuid: *uuid, name: "vm".into(), id: Some(1) };
+                Said::Listed(self.domains.keys().map(listed).collect())
+            }
+            (Call::Ask(Ask::Status(_)), known) => Said::Status(known.map(|_| running)),
+            (Call::Ask(Ask::Describe(_)), Some(domain))
+                if domain.xml_waits && (domain.busy || domain.holder.is_some()) =>
+            {
+                return None;
+            }
+            (Call::Ask(Ask::Describe(_)), known) => {
+                let description = Description { domain_type: "kvm".into(), ..Description::default() };
+                Said::Described(known.map(|_| Box::new(description)))
             }
             (Call::Job(_), Some(domain)) if domain.job_frozen => {
                 domain.holder = Some(id);
                 return None;
             }
-            (Call::Job(_), known) => {
-                if let Some(domain) = known {
-                    domain.holder = domain.holder.filter(|holder| *holder != id);
-                }
+            (Call::Job(_), _) => {
                 self.peak.jobs += 1;
-                Reply::Job(Some((Some(Job::new(JobKind::Unbounded, JobOperation::MigrationOut)), 1)))
+                return Some(Ok(Reply::Job(Some((
+                    Some(Box::new(Job::new(JobKind::Unbounded, JobOperation::MigrationOut))),
+                    1,
+                )))));
             }
-            (Call::Stats(..), None) => Reply::Stats(None),
-            (Call::Stats(_, groups), Some(domain)) => {
+            (Call::Ask(Ask::Read(..)), None) => Said::Stats(None),
+            (Call::Ask(Ask::Read(_, groups)), Some(domain)) => {
                 let monitor = if !groups.needs_monitor() {
                     Monitor::NotAsked
                 } else if domain.busy || domain.holder.is_some_and(|holder| holder != id) {
@@ -137,14 +188,14 @@ impl State {
                     domain.holder = Some(id);
                     return None;
                 } else {
-                    domain.holder = None;
                     Monitor::Answered
                 };
                 let memory = groups.contains(Group::Balloon).then(Memory::default);
                 let stats = Stats { id: Some(1), status: Some(running), memory, monitor, ..Stats::default() };
-                Reply::Stats(Some(Box::new(stats)))
+                Said::Stats(Some(Box::new(stats)))
             }
-        }))
+        };
+        Some(Ok(Reply::Said(said)))
     }
 }
 
@@ -159,7 +210,7 @@ impl FakeHypervisor {
     /// A daemon with domains 1 to `domains`.
     pub(super) fn with(domains: u128) -> Self {
         let domains = (1..=domains).map(|number| (Uuid::from_u128(number), FakeDomain::default())).collect();
-        let state = State { domains, ..State::default() };
+        let state = State { domains, process: 100, tells_process: true, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(()) }
     }
 
@@ -169,7 +220,10 @@ impl FakeHypervisor {
 
     /// Changes something; calls that hang look again.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
+        let mut state = self.state();
+        change(&mut state);
+        state.sweep();
+        drop(state);
         self.changed.send_replace(());
     }
 
@@ -177,27 +231,125 @@ impl FakeHypervisor {
         self.change(|state| change(state.domains.get_mut(&Uuid::from_u128(number)).unwrap()));
     }
 
-    /// Ends the daemon: all calls fail and the connection for events reports its end.
+    /// Ends the daemon: all connections end.
     pub(super) fn kill(&self) {
-        self.change(|state| state.dead = true);
-        let sink = self.state().sink.take();
-        if let Some(sink) = sink {
-            sink.closed(1);
+        self.change(|state| {
+            state.dead = true;
+            state.process += 1;
+        });
+        self.hang_up();
+    }
+
+    /// Ends the connection for events, as a daemon that ends does.
+    pub(super) fn hang_up(&self) {
+        self.end_with(Ending { reason: "the daemon closed the connection".to_owned(), hung_up: true });
+    }
+
+    /// Ends the connection for events for this reason.
+    pub(super) fn end_with(&self, ending: Ending) {
+        let reporter = self.state().reporter.take();
+        if let Some(reporter) = reporter {
+            let _ = reporter.try_send(Notice::Ended(ending));
         }
     }
 
-    pub(super) fn emit(&self, number: u128, event: RawEvent) {
-        let sink = self.state().sink.clone().unwrap();
-        sink.domain(Uuid::from_u128(number), "vm".into(), event);
+    pub(super) fn emit(&self, number: u128, event: DomainEvent) {
+        self.notice(Notice::Event { domain: Uuid::from_u128(number), name: "vm".into(), event });
+    }
+
+    pub(super) fn notice(&self, notice: Notice) {
+        let reporter = self.state().reporter.clone().unwrap();
+        let _ = reporter.try_send(notice);
+    }
+
+    async fn opened(self) -> Result<Self, OpenError> {
+        if self.state().dead {
+            return Err(OpenError::Failed("nobody listens".to_owned()));
+        }
+        if self.state().mute {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Err(OpenError::Mute("mute".to_owned()));
+        }
+        {
+            let mut state = self.state();
+            state.opens += 1;
+            state.opening += 1;
+            state.note();
+        }
+        let opening = Opening(self.clone());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if self.state().open_hangs {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(OpenError::Mute("it has not opened its driver".to_owned()));
+        }
+        drop(opening);
+        let mut state = self.state();
+        state.connections += 1;
+        state.note();
+        drop(state);
+        Ok(self)
+    }
+}
+
+/// Counts an attempt for as long as it lasts.
+struct Opening(FakeHypervisor);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.state().opening -= 1;
     }
 }
 
 /// A connection of the fake.
-pub(super) struct FakeConnection(FakeHypervisor);
+pub(super) struct FakeConnection {
+    fake: FakeHypervisor,
+    notices: Option<mpsc::Receiver<Notice>>,
+}
 
 impl Drop for FakeConnection {
     fn drop(&mut self) {
-        self.0.state().connections -= 1;
+        self.fake.state().connections -= 1;
+    }
+}
+
+impl Connection for FakeConnection {
+    fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Notice> {
+        let Some(notices) = &mut self.notices else { return Poll::Pending };
+        notices.poll_recv(context).map(|notice| {
+            notice.unwrap_or(Notice::Ended(Ending { reason: "another was made".to_owned(), hung_up: true }))
+        })
+    }
+
+    fn ask_for_a_sign(&mut self) {
+        let fake = self.fake.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let reporter = fake.state().reporter.clone();
+            if let (Some(reporter), false) = (reporter, fake.state().mute) {
+                let _ = reporter.try_send(Notice::Sign);
+            }
+        });
+    }
+
+    fn close(self) -> Eventually<()> {
+        self.fake.state().closed += 1;
+        Box::pin(async move { drop(self) })
+    }
+}
+
+/// A call on its way: when it is dropped, the daemon's worker goes on.
+struct Worker {
+    fake: FakeHypervisor,
+    id: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut state = self.fake.state();
+        if let Some((_, there)) = state.outstanding.get_mut(&self.id) {
+            *there = false;
+        }
+        state.sweep();
     }
 }
 
@@ -208,43 +360,44 @@ impl Hypervisor for FakeHypervisor {
         true
     }
 
-    fn open(&self, sink: Option<Arc<dyn Sink>>) -> Eventually<Result<Opened<FakeConnection>, OpenError>> {
+    fn open(&self) -> Eventually<Result<FakeConnection, OpenError>> {
+        let fake = self.clone();
+        Box::pin(async move { fake.opened().await.map(|fake| FakeConnection { fake, notices: None }) })
+    }
+
+    fn meet(&self) -> Eventually<Result<Met<FakeConnection>, OpenError>> {
         let fake = self.clone();
         Box::pin(async move {
-            fake.preflight().await.transpose_sign()?;
-            {
+            let fake = fake.opened().await?;
+            let (reporter, notices) = mpsc::channel(NOTICES_MAX);
+            let process = {
                 let mut state = fake.state();
-                state.opens += 1;
-                state.opening += 1;
-                state.note();
-            }
-            let mut changed = fake.changed.subscribe();
-            while fake.state().open_hangs {
-                changed.changed().await.unwrap();
-            }
-            let mut state = fake.state();
-            state.opening -= 1;
-            state.connections += 1;
-            state.note();
-            if sink.is_some() {
-                state.sink = sink;
-            }
-            drop(state);
-            Ok(Opened { connection: FakeConnection(fake), refused_events: 1 })
+                state.reporter = Some(reporter);
+                state.tells_process.then_some(ProcessId(state.process))
+            };
+            Ok(Met {
+                connection: FakeConnection { fake, notices: Some(notices) },
+                facts: DaemonFacts { host_name: "host".into(), driver: "Fake".into(), libvirt: None, hypervisor: None },
+                refused_events: 1,
+                process,
+            })
         })
     }
 
-    fn call(&self, connection: FakeConnection, call: Call) -> Eventually<Called<FakeConnection>> {
+    fn call(&self, connection: FakeConnection, call: Call, _: Arc<str>) -> Eventually<Called<FakeConnection>> {
         let fake = self.clone();
         let id = {
             let mut state = fake.state();
             state.last += 1;
             let id = state.last;
-            state.outstanding.insert(id, call);
+            state.outstanding.insert(id, (call, true));
+            state.asked.push(call);
             state.note();
             id
         };
+        let worker = Worker { fake: self.clone(), id };
         Box::pin(async move {
+            let _worker = worker;
             let mut changed = fake.changed.subscribe();
             let takes = if call == Call::Prepare { fake.state().prepare_takes } else { LATENCY };
             tokio::time::sleep(takes).await;
@@ -252,56 +405,24 @@ impl Hypervisor for FakeHypervisor {
                 let result = {
                     let mut state = fake.state();
                     let result = state.answer(id, call);
-                    if let Some(uuid) = call.domain() {
-                        let waiting =
-                            usize::from(state.domains.get(&uuid).is_some_and(|domain| domain.holder == Some(id)));
-                        state.peak.waiting_in_one_domain = state.peak.waiting_in_one_domain.max(waiting);
-                        if result.is_some()
-                            && let Some(domain) = state.domains.get_mut(&uuid)
-                        {
-                            domain.holder = domain.holder.filter(|holder| *holder != id);
-                        }
-                    }
                     if result.is_some() {
-                        state.outstanding.remove(&id);
+                        state.finish(id, call);
                     }
                     result
                 };
-                if let Some(result) = result {
-                    let usable = !fake.state().dead;
-                    return Called { connection: usable.then_some(connection), result };
+                if result.is_some() {
+                    // Those that waited for what it held look again.
+                    fake.changed.send_replace(());
                 }
-                changed.changed().await.unwrap();
+                match result {
+                    Some(Err(Failure::Lost)) => {
+                        let ending = Ending { reason: "the daemon closed the connection".to_owned(), hung_up: true };
+                        return Called { connection: Err(ending), result: Err(Failure::Lost) };
+                    }
+                    Some(result) => return Called { connection: Ok(connection), result },
+                    None => changed.changed().await.unwrap(),
+                }
             }
         })
-    }
-
-    fn preflight(&self) -> Eventually<Option<Result<(), String>>> {
-        let fake = self.clone();
-        Box::pin(async move {
-            if fake.state().dead {
-                return Some(Err("nobody listens".to_owned()));
-            }
-            if fake.state().mute {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                return Some(Err("mute".to_owned()));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            Some(Ok(()))
-        })
-    }
-}
-
-trait TransposeSign {
-    fn transpose_sign(self) -> Result<(), OpenError>;
-}
-
-impl TransposeSign for Option<Result<(), String>> {
-    fn transpose_sign(self) -> Result<(), OpenError> {
-        match self {
-            Some(Err(reason)) if reason == "mute" => Err(OpenError::Mute(reason)),
-            Some(Err(reason)) => Err(OpenError::Failed(reason)),
-            _ => Ok(()),
-        }
     }
 }

@@ -16,6 +16,7 @@ enum Step {
     Read(u128),
     ReadAll,
     Status(u128),
+    Describe(u128),
     List,
     Wait(u64),
 }
@@ -34,14 +35,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Restart),
         6 => domain.clone().prop_map(Step::Read),
         2 => Just(Step::ReadAll),
-        2 => domain.prop_map(Step::Status),
+        2 => domain.clone().prop_map(Step::Status),
+        2 => domain.prop_map(Step::Describe),
         1 => Just(Step::List),
         6 => (0_u64..8000).prop_map(Step::Wait),
     ]
 }
 
 async fn play(steps: Vec<Step>) {
+    let mutes = steps.iter().filter(|step| matches!(step, Step::Mute)).count();
     let fake = FakeHypervisor::with(DOMAINS);
+    for number in 1..=DOMAINS / 2 {
+        fake.domain(number, |domain| domain.xml_waits = true);
+    }
     let (endpoint, mut events) = connected(&fake).await;
     let mut tasks = JoinSet::new();
     let mut read = |number: u128| {
@@ -68,6 +74,10 @@ async fn play(steps: Vec<Step>) {
                 let endpoint = endpoint.clone();
                 others.spawn(async move { drop(endpoint.status(vm(number)).await) });
             }
+            Step::Describe(number) => {
+                let endpoint = endpoint.clone();
+                others.spawn(async move { drop(endpoint.describe(vm(number)).await) });
+            }
             Step::List => {
                 let endpoint = endpoint.clone();
                 others.spawn(async move { drop(endpoint.list().await) });
@@ -76,8 +86,8 @@ async fn play(steps: Vec<Step>) {
         }
         while events.try_recv().is_ok() {}
         let counters = endpoint.counters();
-        assert!(counters.abandoned() <= 10, "eight in QEMUs and two in locks: {counters:?}");
-        assert!(counters.in_flight() <= 4, "{counters:?}");
+        assert!(counters.abandoned() <= 11, "eight in QEMUs, one for XML, and two in locks: {counters:?}");
+        assert!(counters.in_flight() <= 5, "{counters:?}");
     }
     // Every question is answered, even if nothing ever gets better.
     let answered = async {
@@ -86,8 +96,13 @@ async fn play(steps: Vec<Step>) {
     };
     tokio::time::timeout(Duration::from_secs(60), answered).await.expect("every question is answered");
     let peak = fake.state().peak;
-    assert!(peak.monitor <= 8, "{peak:?}");
-    assert!(peak.in_one_domain <= 2, "{peak:?}");
+    if mutes == 0 {
+        assert!(peak.monitor <= 8, "{peak:?}");
+        assert!(peak.hung <= 9, "{peak:?}");
+        assert!(peak.xml_of_one <= 1, "{peak:?}");
+    }
+    // What a mute daemon's workers do can only be found out by one more call in each domain.
+    assert!(peak.in_one_domain <= 2 + mutes, "{peak:?}");
     assert!(peak.opening <= 1, "{peak:?}");
 
     // And when everything is well again, so are we.
@@ -99,6 +114,8 @@ async fn play(steps: Vec<Step>) {
         }
     });
     pass(Duration::from_secs(10)).await;
+    // Workers whose connections have ended are known to be free once their VMs were read.
+    drop(read_all(&endpoint, 1..=DOMAINS).await);
     let results = read_all(&endpoint, 1..=DOMAINS).await;
     assert!(results.iter().all(|result| *result == Ok(Monitor::Answered)), "{results:?}");
     let counters = endpoint.counters();

@@ -1,0 +1,181 @@
+//! How many calls a daemon may be given at once. Pure.
+//!
+//! libvirtd has a pool of workers, and a call into a frozen QEMU holds one until the QEMU answers or dies. Eight such
+//! calls in one burst can leave the daemon without a free worker for every client on the host; four never did, and
+//! eight that began one after the other never did (measured). Hence: fewer calls at once the more have been left
+//! behind, and none that can hang once eight have.
+//!
+//! It is the daemon's workers that are counted, not our connections: a call whose connection has ended holds its worker
+//! all the same.
+
+/// Calls at once while none has been left behind. Reading one by one or four at a time is as fast as one bulk call.
+pub(in crate::libvirt::endpoint) const AT_ONCE: usize = 4;
+
+/// Calls that may have been left behind in QEMUs before none that can hang is made any more.
+pub(in crate::libvirt::endpoint) const ABANDONED_MAX: usize = 8;
+
+/// Calls without monitor groups that may have been left behind: these wait for nothing but a VM's lock (somebody
+/// destroys a frozen VM: 12 s), which is rare, so two of them are enough to go on with the other VMs.
+pub(super) const LOCKED_MAX: usize = 2;
+
+/// Calls that hold a worker of libvirtd for less than a millisecond when all is well (without monitor groups, or for a
+/// domain's XML) and so may run, one of each kind, beside others that wait for QEMUs.
+const ASIDE: usize = 1;
+
+/// XML calls at once. They are answered within a fraction of a millisecond, or hang in their VM.
+pub(super) const XML_AT_ONCE: usize = 2;
+
+/// What a call may have to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::libvirt::endpoint) enum Reach {
+    /// Statistics of which a QEMU must say some.
+    Monitor,
+    /// Statistics that libvirt has itself.
+    NoMonitor,
+    /// A domain's XML: from libvirt 11 on it waits for whoever has the domain's job.
+    Xml,
+}
+
+/// What may be done with a call that wants to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Begin, with groups as far as this reaches.
+    Start(Reach),
+    /// Others must return first, within their deadline.
+    Wait,
+    /// Too many were left behind for any call.
+    None,
+}
+
+/// Calls of each reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Count {
+    monitor: usize,
+    no_monitor: usize,
+    xml: usize,
+}
+
+impl Count {
+    const fn of(&mut self, reach: Reach) -> &mut usize {
+        match reach {
+            Reach::Monitor => &mut self.monitor,
+            Reach::NoMonitor => &mut self.no_monitor,
+            Reach::Xml => &mut self.xml,
+        }
+    }
+
+    const fn all(self) -> usize {
+        self.monitor + self.no_monitor + self.xml
+    }
+}
+
+/// The calls of one daemon that have not returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Budget {
+    at_once: usize,
+    running: Count,
+    behind: Count,
+}
+
+impl Budget {
+    /// A budget of `at_once` calls (1 to [`AT_ONCE`]).
+    pub(super) fn new(at_once: usize) -> Self {
+        Self { at_once: at_once.clamp(1, AT_ONCE), running: Count::default(), behind: Count::default() }
+    }
+
+    /// Whether statistics may be asked for; `wanted` is [`Reach::Monitor`] or [`Reach::NoMonitor`].
+    pub(super) fn stats(&self, wanted: Reach) -> Room {
+        let reach = if self.hung() < ABANDONED_MAX { wanted } else { Reach::NoMonitor };
+        if reach == Reach::NoMonitor && self.behind.no_monitor >= LOCKED_MAX {
+            Room::None
+        } else if self.running.all() >= self.limit() || (reach == Reach::Monitor && self.is_full()) {
+            Room::Wait
+        } else {
+            Room::Start(reach)
+        }
+    }
+
+    /// Whether statistics may be asked for in a domain where calls without a connection are believed to hang. They may
+    /// though as many hang as may: only so it is found out that they do no longer.
+    pub(super) fn trial(&self, wanted: Reach) -> Room {
+        if self.hung() < ABANDONED_MAX {
+            self.stats(wanted)
+        } else if self.running.all() >= self.limit() {
+            Room::Wait
+        } else {
+            Room::Start(wanted)
+        }
+    }
+
+    /// Whether statistics that have waited for long may be asked for without their monitor groups, beside the others.
+    /// With calls left behind there is one turn of three seconds after the other, and what is well must not lose its
+    /// state meanwhile.
+    pub(super) const fn stats_aside(&self) -> bool {
+        self.hung() > 0 && self.running.no_monitor < ASIDE && self.behind.no_monitor < LOCKED_MAX
+    }
+
+    /// Whether a domain's XML may be asked for. While all calls that may hang do, only where none of them is one for XML:
+    /// those of a daemon before libvirt 11 never hang, and a VM's type is not to wait for others' QEMUs. `well`: the
+    /// domain's QEMU has just answered, so that this call waits for nothing.
+    pub(super) fn xml(&self, well: bool) -> Room {
+        let first = self.running.xml < ASIDE;
+        let aside = first || (well && self.running.xml < XML_AT_ONCE + ASIDE);
+        if self.is_full() && !(first && self.behind.xml == 0) {
+            if self.hung() >= ABANDONED_MAX { Room::None } else { Room::Wait }
+        } else if aside || (self.running.xml < XML_AT_ONCE && self.running.all() < self.limit()) {
+            Room::Start(Reach::Xml)
+        } else {
+            Room::Wait
+        }
+    }
+
+    /// Whether as many calls hang, or might, as may.
+    const fn is_full(&self) -> bool {
+        self.hung() + self.running.monitor + self.running.xml >= ABANDONED_MAX
+    }
+
+    fn limit(&self) -> usize {
+        self.at_once.saturating_sub(self.abandoned()).max(1)
+    }
+
+    /// Calls that hang in a QEMU.
+    const fn hung(&self) -> usize {
+        self.behind.monitor + self.behind.xml
+    }
+
+    /// A call began.
+    pub(super) const fn start(&mut self, reach: Reach) {
+        *self.running.of(reach) += 1;
+    }
+
+    /// A running call was left behind.
+    pub(super) const fn abandon(&mut self, reach: Reach) {
+        self.finish(reach);
+        *self.behind.of(reach) += 1;
+    }
+
+    /// A running call returned.
+    pub(super) const fn finish(&mut self, reach: Reach) {
+        let running = self.running.of(reach);
+        *running = running.saturating_sub(1);
+    }
+
+    /// A call that had been left behind has returned, or its worker is known to be free.
+    pub(super) const fn recover(&mut self, reach: Reach) {
+        let behind = self.behind.of(reach);
+        *behind = behind.saturating_sub(1);
+    }
+
+    /// Calls within their deadline.
+    pub(super) const fn running(&self) -> usize {
+        self.running.all()
+    }
+
+    /// Calls that were left behind.
+    pub(super) const fn abandoned(&self) -> usize {
+        self.behind.all()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn abandoned(count: usize) -> Budget {
+    let mut budget = Budget::new(AT_ONCE);
+    for _ in 0..count {
+        budget.start(Reach::Monitor);
+        budget.abandon(Reach::Monitor);
+    }
+    budget
+}
+
+fn startable(mut budget: Budget, wanted: Reach) -> usize {
+    let mut started = 0;
+    while let Room::Start(reach) = budget.stats(wanted) {
+        budget.start(reach);
+        started += 1;
+    }
+    started
+}
+
+#[test]
+fn four_at_once_and_one_less_for_each_that_was_left_behind_but_never_none() {
+    let at_once: Vec<usize> = (0..=8).map(|count| startable(abandoned(count), Reach::Monitor)).collect();
+    assert_eq!(at_once, [4, 3, 2, 1, 1, 1, 1, 1, 1]);
+}
+
+#[test]
+fn when_eight_were_left_behind_the_others_are_read_without_the_monitor() {
+    assert_eq!(abandoned(7).stats(Reach::Monitor), Room::Start(Reach::Monitor));
+    assert_eq!(abandoned(8).stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
+    let mut healed = abandoned(8);
+    healed.recover(Reach::Monitor);
+    assert_eq!(healed.stats(Reach::Monitor), Room::Start(Reach::Monitor));
+}
+
+#[test]
+fn one_call_without_the_monitor_runs_beside_those_that_hang() {
+    let mut budget = abandoned(4);
+    budget.start(Reach::Monitor);
+    assert_eq!(budget.stats(Reach::Monitor), Room::Wait);
+    assert!(budget.stats_aside());
+    budget.start(Reach::NoMonitor);
+    assert!(!budget.stats_aside(), "one at a time");
+    budget.finish(Reach::NoMonitor);
+    assert!(budget.stats_aside());
+    assert!(!Budget::new(AT_ONCE).stats_aside(), "while nothing hangs everything has its turn");
+}
+
+#[test]
+fn calls_that_wait_for_a_lock_are_bounded_too() {
+    let mut budget = abandoned(8);
+    for _ in 0..LOCKED_MAX {
+        assert_eq!(budget.stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
+        budget.start(Reach::NoMonitor);
+        budget.abandon(Reach::NoMonitor);
+    }
+    assert_eq!(budget.stats(Reach::Monitor), Room::None);
+    budget.recover(Reach::NoMonitor);
+    assert_eq!(budget.stats(Reach::NoMonitor), Room::Start(Reach::NoMonitor));
+}
+
+/// A launcher has one VM: while a call hangs in it, the next must find a place, since it is the one that still reads.
+#[test]
+fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
+    let mut budget = Budget::new(1);
+    for hung in 0..ABANDONED_MAX {
+        assert_eq!(startable(budget, Reach::Monitor), 1, "beside {hung}");
+        budget.start(Reach::Monitor);
+        budget.abandon(Reach::Monitor);
+    }
+    assert_eq!(budget.stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
+}
+
+#[test]
+fn a_smaller_budget_can_be_asked_for_but_not_a_larger_one() {
+    assert_eq!(startable(Budget::new(1), Reach::Monitor), 1);
+    assert_eq!(startable(Budget::new(0), Reach::Monitor), 1);
+    assert_eq!(startable(Budget::new(100), Reach::Monitor), AT_ONCE);
+}
+
+#[test]
+fn xml_counts_with_the_statistics_and_one_has_its_place_beside_them() {
+    let mut budget = abandoned(6);
+    budget.start(Reach::Monitor);
+    assert_eq!(budget.xml(false), Room::Start(Reach::Xml), "a new VM's type does not wait for those that hang");
+    budget.start(Reach::Xml);
+    assert_eq!(budget.xml(false), Room::Wait);
+    assert_eq!(budget.xml(true), Room::Wait, "as many as may hang");
+    budget.abandon(Reach::Xml);
+    budget.finish(Reach::Monitor);
+    assert_eq!(budget.abandoned(), 7);
+    budget.start(Reach::Xml);
+    budget.abandon(Reach::Xml);
+    assert_eq!(
+        budget.stats(Reach::Monitor),
+        Room::Start(Reach::NoMonitor),
+        "eight hang: six for statistics, two for XML"
+    );
+    assert_eq!(budget.xml(false), Room::None);
+}
+
+#[test]
+fn a_daemon_whose_xml_never_hangs_says_it_however_many_statistics_do() {
+    assert_eq!(abandoned(8).xml(false), Room::Start(Reach::Xml));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Stats(bool),
+    Xml(bool),
+    Abandon(usize),
+    Return(usize),
+}
+
+proptest! {
+    #[test]
+    fn the_limits_hold_in_any_order(steps in proptest::collection::vec(
+        prop_oneof![
+            3 => any::<bool>().prop_map(Step::Stats),
+            2 => any::<bool>().prop_map(Step::Xml),
+            2 => any::<usize>().prop_map(Step::Abandon),
+            2 => any::<usize>().prop_map(Step::Return),
+        ],
+        0..200,
+    )) {
+        let mut budget = Budget::new(AT_ONCE);
+        // Each call that has not returned: how far it reaches, whether it was left behind.
+        let mut calls: Vec<(Reach, bool)> = Vec::new();
+        for step in steps {
+            let room = match step {
+                Step::Stats(monitor) => match budget.stats(if monitor { Reach::Monitor } else { Reach::NoMonitor }) {
+                    Room::Wait if budget.stats_aside() => Room::Start(Reach::NoMonitor),
+                    room => room,
+                },
+                Step::Xml(well) => budget.xml(well),
+                Step::Abandon(index) if !calls.is_empty() => {
+                    let index = index % calls.len();
+                    if !calls[index].1 {
+                        calls[index].1 = true;
+                        budget.abandon(calls[index].0);
+                    }
+                    Room::None
+                }
+                Step::Return(index) if !calls.is_empty() => {
+                    let (reach, left_behind) = calls.remove(index % calls.len());
+                    if left_behind { budget.recover(reach) } else { budget.finish(reach) }
+                    Room::None
+                }
+                _ => Room::None,
+            };
+            if let Room::Start(reach) = room {
+                budget.start(reach);
+                calls.push((reach, false));
+            }
+            let count = |wanted: &dyn Fn(Reach, bool) -> bool| {
+                calls.iter().filter(|(reach, behind)| wanted(*reach, *behind)).count()
+            };
+            let (running, behind) = (count(&|_, behind| !behind), count(&|_, behind| behind));
+            let hung = count(&|reach, behind| behind && reach != Reach::NoMonitor);
+            // One for XML may be the first of its kind to hang.
+            prop_assert!(hung <= ABANDONED_MAX + 1, "{hung} hang");
+            prop_assert!(hung <= ABANDONED_MAX || count(&|reach, behind| behind && reach == Reach::Xml) == 1);
+            prop_assert!(count(&|reach, behind| behind && reach == Reach::NoMonitor) <= AT_ONCE);
+            let xml = count(&|reach, behind| !behind && reach == Reach::Xml);
+            prop_assert!(running - xml <= AT_ONCE + ASIDE, "{running} run");
+            prop_assert!(xml <= XML_AT_ONCE + ASIDE, "{xml} run");
+            prop_assert_eq!(running, budget.running());
+            prop_assert_eq!(behind, budget.abandoned());
+        }
+    }
+}

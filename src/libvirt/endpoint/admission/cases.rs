@@ -1,0 +1,213 @@
+//! Which domains have calls of ours in them, and which of these are stuck. Pure.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::budget::Reach;
+
+/// Statistics calls that may hang in one domain. The first holds the domain's job, so the second returns at once without
+/// the QEMU, and that is how a stuck VM is still read. It hangs too only if it waits for the VM's lock, or if the first
+/// has ended meanwhile.
+pub(super) const HUNG_MAX: usize = 2;
+
+/// The one XML call of ours in a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Xml {
+    /// There is none.
+    #[default]
+    None,
+    /// It began then, and is within its deadline.
+    Running(Instant),
+    /// It was left behind.
+    Late,
+}
+
+/// The calls of ours in one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Case {
+    /// A statistics call runs.
+    pub(super) reading: bool,
+    /// The statistics calls that were left behind and may still return.
+    hung: Vec<Reach>,
+    /// Those whose connection has ended: they never return, and the daemon's workers hang on.
+    orphans: Vec<Reach>,
+    pub(super) xml: Xml,
+    /// A call of ours is known to hang in it.
+    pub(super) stuck: bool,
+    /// Whether its last statistics came back whole; `None` before the first.
+    pub(super) whole: Option<bool>,
+}
+
+impl Case {
+    /// How many statistics calls hang in it, as far as another one is concerned. Those without a connection count as one:
+    /// only a further call can tell whether they hang still.
+    pub(super) fn hung(&self) -> usize {
+        self.hung.len() + usize::from(self.has_orphans())
+    }
+
+    /// Whether a call tells whether workers that hang without a connection still do: it returns at once, without the QEMU,
+    /// where one of them holds the domain's job.
+    pub(super) fn is_to_be_tried(&self) -> bool {
+        self.hung.is_empty() && self.has_orphans()
+    }
+
+    fn has_orphans(&self) -> bool {
+        self.orphans.iter().any(|reach| *reach != Reach::Xml)
+    }
+
+    /// Whether there is nothing to remember.
+    fn is_over(&self) -> bool {
+        !self.reading && self.hung.is_empty() && self.orphans.is_empty() && self.xml == Xml::None && !self.stuck
+    }
+}
+
+/// Every domain in which there is a call of ours, or was one lately.
+#[derive(Debug, Default)]
+pub(super) struct Cases {
+    cases: HashMap<Uuid, Case>,
+}
+
+impl Cases {
+    /// What is going on in a domain.
+    pub(super) fn of(&self, domain: Uuid) -> Option<&Case> {
+        self.cases.get(&domain)
+    }
+
+    fn case(&mut self, domain: Uuid) -> &mut Case {
+        self.cases.entry(domain).or_default()
+    }
+
+    /// A call began.
+    pub(super) fn start(&mut self, domain: Uuid, reach: Reach, now: Instant) {
+        let case = self.case(domain);
+        if reach == Reach::Xml { case.xml = Xml::Running(now) } else { case.reading = true }
+    }
+
+    /// A running call returned; `whole` what it says of the QEMU, if anything.
+    pub(super) fn finish(&mut self, domain: Uuid, reach: Reach, whole: Option<bool>) {
+        let case = self.case(domain);
+        if reach == Reach::Xml {
+            case.xml = Xml::None
+        } else {
+            case.reading = false
+        }
+        case.whole = whole.or(case.whole);
+        self.tidy();
+    }
+
+    /// The running call was left behind. Returns what an earlier one was called for that hangs no longer: if it did, this
+    /// one would have returned.
+    pub(super) fn abandon(&mut self, domain: Uuid, reach: Reach) -> Option<Reach> {
+        let case = self.case(domain);
+        if reach == Reach::Xml {
+            case.xml = Xml::Late;
+            return None;
+        }
+        case.reading = false;
+        case.hung.push(reach);
+        case.whole = Some(false);
+        let over = case.orphans.iter().position(|orphan| *orphan != Reach::Xml)?;
+        Some(case.orphans.swap_remove(over))
+    }
+
+    /// A call that had been left behind returned. True if the domain was stuck and is no longer: it was the last.
+    pub(super) fn recover(&mut self, domain: Uuid, reach: Reach) -> bool {
+        let case = self.case(domain);
+        if reach == Reach::Xml {
+            case.xml = Xml::None;
+        } else if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
+            case.hung.swap_remove(at);
+        }
+        self.heal(domain)
+    }
+
+    /// The connection of a call that had no answer has ended: the daemon's worker hangs on. Whether it counts: no more
+    /// than [`HUNG_MAX`] do in one domain.
+    pub(super) fn orphan(&mut self, domain: Uuid, reach: Reach) -> bool {
+        let case = self.case(domain);
+        if reach == Reach::Xml {
+            case.xml = Xml::Late;
+        } else if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
+            case.hung.swap_remove(at);
+        } else {
+            case.reading = false;
+        }
+        let alike = case.orphans.iter().filter(|orphan| (**orphan == Reach::Xml) == (reach == Reach::Xml)).count();
+        let counts = alike < HUNG_MAX;
+        if counts {
+            case.orphans.push(reach);
+        }
+        counts
+    }
+
+    /// The workers that hung in the domain without a connection are free: it answered as a whole, or its QEMU is gone.
+    /// Returns what they were called for.
+    pub(super) fn adopt(&mut self, domain: Uuid) -> Vec<Reach> {
+        let Some(case) = self.cases.get_mut(&domain) else { return Vec::new() };
+        let orphans = std::mem::take(&mut case.orphans);
+        if orphans.contains(&Reach::Xml) {
+            case.xml = Xml::None;
+        }
+        if !orphans.is_empty() {
+            self.heal(domain);
+        }
+        orphans
+    }
+
+    /// All domains in which workers hang without a connection.
+    pub(super) fn orphaned(&self) -> Vec<Uuid> {
+        self.cases.iter().filter(|(_, case)| !case.orphans.is_empty()).map(|(domain, _)| *domain).collect()
+    }
+
+    fn heal(&mut self, domain: Uuid) -> bool {
+        let Some(case) = self.cases.get_mut(&domain) else { return false };
+        let healed = case.hung() == 0 && std::mem::replace(&mut case.stuck, false);
+        self.tidy();
+        healed
+    }
+
+    /// A call of ours hangs in the domain while the daemon answers: it is stuck. True if it was not before.
+    pub(super) fn condemn(&mut self, domain: Uuid) -> bool {
+        !std::mem::replace(&mut self.case(domain).stuck, true)
+    }
+
+    /// Nothing is known of any domain any more; the calls that hang are still there.
+    pub(super) fn acquit_all(&mut self) {
+        for case in self.cases.values_mut() {
+            case.stuck = false;
+        }
+        self.cases.retain(|_, case| !case.is_over());
+    }
+
+    /// How many domains are stuck.
+    pub(super) fn stuck(&self) -> usize {
+        self.cases.values().filter(|case| case.stuck).count()
+    }
+
+    /// Since when XML calls are out that are within their deadline.
+    pub(super) fn xml_since(&self) -> impl Iterator<Item = Instant> {
+        self.cases.values().filter_map(|case| match case.xml {
+            Xml::Running(since) => Some(since),
+            Xml::None | Xml::Late => None,
+        })
+    }
+
+    /// How many XML calls are late, or have been out since before `since` and so look like it.
+    pub(super) fn slow_xml(&self, since: Instant) -> usize {
+        let slow = |case: &&Case| match case.xml {
+            Xml::None => false,
+            Xml::Running(began) => began <= since,
+            Xml::Late => true,
+        };
+        self.cases.values().filter(slow).count()
+    }
+
+    /// Forgets what is over. Whether a domain's statistics came whole is remembered while an XML call is out.
+    fn tidy(&mut self) {
+        if self.cases.values().all(|case| case.xml == Xml::None) {
+            self.cases.retain(|_, case| !case.is_over());
+        }
+    }
+}

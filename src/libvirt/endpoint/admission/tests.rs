@@ -1,0 +1,175 @@
+use crate::model::Groups;
+
+use super::budget::ABANDONED_MAX;
+use super::*;
+
+const A: Uuid = Uuid::from_u128(1);
+const B: Uuid = Uuid::from_u128(2);
+const C: Uuid = Uuid::from_u128(3);
+
+fn read(domain: Uuid) -> Ask {
+    Ask::Read(domain, Groups::all())
+}
+
+/// Admission, with the time.
+struct Bench {
+    admission: Admission,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { admission: Admission::new(AT_ONCE), now: Instant::now() }
+    }
+
+    fn turn(&self, ask: Ask) -> Turn {
+        self.admission.turn(ask, Duration::ZERO, false, self.now)
+    }
+
+    fn start(&mut self, ask: Ask) -> Reach {
+        let Turn::Start(reach) = self.turn(ask) else { panic!("{ask:?}: {:?}", self.turn(ask)) };
+        self.admission.start(ask, reach, self.now);
+        reach
+    }
+
+    fn hang(&mut self, ask: Ask) -> Reach {
+        let reach = self.start(ask);
+        self.admission.abandon(ask, reach);
+        self.admission.condemn(ask.domain().unwrap());
+        reach
+    }
+
+    fn whole(&mut self, ask: Ask) {
+        let reach = self.start(ask);
+        self.admission.finish(ask, reach, Some(true));
+    }
+}
+
+#[test]
+fn one_call_at_a_time_in_a_domain_that_answers() {
+    let mut bench = Bench::new();
+    let reach = bench.start(read(A));
+    assert_eq!(bench.turn(read(A)), Turn::Wait);
+    assert_eq!(bench.turn(read(B)), Turn::Start(Reach::Monitor));
+    bench.admission.finish(read(A), reach, Some(true));
+    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor));
+    assert!(bench.admission.cases.of(A).is_none(), "nothing is kept of a healthy domain");
+}
+
+#[test]
+fn beside_one_hung_call_a_second_goes_and_a_third_does_not() {
+    let mut bench = Bench::new();
+    bench.hang(read(A));
+    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor));
+    bench.hang(read(A));
+    assert_eq!(bench.turn(read(A)), Turn::Late);
+}
+
+#[test]
+fn a_domain_is_healed_when_its_last_hung_call_returns() {
+    let mut bench = Bench::new();
+    let first = bench.hang(read(A));
+    let second = bench.hang(read(A));
+    assert!(!bench.admission.recover(read(A), first));
+    assert!(bench.admission.is_stuck(A));
+    assert!(bench.admission.recover(read(A), second));
+    assert!(!bench.admission.is_stuck(A));
+    assert_eq!(bench.admission.abandoned(), 0);
+    assert!(bench.admission.cases.of(A).is_none());
+}
+
+#[test]
+fn the_xml_goes_before_the_statistics_and_is_not_waited_for_past_its_deadline() {
+    let mut bench = Bench::new();
+    let waiting = |bench: &Bench| bench.admission.turn(read(A), Duration::ZERO, true, bench.now);
+    assert_eq!(waiting(&bench), Turn::Wait, "it was asked for, and goes first");
+    let reach = bench.start(Ask::Describe(A));
+    assert_eq!(bench.turn(read(A)), Turn::Wait);
+    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Wait, "once at a time");
+    bench.admission.abandon(Ask::Describe(A), reach);
+    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor), "read beside the XML that is late");
+    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Late);
+    assert_eq!(bench.admission.abandoned(), 1, "it counts as a call that hangs");
+    bench.admission.recover(Ask::Describe(A), reach);
+    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Start(Reach::Xml));
+}
+
+#[test]
+fn while_two_xml_calls_hang_statistics_tell_whose_xml_is_asked_for() {
+    let mut bench = Bench::new();
+    bench.start(Ask::Describe(A));
+    bench.start(Ask::Describe(B));
+    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Crowded, "two at once");
+    bench.now += SLOW_XML;
+    let read_of_c = |bench: &Bench| bench.admission.turn(read(C), Duration::ZERO, true, bench.now);
+    assert_eq!(read_of_c(&bench), Turn::Start(Reach::Monitor), "nobody waits for the deadline of the two");
+    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Wait);
+    for domain in [A, B] {
+        bench.admission.abandon(Ask::Describe(domain), Reach::Xml);
+    }
+    bench.whole(read(C));
+    bench.start(Ask::Describe(C));
+    bench.admission.finish(Ask::Describe(C), Reach::Xml, None);
+
+    let frozen = Uuid::from_u128(4);
+    bench.hang(read(frozen));
+    assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Late, "it would hang, too");
+    bench.admission.recover(Ask::Describe(A), Reach::Xml);
+    assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Start(Reach::Xml), "one that hangs is no rule");
+}
+
+#[test]
+fn a_worker_hangs_on_when_its_connection_has_ended() {
+    let mut bench = Bench::new();
+    let hung = bench.hang(read(A));
+    bench.admission.orphan(read(A), hung, true);
+    let running = bench.start(read(B));
+    bench.admission.orphan(read(B), running, false);
+    let xml = bench.start(Ask::Describe(C));
+    bench.admission.orphan(Ask::Describe(C), xml, false);
+    bench.admission.disconnected();
+    assert_eq!((bench.admission.running(), bench.admission.abandoned(), bench.admission.stuck()), (0, 3, 0));
+    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Late);
+
+    // Its VM answers as a whole.
+    bench.whole(read(A));
+    assert_eq!(bench.admission.abandoned(), 2);
+    // Its QEMU is gone.
+    bench.admission.freed(B);
+    assert_eq!(bench.admission.abandoned(), 1);
+    // The daemon is another process.
+    bench.admission.freed_all();
+    assert_eq!(bench.admission.abandoned(), 0);
+    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Start(Reach::Xml));
+}
+
+#[test]
+fn a_vm_whose_calls_are_lost_with_their_connections_again_and_again_is_read_all_the_same() {
+    let mut bench = Bench::new();
+    for _ in 0..20 {
+        let running = bench.start(read(A));
+        bench.admission.orphan(read(A), running, false);
+    }
+    assert_eq!(bench.admission.abandoned(), HUNG_MAX, "as many as can hang in it");
+    for number in 0..6 {
+        bench.hang(read(Uuid::from_u128(10 + number)));
+    }
+    assert_eq!(bench.turn(read(B)), Turn::Start(Reach::NoMonitor), "eight hang");
+    assert_eq!(bench.hang(read(A)), Reach::Monitor, "only a call can tell whether its workers hang still");
+    assert_eq!(bench.admission.abandoned(), ABANDONED_MAX, "and one that hangs tells that another does no longer");
+    bench.admission.recover(read(A), Reach::Monitor);
+    bench.whole(read(A));
+    assert_eq!(bench.admission.abandoned(), 6);
+}
+
+#[test]
+fn a_domain_whose_call_was_only_lost_with_its_daemon_is_not_stuck() {
+    let mut bench = Bench::new();
+    let hung = bench.hang(read(A));
+    bench.admission.orphan(read(A), hung, true);
+    bench.admission.disconnected();
+    assert_eq!(bench.admission.stuck(), 0);
+    assert!(bench.admission.condemn(A), "until it has had its time again");
+    bench.whole(read(A));
+    assert_eq!(bench.admission.stuck(), 0);
+}

@@ -1,0 +1,130 @@
+//! The connections for calls: those that wait for one, and the one that is being opened.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::hypervisor::{Connection, Ending, Eventually, Notice, OpenError};
+
+/// Connections that have been idle for longer than this are closed: they were needed in a storm that is over.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A connection that waits for a call.
+struct Idle<C> {
+    connection: C,
+    since: Instant,
+}
+
+/// See the module.
+pub(super) struct Pool<C> {
+    idle: VecDeque<Idle<C>>,
+    /// One at a time per daemon.
+    opening: Option<(Instant, Eventually<Result<C, OpenError>>)>,
+    /// After a failure, not before then.
+    open_after: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// Something that happened to a connection for calls.
+pub(super) enum Change<C> {
+    /// One was opened, or not; how long that took.
+    Opened(Result<C, OpenError>, Duration),
+    /// One that waited has ended.
+    Ended(Ending),
+}
+
+impl<C: Connection> Pool<C> {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { idle: VecDeque::new(), opening: None, open_after: None, backoff: Backoff::new(longest) }
+    }
+
+    /// A connection, if one waits.
+    pub(super) fn take(&mut self) -> Option<C> {
+        self.idle.pop_back().map(|idle| idle.connection)
+    }
+
+    /// A connection that carries no call any more.
+    pub(super) fn keep(&mut self, connection: C) {
+        self.idle.push_back(Idle { connection, since: Instant::now() });
+    }
+
+    /// Whether one may be opened now: none is being opened, and the last attempt has not just failed.
+    pub(super) const fn may_open(&self) -> bool {
+        self.opening.is_none() && self.open_after.is_none()
+    }
+
+    /// One is being opened.
+    pub(super) fn open(&mut self, opening: Eventually<Result<C, OpenError>>) {
+        self.opening = Some((Instant::now(), opening));
+    }
+
+    /// The last attempt has succeeded, or failed.
+    pub(super) fn opened(&mut self, succeeded: bool) {
+        if succeeded {
+            self.backoff.reset();
+        } else {
+            self.open_after = Some(Instant::now() + self.backoff.fail());
+        }
+    }
+
+    /// Everything begins anew, over a connection that was just made.
+    pub(super) fn reset(&mut self) {
+        self.backoff.reset();
+        self.open_after = None;
+    }
+
+    /// How many connections there are that carry no call.
+    pub(super) fn len(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Drops all of them.
+    pub(super) fn clear(&mut self) {
+        self.idle = VecDeque::new();
+        self.opening = None;
+    }
+
+    /// Takes all of them out, to be closed in order.
+    pub(super) fn drain(&mut self) -> Vec<C> {
+        self.opening = None;
+        std::mem::take(&mut self.idle).into_iter().map(|idle| idle.connection).collect()
+    }
+
+    /// Closes those that have waited for long.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.open_after = self.open_after.filter(|after| now < *after);
+        while self.idle.front().is_some_and(|idle| idle.since + IDLE_MAX <= now) {
+            self.idle.pop_front();
+        }
+    }
+
+    /// When that, or the next attempt to open one, is due.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        let idle = self.idle.front().map(|idle| idle.since + IDLE_MAX);
+        [self.open_after, idle].into_iter().flatten().min()
+    }
+
+    /// The next thing that happens to one of them. Those that wait are kept alive by this.
+    pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change<C>> {
+        if let Some((began, opening)) = &mut self.opening
+            && let Poll::Ready(opened) = opening.as_mut().poll(context)
+        {
+            let took = began.elapsed();
+            self.opening = None;
+            return Poll::Ready(Change::Opened(opened, took));
+        }
+        for at in 0..self.idle.len() {
+            // Nobody has asked for events over these: what comes all the same is not looked at.
+            while let Poll::Ready(notice) = self.idle[at].connection.poll_notice(context) {
+                if let Notice::Ended(ending) = notice {
+                    self.idle.remove(at);
+                    return Poll::Ready(Change::Ended(ending));
+                }
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,216 @@
+//! The questions that wait for their turn: what is shown first is asked first.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::source::{Ask, Order, ReadError, Said};
+
+/// Questions that may wait: the state, the XML and the statistics of four thousand domains, which is four times what a
+/// node has at most.
+pub(super) const WAITING_MAX: usize = 3 * 4_096;
+
+/// How long a question may wait for its turn. With a call of three seconds at a time, as when four have been left behind,
+/// ten others go first; whoever waited longer asks again.
+pub(super) const WAITING_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where the answer goes.
+pub(super) type ReplyTo = oneshot::Sender<Result<Said, ReadError>>;
+
+/// A question that waits.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) ask: Ask,
+    pub(super) order: Order,
+    pub(super) reply: ReplyTo,
+    /// Since when it waits.
+    pub(super) since: Instant,
+}
+
+impl Request {
+    /// Answers it. Nobody may be there any more to hear it.
+    pub(super) fn answer(self, result: Result<Said, ReadError>) {
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The lanes of the queue, first to last.
+const LANES: usize = 4;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    lanes: [VecDeque<Request>; LANES],
+    /// The domains whose XML waits.
+    xml: HashSet<Uuid>,
+}
+
+/// A place in the queue, valid until the queue changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    lane: usize,
+    at: usize,
+}
+
+impl Queue {
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.iter().map(VecDeque::len).sum()
+    }
+
+    /// Puts a question in; gives it back if there is no room.
+    pub(super) fn push(&mut self, request: Request) -> Result<(), Request> {
+        if self.len() >= WAITING_MAX {
+            return Err(request);
+        }
+        if let Ask::Describe(domain) = request.ask {
+            self.xml.insert(domain);
+        }
+        self.lanes[lane(&request)].push_back(request);
+        Ok(())
+    }
+
+    /// Whether the domain's XML waits.
+    pub(super) fn has_xml_of(&self, domain: Uuid) -> bool {
+        self.xml.contains(&domain)
+    }
+
+    /// The first place.
+    pub(super) const fn first(&self) -> Place {
+        Place { lane: 0, at: 0 }
+    }
+
+    /// What stands at this place, or at the first one behind it where something does.
+    pub(super) fn look(&self, place: &mut Place) -> Option<&Request> {
+        while let Some(lane) = self.lanes.get(place.lane) {
+            if let Some(request) = lane.get(place.at) {
+                return Some(request);
+            }
+            *place = Place { lane: place.lane + 1, at: 0 };
+        }
+        None
+    }
+
+    /// The place behind.
+    pub(super) const fn behind(place: Place) -> Place {
+        Place { lane: place.lane, at: place.at + 1 }
+    }
+
+    /// The first place of the next lane.
+    pub(super) const fn behind_lane(place: Place) -> Place {
+        Place { lane: place.lane + 1, at: 0 }
+    }
+
+    /// Takes out what stands at this place.
+    pub(super) fn take(&mut self, place: Place) -> Option<Request> {
+        let request = self.lanes.get_mut(place.lane)?.remove(place.at)?;
+        self.forget_xml(&request);
+        Some(request)
+    }
+
+    /// Takes out the next that has waited too long.
+    pub(super) fn take_late(&mut self, now: Instant) -> Option<Request> {
+        let late = |lane: &VecDeque<Request>| lane.front().is_some_and(|first| first.since + WAITING_DEADLINE <= now);
+        let request = self.lanes.iter_mut().find(|lane| late(lane))?.pop_front()?;
+        self.forget_xml(&request);
+        Some(request)
+    }
+
+    /// Takes out everything.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Request> {
+        self.xml.clear();
+        std::mem::take(&mut self.lanes).into_iter().flatten()
+    }
+
+    /// When the next of them has waited for as long as this, if that is still to come. Each lane is in the order in which
+    /// they came.
+    pub(super) fn next_to_wait(&self, patience: Duration, now: Instant) -> Option<Instant> {
+        let next = |lane: &VecDeque<Request>| {
+            let past = lane.partition_point(|request| request.since + patience <= now);
+            lane.get(past).map(|request| request.since + patience)
+        };
+        self.lanes.iter().filter_map(next).min()
+    }
+
+    fn forget_xml(&mut self, gone: &Request) {
+        if let Ask::Describe(domain) = gone.ask {
+            let others = self.lanes[lane(gone)].iter().any(|request| request.ask == gone.ask);
+            if !others {
+                self.xml.remove(&domain);
+            }
+        }
+    }
+}
+
+/// Who the domains are and what they do; what runs them; what they did.
+const fn lane(request: &Request) -> usize {
+    match (request.ask, request.order) {
+        (Ask::List | Ask::Status(_), _) => 0,
+        (Ask::Describe(_), _) => 1,
+        (Ask::Read(..), Order::AtOnce) => 2,
+        (Ask::Read(..), Order::InTurn) => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Groups;
+
+    fn request(ask: Ask, order: Order) -> Request {
+        Request { ask, order, reply: oneshot::channel().0, since: Instant::now() }
+    }
+
+    #[test]
+    fn what_is_shown_first_is_asked_first() {
+        let mut queue = Queue::default();
+        let domain = Uuid::from_u128(1);
+        let asks = [
+            (Ask::Read(domain, Groups::all()), Order::InTurn),
+            (Ask::Read(domain, Groups::NONE), Order::AtOnce),
+            (Ask::Describe(domain), Order::AtOnce),
+            (Ask::Status(domain), Order::AtOnce),
+            (Ask::List, Order::AtOnce),
+        ];
+        for (ask, order) in asks {
+            assert!(queue.push(request(ask, order)).is_ok());
+        }
+        assert!(queue.has_xml_of(domain));
+        let mut order = Vec::new();
+        while let Some(ask) = queue.look(&mut queue.first()).map(|request| request.ask) {
+            order.push(ask);
+            queue.take(queue.look_place()).unwrap();
+        }
+        assert_eq!(order, [asks[3].0, asks[4].0, asks[2].0, asks[1].0, asks[0].0]);
+        assert!(!queue.has_xml_of(domain));
+    }
+
+    impl Queue {
+        fn look_place(&self) -> Place {
+            let mut place = self.first();
+            self.look(&mut place);
+            place
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let mut queue = Queue::default();
+        assert!(queue.push(request(Ask::List, Order::AtOnce)).is_ok());
+        assert!(queue.take_late(Instant::now()).is_none());
+        assert!(queue.take_late(Instant::now() + WAITING_DEADLINE).is_some());
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut queue = Queue::default();
+        for _ in 0..WAITING_MAX {
+            assert!(queue.push(request(Ask::List, Order::AtOnce)).is_ok());
+        }
+        assert!(queue.push(request(Ask::List, Order::AtOnce)).is_err());
+    }
+}

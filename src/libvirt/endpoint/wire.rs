@@ -1,0 +1,299 @@
+//! The real way to a daemon: libvirt's own protocol, over whatever leads to it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use libvirt_remote::procedure::{
+    ConnectGetAllDomainStats, ConnectGetCapabilities, ConnectGetHostname, ConnectGetLibVersion, ConnectGetType,
+    ConnectGetVersion, ConnectListAllDomains, DomainGetJobStats, DomainGetState, DomainGetXmlDesc,
+};
+use libvirt_remote::{Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Ticket};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::address::Address;
+use super::hypervisor::{
+    Call, Called, Connection, Ending, Eventually, Failure, Hypervisor, Met, Notice, OpenError, Reply,
+};
+use super::socket::{Dialed, Route, SocketError, Stream};
+use crate::libvirt::groups::{NOWAIT, bits};
+use crate::libvirt::{decode, domain_xml, event};
+use crate::model::{DaemonFacts, Group, Status, Version};
+use crate::source::{Ask, Listed, Said};
+
+/// How long a daemon may take for its first word. A living one does in half a millisecond (measured).
+pub(super) const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// The same for one on another host, with everything that must be set up on the way.
+const FIRST_WORD_REMOTE: Duration = Duration::from_secs(15);
+
+/// How long opening a driver, and introducing itself, may take after the first word. Both take milliseconds.
+const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The connection for events asks for a sign of life when it has heard nothing for so long: a mute daemon is noticed after
+/// 20 s even if nobody asks it anything. No call is made over this connection, so that a daemon always reads it.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(5), count: 3 };
+
+/// The same where the daemon has one VM. It is asked for its statistics as often, and noticed by that.
+const KEEPALIVE_OF_ONE: Keepalive = Keepalive { interval: Duration::from_secs(30), count: 2 };
+
+/// Parameters that are decoded before other tasks have their turn: about a tenth of a millisecond.
+const DECODE_TURN: usize = 2_048;
+
+/// An XML document that is longer is understood on a thread of its own: this much takes less than a millisecond.
+const XML_INLINE_MAX: usize = 128 * 1_024;
+
+/// A daemon by its address.
+#[derive(Debug)]
+pub(super) struct Wire {
+    route: Route,
+}
+
+impl Wire {
+    /// The daemon at an address.
+    pub(super) fn new(address: &Address) -> Self {
+        Self { route: Route::to(address) }
+    }
+
+    /// A connection with its driver opened, and whoever listens at its other end.
+    async fn connect(route: Route) -> Result<(Remote<Stream>, Dialed), OpenError> {
+        let first_word = if route.is_local() { FIRST_WORD } else { FIRST_WORD_REMOTE };
+        let mute = || {
+            OpenError::Mute(format!(
+                "{} did not answer within {first_word:?}: is the daemon stopped or overloaded?",
+                route.place()
+            ))
+        };
+        let greet = async {
+            let (stream, dialed) = route.dial().await.map_err(refused)?;
+            let remote = Remote::authenticated(stream).await.map_err(|error| stranger(&route, error))?;
+            Ok((remote, dialed))
+        };
+        let (mut remote, dialed) = timeout(first_word, greet).await.map_err(|_| mute())??;
+        let open = remote.open_driver(&dialed.uri);
+        let opened = timeout(OPEN_DEADLINE, open).await.map_err(|_| slow("opened its driver"))?;
+        opened.map_err(|error| OpenError::Failed(advised(&route, &error)))?;
+        Ok((remote, dialed))
+    }
+
+    async fn introduced(route: Route) -> Result<Met<WireConnection>, OpenError> {
+        let of_one = route.is_of_one();
+        let (mut remote, dialed) = Self::connect(route).await?;
+        let introduce = introduce(&mut remote);
+        let introduced = timeout(OPEN_DEADLINE, introduce).await.map_err(|_| slow("introduced itself"))?;
+        let (facts, refused_events) = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
+        remote.keep_alive(Some(if of_one { KEEPALIVE_OF_ONE } else { KEEPALIVE }));
+        Ok(Met { connection: WireConnection::new(remote), facts, refused_events, process: dialed.process })
+    }
+}
+
+/// A connection to a daemon.
+pub(super) struct WireConnection {
+    remote: Remote<Stream>,
+    /// The question for a sign of life that is out.
+    sign: Option<Ticket<ConnectGetLibVersion>>,
+}
+
+impl WireConnection {
+    const fn new(remote: Remote<Stream>) -> Self {
+        Self { remote, sign: None }
+    }
+}
+
+impl Connection for WireConnection {
+    fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Notice> {
+        if let Some(ticket) = &self.sign
+            && self.remote.poll_receive(ticket, context).is_ready()
+        {
+            // Whatever it says: it speaks. That a connection has ended is said next.
+            self.sign = None;
+            return Poll::Ready(Notice::Sign);
+        }
+        self.remote.poll_event(context).map(|event| match event {
+            Ok(Event::Domain { domain, what }) => {
+                Notice::Event { domain: Uuid::from_bytes(domain.uuid), name: domain.name, event: event::meaning(what) }
+            }
+            Ok(Event::Lost(count)) => Notice::Lost(count),
+            Err(end) => Notice::Ended(ending(&end)),
+        })
+    }
+
+    fn ask_for_a_sign(&mut self) {
+        // One that cannot be asked has ended, and will say so.
+        self.sign = self.remote.send(&ConnectGetLibVersion {}).ok();
+    }
+
+    fn close(self) -> Eventually<()> {
+        Box::pin(self.remote.close())
+    }
+}
+
+impl Hypervisor for Wire {
+    type Connection = WireConnection;
+
+    fn is_local(&self) -> bool {
+        self.route.is_local()
+    }
+
+    fn open(&self) -> Eventually<Result<WireConnection, OpenError>> {
+        let connect = Self::connect(self.route.clone());
+        Box::pin(async move { connect.await.map(|(remote, _)| WireConnection::new(remote)) })
+    }
+
+    fn meet(&self) -> Eventually<Result<Met<WireConnection>, OpenError>> {
+        Box::pin(Self::introduced(self.route.clone()))
+    }
+
+    fn call(&self, connection: WireConnection, call: Call, name: Arc<str>) -> Eventually<Called<WireConnection>> {
+        Box::pin(async move {
+            let mut remote = connection.remote;
+            match answer(&mut remote, call, name).await {
+                Ok(result) => Called { connection: Ok(WireConnection::new(remote)), result },
+                Err(Error::Ended(end)) => Called { connection: Err(ending(&end)), result: Err(Failure::Lost) },
+                Err(error) => {
+                    let result = Err(Failure::Libvirt(error.to_string()));
+                    Called { connection: Ok(WireConnection::new(remote)), result }
+                }
+            }
+        })
+    }
+}
+
+/// Asks a daemon who it is, and for its events: all questions at once.
+async fn introduce(remote: &mut Remote<Stream>) -> Result<(DaemonFacts, u32), Error> {
+    let driver = remote.send(&ConnectGetType {})?;
+    let host_name = remote.send(&ConnectGetHostname {})?;
+    let version = remote.send(&ConnectGetLibVersion {})?;
+    let refused_events = remote.register_all(&EventKind::ALL).await?;
+    let facts = DaemonFacts {
+        driver: remote.receive(driver).await?.as_str().into(),
+        host_name: remote.receive(host_name).await?.as_str().into(),
+        libvirt: match remote.receive(version).await {
+            Ok(version) => Some(Version(version)),
+            Err(Error::Libvirt(_)) => None,
+            Err(error) => return Err(error),
+        },
+        hypervisor: None,
+    };
+    Ok((facts, refused_events))
+}
+
+/// What a daemon answers. An error of libvirt that is no answer is an error, too.
+async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Result<Result<Reply, Failure>, Error> {
+    let domain = |uuid: Uuid| Domain { name, uuid: uuid.into_bytes(), id: None };
+    let said = match call {
+        Call::Ask(Ask::List) => Said::Listed(list(remote).await?),
+        Call::Ask(Ask::Status(uuid)) => {
+            let state = known(remote.call(&DomainGetState { domain: domain(uuid), flags: 0 }).await)?;
+            Said::Status(state.map(|state| Status::from_libvirt(state.state.into(), state.reason.into())))
+        }
+        Call::Ask(Ask::Describe(uuid)) => {
+            let xml = known(remote.call(&DomainGetXmlDesc { domain: domain(uuid), flags: 0 }).await)?;
+            let Some(xml) = xml else { return Ok(Ok(Reply::Said(Said::Described(None)))) };
+            match parse(xml).await {
+                Ok(description) => Said::Described(Some(Box::new(description))),
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+        Call::Ask(Ask::Read(uuid, groups)) => {
+            let mut asked = groups;
+            // The state is always in the answer, and without it the other figures cannot be trusted.
+            asked.insert(Group::State);
+            let call = ConnectGetAllDomainStats { domains: vec![domain(uuid)], stats: bits(asked), flags: NOWAIT };
+            let record = known(remote.call(&call).await)?.and_then(|records| records.0.into_iter().next());
+            let Some(record) = record else { return Ok(Ok(Reply::Said(Said::Stats(None)))) };
+            if record.domain.uuid != uuid.into_bytes() {
+                return Ok(Err(Failure::Libvirt("the statistics are another domain's".to_owned())));
+            }
+            let mut decoder = decode::Decoder::default();
+            for (number, parameter) in record.parameters.iter().enumerate() {
+                decoder.take(&parameter);
+                if number % DECODE_TURN == DECODE_TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Said::Stats(Some(Box::new(decoder.finish(record.domain.id, asked))))
+        }
+        Call::Job(uuid) => {
+            let job = known(remote.call(&DomainGetJobStats { domain: domain(uuid), flags: 0 }).await)?;
+            let job = job.map(|job| decode::job(job.kind, job.parameters.iter()));
+            return Ok(Ok(Reply::Job(job.map(|(job, unknown)| (job.map(Box::new), unknown)))));
+        }
+        Call::Prepare => {
+            // What they are does not matter: the daemon knows them now.
+            remote.call(&ConnectGetCapabilities {}).await?;
+            let version = remote.call(&ConnectGetVersion {}).await;
+            return match version {
+                Ok(version) => Ok(Ok(Reply::Prepared(Some(Version(version))))),
+                Err(Error::Libvirt(_)) => Ok(Ok(Reply::Prepared(None))),
+                Err(error) => Err(error),
+            };
+        }
+    };
+    Ok(Ok(Reply::Said(said)))
+}
+
+async fn list(remote: &mut Remote<Stream>) -> Result<Vec<Listed>, Error> {
+    let list = remote.call(&ConnectListAllDomains { need_results: 1, flags: 0 }).await?;
+    let listed = |domain: Domain| Listed { uuid: Uuid::from_bytes(domain.uuid), name: domain.name, id: domain.id };
+    Ok(list.domains.into_iter().map(listed).collect())
+}
+
+/// `None` where the daemon does not know the domain.
+fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_no_domain() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn parse(xml: libvirt_remote::Text) -> Result<crate::model::Description, Failure> {
+    let parsed = if xml.as_str().len() <= XML_INLINE_MAX {
+        domain_xml::parse(xml.as_str())
+    } else {
+        let parse = tokio::task::spawn_blocking(move || domain_xml::parse(xml.as_str()));
+        match parse.await {
+            Ok(parsed) => parsed,
+            Err(_) => return Err(Failure::Xml("the agent is ending".to_owned())),
+        }
+    };
+    parsed.map_err(|error| Failure::Xml(error.to_string()))
+}
+
+fn ending(end: &End) -> Ending {
+    Ending { reason: end.to_string(), hung_up: matches!(end, End::Closed | End::Io(_)) }
+}
+
+fn refused(error: SocketError) -> OpenError {
+    let text = error.to_string();
+    if error.is_mute() {
+        OpenError::Mute(text)
+    } else if error.is_absent() {
+        OpenError::Absent(text)
+    } else {
+        OpenError::Failed(text)
+    }
+}
+
+/// What went wrong before the first word was over.
+fn stranger(route: &Route, error: Error) -> OpenError {
+    let place = route.place();
+    match error {
+        Error::Ended(End::Closed) => OpenError::Failed(format!("{place} hung up: is it a libvirt socket?")),
+        Error::Ended(End::Violation(violation)) => {
+            OpenError::Failed(format!("what listens on {place} is not libvirt ({violation})"))
+        }
+        error => OpenError::Failed(advised(route, &error)),
+    }
+}
+
+/// What libvirt says, with what to do about it where that is known and not in the message.
+fn advised(route: &Route, error: &Error) -> String {
+    format!("{}: {error}", route.place())
+}
+
+fn slow(what: &str) -> OpenError {
+    OpenError::Mute(format!("the daemon has not {what} within {OPEN_DEADLINE:?}"))
+}
