@@ -275,18 +275,6 @@ async fn nothing_but_the_log_is_written_to_standard_error() {
 }
 
 #[tokio::test]
-async fn it_reads_the_test_driver() {
-    let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]).await;
-    agent
-        .until("/metrics", "that the daemon is up", |_, page| {
-            page.lines().any(|line| line.starts_with("libvirt_up{") && line.ends_with(" 1"))
-        })
-        .await;
-    let page = agent.until("/metrics", "the domain `test`", |_, page| page.contains("\"test\"")).await;
-    assert!(page.contains("hypervisor_type=\"unknown\""), "{page}");
-}
-
-#[tokio::test]
 async fn its_own_metrics_are_on_the_page() {
     let agent =
         Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "prometheus"], &[("OTEL_SERVICE_NAME", "mine")]).await;
@@ -411,13 +399,4 @@ async fn a_snapshot_of_a_daemon_that_is_not_there_fails_and_names_it() {
         sentence.lines().any(|line| line.starts_with("virt-otel: no answer from") && line.contains("/nonexistent/")),
         "{sentence}"
     );
-}
-
-#[tokio::test]
-async fn a_snapshot_of_the_test_driver_is_printed_in_each_format() {
-    for (format, says) in [("table", "test"), ("prometheus", "libvirt_up"), ("otlp-json", "resourceMetrics")] {
-        let output = output(program().args(["snapshot", "--libvirt-uri", "test:///default", "--format", format])).await;
-        assert_eq!(output.status.code(), Some(0), "{format}: {}", text(&output.stderr));
-        assert!(text(&output.stdout).contains(says), "{format}: {}", text(&output.stdout));
-    }
 }

@@ -192,7 +192,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
     stage.impostor("garbage", "is not libvirt", Manner::Garbage);
     stage.impostor("flood", "is not libvirt", Manner::Flood);
     stage.impostor("hung-up", "hung up: is it a libvirt socket?", Manner::HangUp);
-    stage.impostor("forgetful", "the daemon has not answered in time", Manner::Forgetful);
+    stage.impostor("forgetful", "the daemon has not opened its driver within 5s", Manner::Forgetful);
     stage.impostor("liar", "connecting to shop/liar", Manner::Liar);
     // What is no pod's UID is no pod.
     stage.runs("elsewhere", &Place { pod_uid: "../../../run/libvirt".to_owned(), ..node.place() });
@@ -392,7 +392,7 @@ fn refused(container: &Container, arguments: &[&str], reason: &str) -> Agent {
     agent
 }
 
-/// libvirt's client asks for the name of the user it runs as.
+/// A daemon asks for the name of whoever is at the other end of its socket, and hangs up on one that it does not find.
 #[test]
 fn a_user_without_a_name_is_told_what_to_do() {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());
@@ -402,6 +402,6 @@ fn a_user_without_a_name_is_told_what_to_do() {
     let mut arguments = vec!["--mode", "kubevirt", "--node-name", node.name(), "--kubeconfig", &kubeconfig];
     arguments.extend(["--pods-dir", &pods, "--interval", "1s", "--exporters", "prometheus"]);
     let container = Container::of_user(NOBODY_KNOWN).capability("dac_override");
-    let agent = refused(&container, &arguments, "libvirt needs a line for that uid in /etc/passwd");
+    let agent = refused(&container, &arguments, "a user that the daemon's /etc/passwd has");
     assert!(warnings(&agent.log(), "web")[0].contains("65532"), "{}", agent.log());
 }

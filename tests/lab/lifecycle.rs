@@ -83,10 +83,22 @@ fn the_read_only_socket_is_enough() {
 
 #[test]
 fn a_domain_of_another_driver_is_unknown() {
-    let agent = Agent::start(&["--libvirt-uri", "test:///default", "--exporters", "prometheus"], &[]);
+    let libvirtd = Libvirtd::system();
+    let agent = Agent::start(&["--libvirt-uri", &libvirtd.test_driver_uri(), "--exporters", "prometheus"], &[]);
     let page = agent
         .wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "test").as_deref() == Some("unknown"));
     assert_eq!(state(&page, "test").as_deref(), Some("running"));
+}
+
+#[test]
+fn a_snapshot_is_printed_in_each_format() {
+    let libvirtd = Libvirtd::system();
+    for (format, says) in [("table", "test"), ("prometheus", "libvirt_up"), ("otlp-json", "resourceMetrics")] {
+        let output =
+            Agent::output(&["snapshot", "--libvirt-uri", &libvirtd.test_driver_uri(), "--format", format], &[]);
+        assert_eq!(output.code, Some(0), "{format}: {}", output.stderr);
+        assert!(output.stdout.contains(says), "{format}: {}", output.stdout);
+    }
 }
 
 /// Defined, started, paused, resumed, destroyed, started again.

@@ -356,7 +356,15 @@ async fn the_systems_authorities_are_trusted_when_no_other_is_named() {
     let collector = Collector::start_tls([], files.server()).await;
     let endpoint = format!("https://localhost:{}", collector.address.port());
     let mut agent = tokio::process::Command::new(env!("CARGO_BIN_EXE_virt-otel"));
-    agent.args(["run", "--libvirt-uri", "test:///default", "--exporters", "otlp", "--listen", "127.0.0.1:0"]);
+    agent.args([
+        "run",
+        "--libvirt-uri",
+        "qemu+unix:///system?socket=/nonexistent/socket",
+        "--exporters",
+        "otlp",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
     agent.env_clear().kill_on_drop(true).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     // OpenSSL's variable for where a system keeps its authorities.
     agent.env("SSL_CERT_FILE", files.authority());

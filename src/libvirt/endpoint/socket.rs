@@ -92,7 +92,10 @@ impl Route {
     }
 
     async fn through(held: &Held) -> Result<(Stream, String), SocketError> {
-        let stream = transport::unix(&held.place(), held.path()).await?;
+        let stream = transport::unix(&held.place(), held.path()).await.map_err(|error| match error {
+            ConnectError::Permission { path } => SocketError::Permission { path },
+            error => SocketError::Connect(error),
+        })?;
         Ok((Stream::Unix(stream), held.driver_uri().to_owned()))
     }
 

@@ -289,9 +289,17 @@ fn stranger(route: &Route, error: Error) -> OpenError {
     }
 }
 
+/// What a daemon says that looks for the user at the other end of its socket and does not find it.
+const NO_SUCH_USER: &str = "Failed to find user record for uid";
+
 /// What libvirt says, with what to do about it where that is known and not in the message.
 fn advised(route: &Route, error: &Error) -> String {
-    format!("{}: {error}", route.place())
+    let text = format!("{}: {error}", route.place());
+    if text.contains(NO_SUCH_USER) {
+        return text
+            + ": the daemon asks who we are; run the agent as root, or as a user that the daemon's /etc/passwd has";
+    }
+    text
 }
 
 fn slow(what: &str) -> OpenError {

@@ -193,6 +193,11 @@ impl Libvirtd {
         format!("qemu+unix:///{name}?socket={}", self.socket().display())
     }
 
+    /// The URI of libvirt's test driver, which this daemon serves too: one domain, `test`, and no QEMU.
+    pub(crate) fn test_driver_uri(&self) -> String {
+        format!("test+unix:///default?socket={}-ro", self.socket().display())
+    }
+
     /// The URI of the socket on which only reading is possible; a session daemon has none.
     pub(crate) fn read_only_uri(&self) -> String {
         assert_eq!(self.kind, Kind::System, "a session daemon has no read-only socket");

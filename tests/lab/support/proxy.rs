@@ -23,6 +23,9 @@ pub(crate) const GET_STATS: u32 = 344;
 /// `virDomainGetJobStats` on the wire.
 pub(crate) const GET_JOB_STATS: u32 = 298;
 
+/// The procedures whose answer may take long, whatever it waits for: those above, and for a state and the list.
+const MAY_BE_LATE: [u32; 5] = [GET_XML, GET_STATS, GET_JOB_STATS, 212, 273];
+
 /// The groups of statistics that libvirt answers without the QEMU: state and interface.
 const NO_MONITOR: u32 = 1 | 16;
 
@@ -39,7 +42,9 @@ pub(crate) struct Traffic {
     pub(crate) most_waiting: usize,
     /// The most calls for statistics likewise, those included that no QEMU has to answer.
     pub(crate) most_reading: usize,
-    /// The most calls of any kind that one connection ever had without an answer.
+    /// The most calls for a domain's XML likewise.
+    pub(crate) most_for_xml: usize,
+    /// The most calls of any kind that one connection ever had without an answer while one of them might be late.
     pub(crate) most_on_one_connection: usize,
     /// Connections that are open now.
     pub(crate) connections: usize,
@@ -56,9 +61,10 @@ struct Call {
 }
 
 impl Traffic {
-    /// How many calls that may wait for a QEMU hang now.
+    /// How many calls that may wait for a QEMU hang now. Those for a domain's XML do from libvirt 11 on.
     pub(crate) fn hanging(&self) -> usize {
-        self.open.values().filter(|call| call.waits && call.since.elapsed() > HANGS).count()
+        let waits = |call: &&Call| call.waits || call.procedure == GET_XML;
+        self.open.values().filter(waits).filter(|call| call.since.elapsed() > HANGS).count()
     }
 
     fn sent(&mut self, connection: usize, header: &Header) {
@@ -68,9 +74,12 @@ impl Traffic {
         let count = |which: &dyn Fn(usize, &Call) -> bool| {
             self.open.iter().filter(|((connection, _), call)| which(*connection, call)).count()
         };
-        let here = count(&|other, _| other == connection);
+        let late = count(&|other, call| other == connection && MAY_BE_LATE.contains(&call.procedure));
+        let here = if late == 0 { 0 } else { count(&|other, _| other == connection) };
+        let xml = count(&|_, call| call.procedure == GET_XML);
         let waiting = count(&|_, call| call.waits);
         let reading = count(&|_, call| call.procedure == GET_STATS || call.procedure == GET_JOB_STATS);
+        self.most_for_xml = self.most_for_xml.max(xml);
         self.most_on_one_connection = self.most_on_one_connection.max(here);
         self.most_waiting = self.most_waiting.max(waiting);
         self.most_reading = self.most_reading.max(reading);
