@@ -124,6 +124,8 @@ pub struct Stats {
     pub monitor: Monitor,
     /// Parameters that this version does not know: skipped, and counted here.
     pub unknown_parameters: u32,
+    /// Parameters that were left out because they are of more vCPUs or devices than are taken.
+    pub left_out: u32,
     /// How long the call took, without what the question waited for its turn.
     pub took: Duration,
 }

@@ -42,6 +42,7 @@ impl Counted {
                 descriptions: health.describe_queries.get(),
                 description_failures: health.describe_failures.get(),
                 unknown_parameters: health.unknown_parameters.get(),
+                left_out: health.left_out.get(),
                 snapshots: health.snapshots.get(),
             },
             watch: self.watch.as_deref().map(watch),

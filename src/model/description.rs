@@ -24,6 +24,8 @@ pub struct Description {
     pub disks: Vec<Arc<DiskDescription>>,
     /// `/domain/devices/interface`, by target name.
     pub nics: Vec<Arc<NicDescription>>,
+    /// Disks and interfaces that were left out for a bound.
+    pub left_out: u32,
 }
 
 impl Description {

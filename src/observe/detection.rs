@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::figures::rejoin;
+use super::room::fit_description;
 use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST, UNKNOWN_DEVICE_GAP};
 use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
 use crate::model::{Description, HypervisorType};
@@ -126,7 +127,7 @@ impl Track {
                 wants.remove = true;
                 return wants;
             }
-            Ok(Some(description)) => self.described(description),
+            Ok(Some(description)) => self.described(description, around),
             Err(error) => {
                 around.health.describe_failures.one();
                 if matches!(error, ReadError::Deadline { .. }) {
@@ -147,7 +148,8 @@ impl Track {
         wants
     }
 
-    fn described(&mut self, description: Description) {
+    fn described(&mut self, mut description: Description, around: &Surroundings) {
+        fit_description(&mut description);
         let hypervisor = description.hypervisor();
         self.detection.failures = 0;
         self.detection.done = true;
@@ -167,6 +169,11 @@ impl Track {
         vm.description = Some(Arc::new(description));
         let description = vm.description.clone();
         rejoin(vm, description.as_deref());
+        // Names may be longer now.
+        let mut figures = std::mem::take(&mut self.figures);
+        figures.fit(self.vm_mut());
+        self.figures = figures;
+        self.count_left_out(around);
     }
 
     fn not_described(&mut self, error: &ReadError) {
@@ -192,6 +199,9 @@ impl Track {
     pub(super) fn wants_devices(&mut self, now: Instant) -> bool {
         if self.vm.description.is_none() || self.calls.describe != CallState::Idle {
             return false; // the detection is under way
+        }
+        if self.is_cut() {
+            return false; // what the XML does not have was left out of it
         }
         let disks = self.vm.disks.iter().flat_map(|disks| &disks.value);
         let nics = self.vm.nics.iter().flat_map(|nics| &nics.value);

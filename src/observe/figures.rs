@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::labels::{drop_duplicates, join};
+use super::room::{self, Cut};
 use super::settings::Intervals;
 use super::starts::Marks;
 use crate::model::{Collection, Description, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
@@ -14,6 +15,10 @@ pub(super) struct Figures {
     marks: Marks,
     /// When each group was last read, on the clock that never steps: ages and D5's rule go by it, not by the stamps.
     read_at: [Option<Instant>; Group::ALL.len()],
+    /// How many vCPUs and devices their newest readings had that do not fit.
+    cut: Cut,
+    /// Parameters of such that were not even taken.
+    beyond: u32,
     /// Whether the memory reading that is shown came without the QEMU: it is then the balloon's size only.
     memory_is_partial: bool,
 }
@@ -30,11 +35,12 @@ pub(super) struct Arrival {
 }
 
 impl Figures {
-    /// Takes a reading in. A group that is not in it keeps its last one. Says how many devices were left out because
-    /// another one has the same target.
+    /// Takes a reading in. A group that is not in it keeps its last one, and what does not fit is left out. Says how many
+    /// devices were left out because another one has the same target.
     pub(super) fn take(&mut self, vm: &mut Vm, stats: Stats, arrival: Arrival) -> u64 {
         let Arrival { at, seen, .. } = arrival;
         let whole = stats.monitor == Monitor::Answered;
+        self.expect_anew(&stats);
         let mut dropped = 0;
         if let Some(cpu) = stats.cpu {
             let start = self.marks.cpu(seen, at, &cpu);
@@ -80,7 +86,38 @@ impl Figures {
             vm.job = job.map(|job| gauge(vm.job.as_ref(), job, arrival));
             self.read(Group::Job, arrival);
         }
+        self.fit(vm);
         dropped
+    }
+
+    /// What is in the reading is counted anew.
+    fn expect_anew(&mut self, stats: &Stats) {
+        let Cut { disks, nics, io_threads, vcpus } = &mut self.cut;
+        let read = [stats.disks.is_some(), stats.nics.is_some(), stats.io_threads.is_some(), stats.vcpus.is_some()];
+        for (count, read) in [disks, nics, io_threads, vcpus].into_iter().zip(read) {
+            if read {
+                *count = 0;
+            }
+        }
+        if read.contains(&true) {
+            self.beyond = stats.left_out;
+        }
+    }
+
+    /// Cuts off what one VM may not have.
+    pub(super) fn fit(&mut self, vm: &mut Vm) {
+        let cut = room::fit(vm);
+        self.cut.disks += cut.disks;
+        self.cut.nics += cut.nics;
+        self.cut.io_threads += cut.io_threads;
+        self.cut.vcpus += cut.vcpus;
+    }
+
+    /// How many vCPUs, devices and parameters of such were left out of the newest readings because they do not fit.
+    pub(super) fn left_out(&self) -> u64 {
+        let Cut { disks, nics, io_threads, vcpus } = self.cut;
+        let cut = u64::try_from(disks + nics + io_threads + vcpus).unwrap_or(u64::MAX);
+        cut.saturating_add(self.beyond.into())
     }
 
     /// Of a busy VM libvirt knows the balloon's size and nothing else of its memory. That never takes the place of a

@@ -72,6 +72,7 @@ mod members;
 mod owned;
 mod publish;
 mod reading;
+pub mod room;
 mod roster;
 mod schedule;
 mod settings;

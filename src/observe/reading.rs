@@ -195,5 +195,19 @@ impl Track {
         let dropped = figures.take(self.vm_mut(), stats, arrival);
         self.figures = figures;
         around.health.dropped_devices.add(dropped);
+        self.count_left_out(around);
+    }
+
+    /// Counts what was left out of the VM for a bound, and says so once.
+    pub(super) fn count_left_out(&mut self, around: &Surroundings) {
+        let described = self.vm.description.as_ref().map_or(0, |description| description.left_out);
+        let left_out = self.figures.left_out().saturating_add(described.into());
+        around.health.left_out.add(left_out);
+        if left_out > 0 && !std::mem::replace(&mut self.cut_told, true) {
+            tracing::warn!(
+                domain = %self.name, uuid = %self.vm.key.uuid, left_out,
+                "the domain has more vCPUs or devices than one may show; the last of them are left out, and                  collection.success is 0"
+            );
+        }
     }
 }

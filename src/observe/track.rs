@@ -188,6 +188,8 @@ pub(super) struct Track {
     /// Somebody else's job has kept us out for too long.
     pub(super) busy_long: bool,
     pub(super) complete: Option<bool>,
+    /// Whether it was said that something was left out for a bound: once.
+    pub(super) cut_told: bool,
     pub(super) busy_since: Option<Instant>,
     pub(super) job_active: bool,
     /// When the call was launched that was left behind.
@@ -225,6 +227,7 @@ impl Track {
             hung: false,
             busy_long: false,
             complete: None,
+            cut_told: false,
             busy_since: None,
             job_active: false,
             left_behind: None,
@@ -253,6 +256,11 @@ impl Track {
     /// Whether it cannot be read for a reason that is its own.
     pub(super) const fn is_stuck(&self) -> bool {
         self.hung || self.busy_long
+    }
+
+    /// Whether anything of it was left out for a bound.
+    pub(super) fn is_cut(&self) -> bool {
+        self.figures.left_out() > 0 || self.vm.description.as_ref().is_some_and(|description| description.left_out > 0)
     }
 
     /// A stamp for what arrives now: after every earlier one of this VM, whatever the wall clock does.
@@ -377,7 +385,8 @@ impl Track {
         let connected = Some(!(self.incarnated && self.phase == Phase::Unknown));
         let collection = if self.incarnated {
             let ages = self.figures.ages(now);
-            Collection { connected, stuck: self.is_stuck(), complete: self.complete, ages }
+            let complete = self.complete.map(|complete| complete && !self.is_cut());
+            Collection { connected, stuck: self.is_stuck(), complete, ages }
         } else {
             Collection { connected, ..Collection::default() }
         };

@@ -150,6 +150,13 @@ pub const METRICS: &[OwnMetric] = &[
         "Statistics of libvirt that this version does not know, counted each time they are read.",
         |now, emit| emit(&[], now.observe.unknown_parameters.into()),
     ),
+    counter(
+        "virt_otel.left_out",
+        Unit::Count("item"),
+        &[],
+        "vCPUs and devices that were left out because one VM may not have so many, counted each time they are read.",
+        |now, emit| emit(&[], now.observe.left_out.into()),
+    ),
     counter("virt_otel.snapshots", Unit::Count("snapshot"), &[], "Snapshots published.", |now, emit| {
         emit(&[], now.observe.snapshots.into());
     }),

@@ -91,6 +91,8 @@ pub struct Observe {
     pub description_failures: u64,
     /// Parameters that this version does not know, counted each time.
     pub unknown_parameters: u64,
+    /// vCPUs, devices and parameters of such that were left out because one VM may not have so many, counted each time.
+    pub left_out: u64,
     /// Snapshots published.
     pub snapshots: u64,
 }

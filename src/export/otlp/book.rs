@@ -11,6 +11,7 @@
 
 mod ends;
 mod known;
+mod row;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
@@ -28,8 +29,9 @@ use crate::catalog::Selection;
 use crate::model::Timestamp;
 use crate::snapshot::Snapshot;
 
-use self::ends::{Page, end_missing, ends, series};
+use self::ends::{ENDS_MAX, LAST_ENDS_MAX, Page, Room, end_missing, ends, series};
 use self::known::Known;
+use self::row::Row;
 
 /// The least distance between two stamps of a Resource: receivers keep milliseconds.
 const STEP: Duration = Duration::from_millis(1);
@@ -265,7 +267,9 @@ impl Book {
             }
             let stamp = sent.newest.after(STEP).max(taken);
             let page = Page { key, selection, settings, hasher };
-            let (messages, points, last) = ends(&sent.versions, None, stamp, &page);
+            let mut room = Room::of(LAST_ENDS_MAX);
+            let (messages, points, last) = ends(&sent.versions, None, stamp, &page, &mut room);
+            left_out.too_large += room.cut;
             sent.newest = last;
             let messages: Vec<_> = messages.iter().collect();
             if sink(&messages, points, Commit { key: key.clone(), version: None }).is_err() {
@@ -291,7 +295,8 @@ impl Book {
         // Who had this place before (a VM that was renamed) ends between its last point and the first of the new.
         let mut floor = sent.newest;
         let page = Page { key: &key, selection, settings, hasher };
-        let (ended, mut points, last) = ends(&sent.versions, Some(subject), floor.after(STEP), &page);
+        let mut room = Room::of(ENDS_MAX);
+        let (ended, mut points, last) = ends(&sent.versions, Some(subject), floor.after(STEP), &page, &mut room);
         if !ended.is_empty() {
             floor = last.after(STEP);
         }
@@ -303,17 +308,16 @@ impl Book {
         let mut alive = Vec::with_capacity(known.count);
         let mut present: Vec<u64> = Vec::with_capacity(known.count);
         for (index, row) in subject.rows(selection).iter().enumerate() {
-            let first = present.len();
+            let mut of_row = Row::after(present.len());
             encoder.row(index, |points| {
                 subject.points(row, &mut |point| {
                     let Some(value) = encode::wire(row.metric.unit, point.value) else { return };
                     let id = series(hasher, index, point.labels);
                     // Two devices may bear one name (an alias and a target): the second would be out of order.
-                    if present[first..].contains(&id) {
+                    if !of_row.add(id, &mut present) {
                         left_out.duplicate += 1;
                         return;
                     }
-                    present.push(id);
                     let was_alive = known.contains(id);
                     let considered = point.at.is_some() && point.at <= sent.newest_reading;
                     let late = !considered && point.at.is_some_and(|at| at <= floor);
@@ -329,8 +333,9 @@ impl Book {
         }
         if !known.all_found() {
             let present: HashSet<u64> = present.into_iter().collect();
-            end_missing(&sent.versions, subject, &present, stamp, &page, encoder);
+            end_missing(&sent.versions, subject, &present, stamp, &page, encoder, &mut room);
         }
+        left_out.too_large += room.cut;
 
         let mut messages: Vec<_> = ended.iter().collect();
         if let Some((message, count)) = encoder.finished() {

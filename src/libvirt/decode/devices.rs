@@ -1,5 +1,8 @@
 //! The groups with numbered things: vcpu, net, block, iothread.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use crate::model::{Disk, IoThread, Nic, Vcpu, VcpuState};
 use crate::source::VcpuStats;
 
@@ -38,12 +41,8 @@ impl Vcpus {
             "maximum" => return value::count(value, &mut self.maximum),
             _ => {}
         }
-        let Some((vcpu, field)) = numbered::split(rest)
-            .filter(|(number, _)| *number < MAX_VCPUS)
-            .and_then(|(number, field)| Some((self.each.entry(number)?, field)))
-        else {
-            return Fit::Unknown;
-        };
+        let Some((number, field)) = numbered::split(rest) else { return Fit::Unknown };
+        let Some(vcpu) = (number < MAX_VCPUS).then(|| self.each.entry(number)).flatten() else { return Fit::Beyond };
         match field {
             "time" => value::nanos(value, &mut vcpu.time),
             "wait" => value::nanos(value, &mut vcpu.wait),
@@ -104,9 +103,8 @@ impl<T: Default> Devices<T> {
             self.counted = true;
             return value::count(value, &mut None);
         }
-        numbered::split(rest)
-            .and_then(|(number, name)| Some(field(self.each.entry(number)?, name, value)))
-            .unwrap_or(Fit::Unknown)
+        let Some((number, name)) = numbered::split(rest) else { return Fit::Unknown };
+        self.each.entry(number).map_or(Fit::Beyond, |device| field(device, name, value))
     }
 
     /// Whether the group is in the answer.
@@ -116,14 +114,10 @@ impl<T: Default> Devices<T> {
 
     /// The devices by ascending number. Those that libvirt gave no name (it cannot watch them) are left out, and so
     /// are those with the name of an earlier one: a disk's backing files follow it under its own name.
-    pub(super) fn named(self, name: impl Fn(&T) -> &str) -> Vec<T> {
-        let mut devices: Vec<T> = Vec::new();
-        for (_, device) in self.each.into_iter() {
-            if !name(&device).is_empty() && !devices.iter().any(|earlier| name(earlier) == name(&device)) {
-                devices.push(device);
-            }
-        }
-        devices
+    pub(super) fn named(self, name: impl Fn(&T) -> &Arc<str>) -> Vec<T> {
+        let mut names = HashSet::new();
+        let devices = self.each.into_iter().map(|(_, device)| device);
+        devices.filter(|device| !name(device).is_empty() && names.insert(Arc::clone(name(device)))).collect()
     }
 }
 

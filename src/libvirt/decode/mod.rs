@@ -4,7 +4,7 @@
 //! between versions of libvirt and QEMU, and a daemon may say anything at all. So every parameter is taken for
 //! itself: a known name fills its field, a known name that is not used is left out, everything else is skipped and
 //! counted. Nothing here can fail, and nothing announced is believed (`block.count`, the highest number): memory is
-//! taken for what is in the list, up to [`MAX_VCPUS`] and [`MAX_DEVICES`].
+//! taken for what is in the list, up to [`MAX_VCPUS`] and [`MAX_DEVICES`]; what is beyond them is counted.
 //!
 //! A list does not say whether the domain's QEMU took part in it. [`stats`] tells by what only QEMU knows.
 
@@ -16,8 +16,6 @@ mod value;
 
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
 
 use crate::model::{Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
 use crate::source::{Monitor, Stats};
@@ -62,20 +60,24 @@ pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter
 pub struct Decoder {
     draft: Draft,
     unknown: u32,
+    beyond: u32,
 }
 
 impl Decoder {
     /// Takes one parameter.
     pub fn take(&mut self, parameter: &Parameter<'_>) {
-        if self.draft.take(&parameter.field, &parameter.value) == Fit::Unknown {
-            self.unknown = self.unknown.saturating_add(1);
+        match self.draft.take(&parameter.field, &parameter.value) {
+            Fit::Unknown => self.unknown = self.unknown.saturating_add(1),
+            Fit::Beyond => self.beyond = self.beyond.saturating_add(1),
+            Fit::Taken | Fit::LeftOut => {}
         }
     }
 
     /// What all of them said. See [`stats`].
     #[must_use]
     pub fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
-        self.draft.finish(id, asked, self.unknown)
+        let stats = self.draft.finish(id, asked);
+        Stats { unknown_parameters: self.unknown, left_out: self.beyond, ..stats }
     }
 }
 
@@ -118,11 +120,11 @@ impl Draft {
         }
     }
 
-    fn finish(self, id: Option<u32>, asked: Groups, unknown_parameters: u32) -> Stats {
+    fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
         let status = self.state.status();
         let active = id.is_some() && status.is_none_or(|status| status.state.is_active());
         if !active {
-            return Stats { id, status, unknown_parameters, ..Stats::default() };
+            return Stats { id, status, ..Stats::default() };
         }
 
         let disks_answered = self.disks.answered();
@@ -156,10 +158,8 @@ impl Draft {
             nics: asked_for(asked, Group::Interface, nics),
             io_threads: asked_for(asked, Group::Iothread, io_threads),
             dirty_rate: asked_for(asked, Group::Dirtyrate, self.dirty.measured()),
-            job: None,
             monitor,
-            unknown_parameters,
-            took: Duration::ZERO,
+            ..Stats::default()
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Fit {
     Taken,
     /// Its name is known, and not used.
     LeftOut,
+    /// It is of a thing that exceeds how many are taken.
+    Beyond,
     /// Its name is not known, or its value is of a type that its name does not have.
     Unknown,
 }

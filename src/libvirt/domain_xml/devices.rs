@@ -30,6 +30,10 @@ pub(super) fn read(tokens: &mut Tokens<'_>, description: &mut Description) -> Re
             "interface" if description.nics.len() < MAX_DEVICES => {
                 description.nics.push(Arc::new(interface(tokens, &element)?));
             }
+            "disk" | "interface" => {
+                description.left_out = description.left_out.saturating_add(1);
+                tokens.skip()?;
+            }
             _ => tokens.skip()?,
         }
     }

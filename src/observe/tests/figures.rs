@@ -1,11 +1,14 @@
 //! Stamps, starts, what is dropped and what is kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::fake::{disk, full, nic, partial, xml};
+use super::fake::{Xml, disk, full, nic, partial, xml};
 use super::{Bench, INTERVAL, MOMENT, SECOND};
-use crate::model::{Bytes, Group, Vm};
-use crate::source::{DomainEvent, Monitor, SourceEvent};
+use crate::logged::Logged;
+use crate::model::{Bytes, Description, DiskDescription, Group, Vcpu, Vm};
+use crate::observe::room;
+use crate::source::{DomainEvent, Monitor, SourceEvent, Stats, VcpuStats};
 use uuid::Uuid;
 
 const ONE: Uuid = Uuid::from_u128(1);
@@ -114,6 +117,62 @@ async fn two_devices_of_one_target_are_one_and_the_other_is_counted() {
     assert_eq!(vm.disks.as_ref().unwrap().value.len(), 1);
     assert_eq!(vm.disks.as_ref().unwrap().value[0].value.read_requests, Some(1_100));
     assert!(bench.health.dropped_devices.get() >= 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_left_out_counted_and_no_success_and_is_logged_once() {
+    let (logged, _guard) = Logged::here();
+    let bench = one_vm().await;
+    assert_eq!(bench.vm(ONE).collection.complete, Some(true));
+    let vcpus = |count: u32| VcpuStats {
+        each: (0..count).map(|number| Vcpu { number, ..Vcpu::default() }).collect(),
+        ..VcpuStats::default()
+    };
+    let most = u32::try_from(room::SERIES_MAX / room::VCPU_SERIES).unwrap();
+    let stats = Stats { vcpus: Some(vcpus(4_096)), ..full(1_100) };
+    let vm = read(&bench, stats.clone()).await;
+    let shown = vm.vcpus.as_ref().unwrap().value.each.len();
+    assert!(shown < 4_096 && shown > most as usize / 2, "{shown}");
+    assert_eq!(vm.disks.as_ref().unwrap().value.len(), 1, "the last of them are left out");
+    assert_eq!(vm.collection.complete, Some(false));
+    assert!(bench.health.left_out.get() >= 4_096 - u64::from(most));
+
+    // A reading without them changes nothing.
+    let vm = read(&bench, Stats { vcpus: None, ..full(1_200) }).await;
+    assert_eq!((vm.vcpus.as_ref().unwrap().value.each.len(), vm.collection.complete), (shown, Some(false)));
+    for number in 0..20 {
+        read(&bench, Stats { cpu: full(1_300 + number).cpu, ..stats.clone() }).await;
+    }
+    assert_eq!(logged.with("more vCPUs or devices than one may show").len(), 1);
+
+    let vm = read(&bench, Stats { vcpus: Some(vcpus(2)), ..full(1_400) }).await;
+    assert_eq!((vm.vcpus.as_ref().unwrap().value.each.len(), vm.collection.complete), (2, Some(true)));
+    let counted = bench.health.left_out.get();
+    read(&bench, Stats { left_out: 5, ..full(1_500) }).await;
+    assert_eq!(bench.health.left_out.get(), counted + 5, "what was not even taken counts, too");
+    assert_eq!(bench.vm(ONE).collection.complete, Some(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_that_does_not_fit_is_no_success_and_not_asked_for_again() {
+    let bench = one_vm().await;
+    let long = |number: u32| {
+        let source = Some("s".repeat(room::DESCRIPTION_MAX / 2).into());
+        Arc::new(DiskDescription { target: format!("vd{number}").into(), source, ..DiskDescription::default() })
+    };
+    let description = Description { disks: (0..4).map(long).collect(), ..xml(&[], &["vnet0"]) };
+    bench.fake().edit(ONE, |domain| domain.xml = Xml::Says(description));
+    bench.fake().happens(ONE, DomainEvent::DevicesChanged);
+    let stats = Stats { disks: Some((0..4).map(|number| disk(&format!("vd{number}"), 1)).collect()), ..full(1_100) };
+    read(&bench, stats).await;
+    bench.pass(2 * SECOND).await;
+    let vm = bench.vm(ONE);
+    assert_eq!(vm.disks.as_ref().unwrap().value.len(), 4);
+    assert_eq!(vm.description.as_ref().unwrap().disks.len(), 1);
+    assert_eq!(vm.collection.complete, Some(false));
+    bench.fake().forget_calls();
+    bench.pass(300 * SECOND).await;
+    assert_eq!(bench.fake().descriptions_of(ONE), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,6 +42,7 @@ fn full() -> Readings {
             descriptions: 13,
             description_failures: 14,
             unknown_parameters: 15,
+            left_out: 45,
             snapshots: 16,
         },
         watch: Some(Watch {

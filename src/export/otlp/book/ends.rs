@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 
 use super::super::encode::Encoder;
 use super::super::resource::resource;
-use super::super::settings::ResourceSettings;
+use super::super::settings::{REQUEST_LIMIT, ResourceSettings};
 use super::super::subject::{Key, Subject};
 use super::{STEP, Version};
 use crate::catalog::{Labels, Selection};
@@ -19,6 +19,40 @@ pub(super) struct Page<'b> {
     pub(super) selection: &'b Selection,
     pub(super) settings: &'b ResourceSettings,
     pub(super) hasher: &'b RandomState,
+}
+
+/// Bytes that the ends of one Resource may take in a push that also says its values. Of a VM whose devices all get other
+/// names, these are five thousand; what is not ended ends at the receiver by itself, after five minutes without a point.
+pub(super) const ENDS_MAX: usize = 1_024 * 1_024;
+
+/// The same where nothing else is said.
+pub(super) const LAST_ENDS_MAX: usize = REQUEST_LIMIT - 256 * 1_024;
+
+/// Bytes that one end takes, without the values of its labels: each is in a metric of its own, with its name and what it
+/// means.
+const END_BYTES: usize = 320;
+
+/// How much may still be ended.
+#[derive(Debug)]
+pub(super) struct Room {
+    bytes: usize,
+    /// Ends that found none.
+    pub(super) cut: usize,
+}
+
+impl Room {
+    /// For so many bytes.
+    pub(super) const fn of(bytes: usize) -> Self {
+        Self { bytes, cut: 0 }
+    }
+
+    fn takes(&mut self, labels: &Labels<'_>) -> bool {
+        let bytes = END_BYTES + labels.iter().map(|label| label.value.len()).sum::<usize>();
+        let left = self.bytes.checked_sub(bytes);
+        self.cut += usize::from(left.is_none());
+        self.bytes = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 /// A series within its Resource. The hash has a random key: no name can be chosen so that two series collide.
@@ -39,6 +73,7 @@ pub(super) fn ends(
     current: Option<&Subject>,
     at: Timestamp,
     page: &Page<'_>,
+    room: &mut Room,
 ) -> (Vec<ResourceMetrics>, usize, Timestamp) {
     let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
     let is_current = |version: &Version| current.is_some_and(|current| current.same_resource(&version.subject));
@@ -50,7 +85,7 @@ pub(super) fn ends(
         let mut encoder = Encoder::new(&[]);
         encoder.begin(resource(&version.subject, page.key, page.settings));
         let at = if messages.is_empty() { at } else { last.after(STEP) };
-        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder);
+        end_missing(versions, &version.subject, &HashSet::new(), at, page, &mut encoder, room);
         if let Some((message, count)) = encoder.finished() {
             messages.push(message.clone());
             points += count;
@@ -68,6 +103,7 @@ pub(super) fn end_missing(
     at: Timestamp,
     page: &Page<'_>,
     encoder: &mut Encoder,
+    room: &mut Room,
 ) {
     let mut done = HashSet::new();
     for version in versions {
@@ -78,7 +114,7 @@ pub(super) fn end_missing(
         for (index, row) in version.subject.rows(page.selection).iter().enumerate() {
             version.subject.points(row, &mut |point| {
                 let id = series(page.hasher, index, point.labels);
-                if alive.contains(&id) && !present.contains(&id) && done.insert(id) {
+                if alive.contains(&id) && !present.contains(&id) && done.insert(id) && room.takes(point.labels) {
                     encoder.end(row, point.labels, at);
                 }
             });

@@ -21,8 +21,6 @@ fn what_is_not_known_is_skipped_and_counted() {
         "vcpu..time",
         "vcpu.0",
         "vcpu.0.later",
-        "vcpu.4096.time",
-        "vcpu.4294967295.time",
         "vcpu.4294967296.time",
         "vcpu.99999999999999999999999.time",
         "block.0.later",
@@ -127,7 +125,15 @@ fn more_devices_than_a_machine_has_slots_for_are_not_taken() {
     let disks = stats.disks.unwrap();
     assert_eq!(disks.len(), MAX_DEVICES);
     assert_eq!(disks[0].read_requests, Some(5), "those that are taken are still filled");
-    assert_eq!(stats.unknown_parameters, 7);
+    assert_eq!((stats.unknown_parameters, stats.left_out), (0, 7));
+}
+
+#[test]
+fn more_vcpus_than_any_machine_has_are_not_taken() {
+    for number in [MAX_VCPUS, u32::MAX] {
+        let stats = running(&format!("vcpu.{number}.time ullong 1"));
+        assert_eq!((stats.vcpus, stats.unknown_parameters, stats.left_out), (None, 0, 1));
+    }
 }
 
 #[test]

@@ -76,7 +76,10 @@ proptest! {
         }
         prop_assert!(!(said.monitor == Monitor::Busy && said.disks.as_ref().is_some_and(|disks| !disks.is_empty())));
         let only_the_status = Stats {
-            status: said.status, unknown_parameters: said.unknown_parameters, ..Stats::default()
+            status: said.status,
+            unknown_parameters: said.unknown_parameters,
+            left_out: said.left_out,
+            ..Stats::default()
         };
         prop_assert!(id.is_some() || said == only_the_status);
     }

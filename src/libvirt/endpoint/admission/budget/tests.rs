@@ -115,6 +115,7 @@ enum Step {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_limits_hold_in_any_order(steps in proptest::collection::vec(
         prop_oneof![

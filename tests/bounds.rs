@@ -1,0 +1,277 @@
+//! What one VM may add to the endpoint's page and to a push, whatever its daemon says of it: it always fits into one
+//! request, and the largest real machines are shown whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::sample;
+use virt_otel::catalog::{Metric, Read, Selection, Vocabulary};
+use virt_otel::export::otlp::{REQUEST_LIMIT, Requests, ResourceSettings};
+use virt_otel::export::prometheus::{Format, Renderer};
+use virt_otel::model::{
+    Bytes, Description, Disk, DiskDescription, IoLimits, IoThread, Nic, NicDescription, Reading, Since, Vcpu,
+    VcpuState, Vcpus, Vm,
+};
+use virt_otel::observe::room::{self, Cut};
+use virt_otel::snapshot::Snapshot;
+
+/// The longest value of the XML that is taken, in bytes.
+const LONGEST_VALUE: usize = 1_024;
+
+/// What a VM has.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    vcpus: u32,
+    disks: usize,
+    nics: usize,
+    io_threads: u32,
+    /// Bytes of each text of its description.
+    text: usize,
+    /// Which VM of this size: its devices have other names than those of another one.
+    number: usize,
+}
+
+/// As much as is taken of what a daemon says.
+const FLOOD: Size = Size { vcpus: 4_096, disks: 1_024, nics: 1_024, io_threads: 1_024, text: LONGEST_VALUE, number: 0 };
+
+/// The largest machine that libvirt's users are known to have, with a long alias for each device.
+const LARGE: Size = Size { vcpus: 512, disks: 64, nics: 64, io_threads: 64, text: 200, number: 0 };
+
+impl Size {
+    /// A text that no other device has.
+    fn text(self, what: &str, device: usize) -> Arc<str> {
+        let Self { number, text, .. } = self;
+        format!("{number}-{device}-{what}-{}", "\\".repeat(text)).chars().take(text).collect::<String>().into()
+    }
+
+    fn disk(self, device: usize) -> DiskDescription {
+        let text = |what: &str| Some(self.text(what, device));
+        let bytes = Some(Bytes(u64::MAX >> 1));
+        let requests = Some(u64::MAX >> 1);
+        let length = Some(Duration::from_secs(1));
+        DiskDescription {
+            target: format!("target-{}-{device}", self.number).into(),
+            user_alias: text("alias"),
+            source_kind: text("kind"),
+            source: text("source"),
+            protocol: text("protocol"),
+            bus: text("bus"),
+            device: text("device"),
+            format: text("format"),
+            cache: text("cache"),
+            serial: text("serial"),
+            limits: IoLimits {
+                total_bytes: bytes,
+                read_bytes: bytes,
+                write_bytes: bytes,
+                total_requests: requests,
+                read_requests: requests,
+                write_requests: requests,
+                total_bytes_burst: bytes,
+                read_bytes_burst: bytes,
+                write_bytes_burst: bytes,
+                total_requests_burst: requests,
+                read_requests_burst: requests,
+                write_requests_burst: requests,
+                total_bytes_burst_length: length,
+                read_bytes_burst_length: length,
+                write_bytes_burst_length: length,
+                total_requests_burst_length: length,
+                read_requests_burst_length: length,
+                write_requests_burst_length: length,
+                request_size: bytes,
+            },
+        }
+    }
+
+    fn nic(self, device: usize) -> NicDescription {
+        let text = |what: &str| Some(self.text(what, device));
+        NicDescription {
+            target: Some(format!("nic-{}-{device}", self.number).into()),
+            user_alias: text("alias"),
+            mac: text("mac"),
+            model: text("model"),
+            source_kind: text("kind"),
+            source: text("source"),
+            mtu: Some(u32::MAX),
+        }
+    }
+
+    fn description(self) -> Description {
+        Description {
+            domain_type: "kvm".into(),
+            disks: (0..self.disks).map(|device| Arc::new(self.disk(device))).collect(),
+            nics: (0..self.nics).map(|device| Arc::new(self.nic(device))).collect(),
+            ..Description::default()
+        }
+    }
+
+    /// A VM of this size, cut as the reading loop cuts it, and what was cut off.
+    fn vm(self) -> (Vm, Cut, u32) {
+        let mut description = self.description();
+        room::fit_description(&mut description);
+        let left_out = description.left_out;
+        let mut vm = sample::running();
+        vm.description = Some(Arc::new(description));
+        vm.vcpus = Some(reading(self.vcpus()));
+        vm.disks = Some(reading((0..self.disks).map(|device| since(disk(&self.disk(device)))).collect()));
+        vm.nics = Some(reading((0..self.nics).map(|device| since(nic(&self.nic(device)))).collect()));
+        let thread = |id| IoThread { id, poll_max: Some(Duration::MAX), poll_grow: Some(1), poll_shrink: Some(1) };
+        vm.io_threads = Some(reading((0..self.io_threads).map(thread).collect()));
+        let cut = room::fit(&mut vm);
+        (vm, cut, left_out)
+    }
+
+    fn vcpus(self) -> Vcpus {
+        let each = (0..self.vcpus).map(|number| {
+            since(Vcpu {
+                number,
+                state: Some(VcpuState::Running),
+                time: Some(Duration::from_secs(1)),
+                wait: Some(Duration::from_secs(1)),
+                delay: Some(Duration::from_secs(1)),
+                halted: Some(true),
+            })
+        });
+        Vcpus { current: Some(1), maximum: Some(1), each: each.collect() }
+    }
+}
+
+fn reading<T>(value: T) -> Reading<T> {
+    Reading { at: sample::READ, start: sample::BOOTED, value }
+}
+
+fn since<T>(value: T) -> Since<T> {
+    Since { start: sample::BOOTED, value }
+}
+
+/// A disk of which everything is known.
+fn disk(description: &DiskDescription) -> Disk {
+    let whole = sample::running().disks.expect("its disks").value[0].value.clone();
+    Disk {
+        target: Arc::clone(&description.target),
+        description: Some(Arc::new(description.clone())),
+        errors: Some(1),
+        ..whole
+    }
+}
+
+fn nic(description: &NicDescription) -> Nic {
+    let whole = sample::running().nics.expect("its interfaces").value[0].value.clone();
+    Nic {
+        target: description.target.clone().expect("a target"),
+        description: Some(Arc::new(description.clone())),
+        ..whole
+    }
+}
+
+fn snapshot(vm: Vm, after: Duration) -> Arc<Snapshot> {
+    let published = sample::READ.after(after);
+    Arc::new(Snapshot { vms: vec![Arc::new(vm)], published, daemons: vec![], ..sample::snapshot() })
+}
+
+/// The largest request of a push, in bytes, and how many there are.
+fn push(requests: &mut Requests, snapshot: &Arc<Snapshot>) -> (usize, usize) {
+    let requests = requests.push(snapshot);
+    (requests.iter().map(|request| request.len()).max().unwrap_or(0), requests.len())
+}
+
+/// Bytes of the page.
+fn page(snapshot: &Snapshot) -> usize {
+    let mut page = String::new();
+    Renderer::new(&everything()).render(snapshot, &[], Format::OpenMetrics100, &mut page);
+    page.len()
+}
+
+fn everything() -> Selection {
+    Selection::everything(Vocabulary::Libvirt)
+}
+
+#[test]
+fn the_largest_machines_are_shown_whole() {
+    let (vm, cut, left_out) = LARGE.vm();
+    assert_eq!((cut, left_out), (Cut::default(), 0));
+    let mut requests = Requests::new(everything(), ResourceSettings::default());
+    assert_eq!(push(&mut requests, &snapshot(vm, Duration::ZERO)).1, 1);
+}
+
+#[test]
+fn whatever_a_daemon_says_of_a_vm_fits_into_one_request() {
+    for text in [0, 16, 128, LONGEST_VALUE] {
+        for (vcpus, disks, nics) in [(4_096, 0, 0), (0, 1_024, 0), (0, 0, 1_024), (4_096, 1_024, 1_024)] {
+            let size = Size { vcpus, disks, nics, text, ..FLOOD };
+            let (vm, cut, _) = size.vm();
+            assert!(cut != Cut::default() || vcpus == 0, "{size:?}");
+            let mut requests = Requests::new(everything(), ResourceSettings::default());
+            let (bytes, count) = push(&mut requests, &snapshot(vm, Duration::ZERO));
+            assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}: {count} requests, {bytes} bytes");
+
+            // Every device gets another name: all series end, and as many begin.
+            let (vm, ..) = Size { number: 1, ..size }.vm();
+            let (bytes, count) = push(&mut requests, &snapshot(vm, Duration::from_secs(1)));
+            assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}, renamed: {count} requests, {bytes} bytes");
+
+            let gone = Arc::new(Snapshot {
+                vms: vec![],
+                published: sample::READ.after(Duration::from_secs(2)),
+                daemons: vec![],
+                ..sample::snapshot()
+            });
+            let (bytes, count) = push(&mut requests, &gone);
+            assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}, gone: {count} requests, {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_long_name_leaves_less_room_for_the_rest() {
+    let (mut vm, ..) = LARGE.vm();
+    let identity = virt_otel::model::Identity { name: "\\".repeat(4_096).into(), ..(*vm.identity).clone() };
+    vm.identity = Arc::new(identity);
+    assert_ne!(room::fit(&mut vm), Cut::default());
+    let page = page(&snapshot(vm, Duration::ZERO));
+    assert!(page <= room::PAGE_MAX + 4 * 1_024 * 1_024, "{page} bytes");
+}
+
+/// What is reckoned for a series is no less than what it takes.
+#[test]
+fn the_page_and_the_push_of_a_vm_are_no_larger_than_was_reckoned() {
+    for text in [0, 64, LONGEST_VALUE] {
+        let (vm, ..) = Size { text, ..FLOOD }.vm();
+        let bare = Vm { vcpus: None, disks: None, nics: None, io_threads: None, description: None, ..vm.clone() };
+        let description = room::DESCRIPTION_MAX;
+        let of = |vm: &Vm| {
+            let snapshot = snapshot(vm.clone(), Duration::ZERO);
+            let page = page(&snapshot);
+            (page, push(&mut Requests::new(everything(), ResourceSettings::default()), &snapshot).0)
+        };
+        let ((page, push), (bare_page, bare_push)) = (of(&vm), of(&bare));
+        assert!(page - bare_page <= room::PAGE_MAX + 3 * description, "{text}: {page} bytes of the page");
+        assert!(push - bare_push <= room::PUSH_MAX + 2 * description, "{text}: {push} bytes of the push");
+    }
+}
+
+/// Whoever adds a row for each vCPU or device finds here that it costs room.
+#[test]
+fn no_vcpu_and_no_device_has_more_series_than_was_reckoned() {
+    let one = Size { vcpus: 1, disks: 1, nics: 1, io_threads: 1, text: 8, number: 0 };
+    let (vm, ..) = one.vm();
+    let series = |which: fn(&Read) -> bool| {
+        let mut series = 0;
+        for selected in everything().vm {
+            let metric: &Metric = selected.metric;
+            if which(&metric.read) {
+                metric.points(&vm, &mut |_| series += 1);
+            }
+        }
+        series
+    };
+    let info = 1;
+    assert_eq!(series(|read| matches!(read, Read::Vcpu(_) | Read::VcpuEach(..))), room::VCPU_SERIES);
+    assert_eq!(series(|read| matches!(read, Read::Disk(_))) + info, room::DISK_SERIES);
+    assert_eq!(series(|read| matches!(read, Read::Nic(_))) + info, room::NIC_SERIES);
+    assert_eq!(series(|read| matches!(read, Read::IoThread(_))), room::IO_THREAD_SERIES);
+}
