@@ -160,7 +160,7 @@ impl Keeper {
         let missed = self.is_missed();
         let told = missed && self.told.disconnected(reason, now);
         for track in self.tracks.values_mut() {
-            if track.detection.is_news(Cause::Unreachable) && told {
+            if track.detection.is_news(Cause::Unreachable) && told && self.around.may_log() {
                 tracing::info!(
                     domain = %track.name, uuid = %track.vm.key.uuid,
                     "libvirt cannot be reached; the domain's hypervisor type is exported as unknown until it can"

@@ -137,7 +137,7 @@ impl Track {
                 if matches!(error, ReadError::Disconnected { .. }) {
                     return wants; // the source says so itself; until then the type is what it was
                 }
-                self.not_described(&error);
+                self.not_described(&error, around);
             }
         }
         if !self.visible {
@@ -155,7 +155,7 @@ impl Track {
         self.detection.done = true;
         self.detection.retry_at = None;
         if hypervisor == HypervisorType::Unknown {
-            if self.detection.is_news(Cause::Type) {
+            if self.detection.is_news(Cause::Type) && around.may_log() {
                 tracing::warn!(
                     domain = %self.name, uuid = %self.vm.key.uuid, domain_type = %description.domain_type,
                     "the domain's XML names a hypervisor that this version does not know; its type is exported as unknown"
@@ -176,14 +176,14 @@ impl Track {
         self.count_left_out(around);
     }
 
-    fn not_described(&mut self, error: &ReadError) {
+    fn not_described(&mut self, error: &ReadError, around: &Surroundings) {
         let late = matches!(error, ReadError::Deadline { .. } | ReadError::Overloaded { .. });
         let cause = match error {
             ReadError::Xml { .. } => Cause::Xml,
             _ if late => Cause::Late,
             _ => Cause::Libvirt,
         };
-        if self.detection.is_news(cause) {
+        if self.detection.is_news(cause) && around.may_log() {
             tracing::warn!(
                 domain = %self.name, uuid = %self.vm.key.uuid, %error,
                 "could not read what runs the domain; it will be tried again"

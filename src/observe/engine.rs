@@ -179,7 +179,7 @@ impl Engine {
             }
             _ if !keeper.up || !keeper.is_open() => {}
             SourceEvent::EventsLost => {
-                if !std::mem::replace(&mut keeper.events_lost, true) {
+                if !std::mem::replace(&mut keeper.events_lost, true) && keeper.around.may_log() {
                     tracing::warn!(
                         daemon = %keeper.around.daemon,
                         "events were lost; every domain is read afresh, now and whenever it happens again on this connection"
@@ -271,7 +271,7 @@ impl Engine {
                 if matches!(error, ReadError::Deadline { .. }) {
                     self.health.deadlines.one();
                 }
-                track.status_failed(&error);
+                track.status_failed(&error, &keeper.around);
                 if let Some(owned) = &mut keeper.owned {
                     owned.answers(track.shown().is_some());
                 }
@@ -304,7 +304,7 @@ impl Engine {
             // An answer to another question than was asked is none.
             Ok(_) => return,
             Err(error) => {
-                if first_failure {
+                if first_failure && keeper.around.may_log() {
                     tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
                 }
                 return;
@@ -315,7 +315,7 @@ impl Engine {
         let mut ask: Vec<(Uuid, Wants)> = Vec::new();
         let status = Wants { status: true, ..Wants::default() };
         if let Some(owned) = &mut keeper.owned {
-            owned.listed(&keeper.around.daemon, listed.iter().map(|domain| &*domain.name));
+            owned.listed(&keeper.around, listed.iter().map(|domain| &*domain.name));
         }
         for domain in listed {
             if !keeper.accepts(domain.uuid, &domain.name) {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::daemon::Keeper;
 use super::engine::Engine;
+use super::lines::{self, Lines};
 use super::roster::{Feed, Roster};
 use super::track::Surroundings;
 use super::with_needed;
@@ -31,6 +32,7 @@ impl Engine {
             groups: with_needed(self.settings.groups),
             epoch: self.epoch,
             health: Arc::clone(&self.health),
+            lines: Arc::new(Lines::new(if owner.is_some() { lines::OF_A_LAUNCHER } else { lines::OF_A_HOST })),
         };
         self.keepers.insert(place, Keeper::new(source, around, owner));
         self.places.insert(daemon, place);

@@ -68,6 +68,7 @@ mod engine;
 mod figures;
 mod health;
 mod labels;
+mod lines;
 mod members;
 mod owned;
 mod publish;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::daemon::{Keeper, Round};
 use super::roster::{Owner, Who};
-use super::track::{Phase, Track};
+use super::track::{Phase, Surroundings, Track};
 use crate::model::{Collection, DaemonId, HypervisorType, Identity, Place, Vm, VmKey};
 
 /// How long an attempt to reach the daemon of a VMI that has just begun to run may take before it counts as failed,
@@ -75,13 +75,13 @@ impl Owned {
 
     /// These are the names of the domains that the daemon has. A daemon without any is not to blame: its domain may be
     /// yet to come, or gone already.
-    pub(super) fn listed<'a>(&mut self, daemon: &DaemonId, mut names: impl Iterator<Item = &'a str> + Clone) {
+    pub(super) fn listed<'a>(&mut self, around: &Surroundings, mut names: impl Iterator<Item = &'a str> + Clone) {
         let known = names.clone().any(|name| self.owner.launcher_of(name).is_some());
         let stranger = names.find(|name| self.owner.launcher_of(name).is_none());
         let refused = stranger.is_some() && !known;
-        if let Some(stranger) = stranger.filter(|_| refused && !self.refused) {
+        if let Some(stranger) = stranger.filter(|_| refused && !self.refused && around.may_log()) {
             tracing::warn!(
-                %daemon, domain = stranger, expected = self.owner.domain_name(),
+                daemon = %around.daemon, domain = stranger, expected = self.owner.domain_name(),
                 "the libvirt of this launcher runs another VM's domain, and is not read; the VMI's hypervisor type is \
                  exported as unknown. Look at what is in the pod's libvirt-runtime directory"
             );

@@ -24,7 +24,7 @@ impl Track {
         let mut stats = match answer {
             Ok(None) => return Wants { remove: true, ..Wants::default() },
             Ok(Some(stats)) => stats,
-            Err(error) => return self.not_read(&error, launched),
+            Err(error) => return self.not_read(&error, launched, around),
         };
         if self.figures.state_is_newer_than(launched) {
             // libvirt gathers the state first: it is as old as the call, and an event has made us ask since.
@@ -43,7 +43,7 @@ impl Track {
         self.failing = false;
         let was_stuck = self.is_stuck();
         self.judge(&stats, asked, moment, around);
-        wants.lifecycle |= self.log_stuck(was_stuck);
+        wants.lifecycle |= self.log_stuck(was_stuck, around);
         wants.lifecycle |= stats.status.is_some_and(|status| self.vm.status != Some(status));
         self.take(stats, moment, around);
         wants.describe |= !wants.describe && self.wants_devices(moment.instant);
@@ -61,7 +61,7 @@ impl Track {
         self.busy_since = None;
         self.busy_long = false;
         self.touch();
-        let healed = self.log_stuck(was_stuck);
+        let healed = self.log_stuck(was_stuck, around);
         if let (Some(mut stats), Some(launched)) = (stats, launched)
             && stats.id.is_some()
             && stats.id == self.id
@@ -72,7 +72,7 @@ impl Track {
         Wants { read: true, lifecycle: healed, ..Wants::default() }
     }
 
-    fn not_read(&mut self, error: &ReadError, launched: Instant) -> Wants {
+    fn not_read(&mut self, error: &ReadError, launched: Instant, around: &Surroundings) -> Wants {
         self.attempted = true;
         self.complete = Some(false);
         self.touch();
@@ -82,11 +82,11 @@ impl Track {
                 let was_stuck = self.is_stuck();
                 self.left_behind = Some(launched);
                 self.hung = true;
-                wants.lifecycle = self.log_stuck(was_stuck);
+                wants.lifecycle = self.log_stuck(was_stuck, around);
             }
             ReadError::Disconnected { .. } => {} // the source says so itself
             ReadError::Libvirt { .. } | ReadError::Xml { .. } | ReadError::Overloaded { .. } => {
-                if !std::mem::replace(&mut self.failing, true) {
+                if !std::mem::replace(&mut self.failing, true) && around.may_log() {
                     tracing::warn!(
                         domain = %self.name, uuid = %self.vm.key.uuid, %error,
                         "could not read the domain's statistics; its last readings are shown until they are too old"
@@ -98,8 +98,11 @@ impl Track {
     }
 
     /// Logs when it became stuck, or well again. `true` if either.
-    fn log_stuck(&self, before: bool) -> bool {
+    fn log_stuck(&self, before: bool, around: &Surroundings) -> bool {
         let (domain, uuid) = (&self.name, &self.vm.key.uuid);
+        if before == self.is_stuck() || !around.may_log() {
+            return before != self.is_stuck();
+        }
         match (before, self.is_stuck()) {
             (false, true) if self.hung => {
                 tracing::warn!(
@@ -203,10 +206,11 @@ impl Track {
         let described = self.vm.description.as_ref().map_or(0, |description| description.left_out);
         let left_out = self.figures.left_out().saturating_add(described.into());
         around.health.left_out.add(left_out);
-        if left_out > 0 && !std::mem::replace(&mut self.cut_told, true) {
+        if left_out > 0 && !std::mem::replace(&mut self.cut_told, true) && around.may_log() {
             tracing::warn!(
                 domain = %self.name, uuid = %self.vm.key.uuid, left_out,
-                "the domain has more vCPUs or devices than one may show; the last of them are left out, and                  collection.success is 0"
+                "the domain has more vCPUs or devices than one may show; the last of them are left out, and \
+                 collection.success is 0"
             );
         }
     }

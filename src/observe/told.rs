@@ -4,17 +4,32 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Reasons that are logged until a connection has held: a daemon that has more of them makes them up.
+/// Reasons that are remembered until a connection has held: a daemon that has more of them makes them up.
 const REASONS_MAX: usize = 8;
 
 /// How long a connection must have held for its loss to be news, whatever the reason.
-const STEADY: Duration = Duration::from_secs(10);
+const STEADY: Duration = Duration::from_secs(600);
+
+/// For how long a reason is not logged again that was just logged; each time twice as long, until a connection has held.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The longest of these times.
+const QUIET_MOST: Duration = Duration::from_secs(3_600);
+
+/// A reason that was logged.
+#[derive(Debug)]
+struct Reason {
+    /// Without its numbers, which may be others each time.
+    text: String,
+    quiet_until: Instant,
+    quiet: Duration,
+}
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// The reasons that were logged since a connection held.
-    reasons: Vec<String>,
+    reasons: Vec<Reason>,
     /// Whether the last thing that was logged is that it is connected.
     connected: bool,
     since: Option<Instant>,
@@ -32,10 +47,17 @@ impl Told {
         if self.since.take().is_some_and(|since| now.saturating_duration_since(since) >= STEADY) {
             self.reasons.clear();
         }
-        if self.reasons.len() >= REASONS_MAX || self.reasons.iter().any(|told| told == reason) {
-            return false;
+        let text: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_full = self.reasons.len() >= REASONS_MAX;
+        match self.reasons.iter_mut().find(|told| told.text == text) {
+            Some(told) if now < told.quiet_until => return false,
+            Some(told) => {
+                told.quiet = (told.quiet * 2).min(QUIET_MOST);
+                told.quiet_until = now + told.quiet;
+            }
+            None if is_full => return false,
+            None => self.reasons.push(Reason { text, quiet_until: now + QUIET, quiet: QUIET }),
         }
-        self.reasons.push(reason.to_owned());
         self.connected = false;
         true
     }
@@ -50,21 +72,37 @@ mod tests {
         let mut told = Told::default();
         let start = Instant::now();
         assert!(told.connected(start));
-        assert!(told.disconnected("it broke", start));
+        assert!(told.disconnected("call 5 broke it", start));
         assert!(told.connected(start));
-        for _ in 0..10 {
-            assert!(!told.disconnected("it broke", start));
+        for number in 0..10 {
+            assert!(!told.disconnected(&format!("call {number} broke it"), start));
             assert!(!told.connected(start));
         }
         assert!(told.disconnected("another reason", start));
         assert!(told.connected(start));
-        assert!(told.disconnected("it broke", start + STEADY), "it had held");
+        assert!(told.disconnected("call 5 broke it", start + STEADY), "it had held");
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_all_day_is_told_ever_more_rarely() {
+        let mut told = Told::default();
+        let mut now = Instant::now();
+        let mut logged = 0;
+        // Every half minute for a day.
+        for _ in 0..2 * 60 * 24 {
+            now += Duration::from_secs(10);
+            told.connected(now);
+            now += Duration::from_secs(20);
+            logged += usize::from(told.disconnected("it broke", now));
+        }
+        assert!((24..34).contains(&logged), "{logged}");
     }
 
     #[test]
     fn reasons_that_are_made_up_are_not_told_for_ever() {
         let mut told = Told::default();
-        let logged = (0..100).filter(|number: &i32| told.disconnected(&number.to_string(), Instant::now())).count();
+        let reasons = (0..100_u8).map(|number| "x".repeat(number.into()));
+        let logged = reasons.filter(|reason| told.disconnected(reason, Instant::now())).count();
         assert_eq!(logged, REASONS_MAX);
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::detection::Detection;
 use super::figures::{Figures, has_figures, strip};
+use super::lines::Lines;
 use super::schedule::Schedule;
 use super::settings::{HEARTBEAT, Intervals, STAMP_STEP};
 use crate::model::{
@@ -146,6 +147,14 @@ pub(super) struct Surroundings {
     pub(super) groups: Groups,
     pub(super) epoch: Instant,
     pub(super) health: Arc<super::Health>,
+    pub(super) lines: Arc<Lines>,
+}
+
+impl Surroundings {
+    /// Whether something more may be logged of a domain of this daemon.
+    pub(super) fn may_log(&self) -> bool {
+        self.lines.one(&self.daemon)
+    }
 }
 
 /// One domain.
@@ -337,9 +346,9 @@ impl Track {
     }
 
     /// Its state could not be read.
-    pub(super) fn status_failed(&mut self, error: &ReadError) {
+    pub(super) fn status_failed(&mut self, error: &ReadError, around: &Surroundings) {
         self.attempted |= self.phase == Phase::Unknown;
-        if self.shown().is_none() && !std::mem::replace(&mut self.failing, true) {
+        if self.shown().is_none() && !std::mem::replace(&mut self.failing, true) && around.may_log() {
             tracing::warn!(
                 domain = %self.name, uuid = %self.vm.key.uuid, %error,
                 "could not read the domain's state; it will be tried again"

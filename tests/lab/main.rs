@@ -20,6 +20,7 @@ mod support;
 
 mod chart;
 mod faults;
+mod hostile;
 mod incluster;
 mod kubevirt;
 mod kubevirt_api;

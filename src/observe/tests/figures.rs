@@ -21,7 +21,7 @@ async fn one_vm() -> Bench {
 }
 
 /// Reads it now, with these statistics.
-async fn read(bench: &Bench, stats: crate::source::Stats) -> std::sync::Arc<Vm> {
+async fn read(bench: &Bench, stats: Stats) -> Arc<Vm> {
     bench.fake().edit(ONE, |domain| domain.stats = stats);
     bench.pass(SECOND).await;
     bench.fake().happens(ONE, DomainEvent::Rebooted);
@@ -60,7 +60,7 @@ async fn a_counter_that_was_absent_for_a_while_and_comes_back_lower_has_gone_bac
 async fn a_disk_that_is_plugged_in_starts_with_its_first_reading_and_again_when_replugged() {
     let bench = one_vm().await;
     let start = bench.vm(ONE).disks.as_ref().unwrap().value[0].start;
-    bench.fake().edit(ONE, |domain| domain.xml = super::fake::Xml::Says(xml(&["vda", "vdb"], &["vnet0"])));
+    bench.fake().edit(ONE, |domain| domain.xml = Xml::Says(xml(&["vda", "vdb"], &["vnet0"])));
     let mut two = full(1_100);
     two.disks = Some(vec![disk("vda", 1_100), disk("vdb", 900)]);
     let plugged = read(&bench, two.clone()).await.disks.clone().unwrap();

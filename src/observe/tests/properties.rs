@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::fake::{booted, disk, full, nic, partial};
 use crate::model::{DaemonId, Timestamp, Vm};
 use crate::observe::Intervals;
+use crate::observe::lines::{Lines, OF_A_HOST};
 use crate::observe::track::{Moment, Surroundings, Track};
 use crate::source::{DomainEvent, Monitor, Stats};
 
@@ -106,6 +107,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         groups: crate::model::Groups::all(),
         epoch: origin,
         health: Arc::default(),
+        lines: Arc::new(Lines::new(OF_A_HOST)),
     };
     let name: Arc<str> = "vm".into();
     let mut track = Track::new(Uuid::from_u128(1), Arc::clone(&name), &around, origin);

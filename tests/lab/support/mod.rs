@@ -12,6 +12,7 @@ pub(crate) mod domain;
 pub(crate) mod exposition;
 mod guests;
 pub(crate) mod helm;
+pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod impostor;
 pub(crate) mod kube_client;

@@ -1,0 +1,271 @@
+//! Daemons that do what a launcher does that somebody has taken over: beside each, honest ones are read as if nothing
+//! were.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::support::cluster::hypervisor;
+use super::support::hostile::{Hostile, Manner};
+use super::support::libvirtd::VIRTQEMUD_SOCKET;
+use super::support::{Agent, Cluster, Domain, Libvirtd, Metrics, Node, Vmi, http, kvm, wait_until};
+
+const AGE: &str = "libvirt_domain_collection_age_seconds";
+const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
+const STATE: &str = "libvirt_domain_state";
+const TYPE: &str = "libvirt_domain_hypervisor_info";
+const UP: &str = "libvirt_up";
+
+/// The interval of these tests, in seconds. The agent is built without optimisation here, and four run at a time.
+const INTERVAL: f64 = 2.0;
+
+/// Agents at a time, each with a hostile daemon of its own.
+const AT_ONCE: usize = 4;
+
+/// How long a daemon that has come or gone, or an event, may take to be on the page on a machine that is busy.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long a thread waits that has read a file, or a long document, before it ends.
+const THREAD_ENDS: Duration = Duration::from_secs(20);
+
+/// How long what is hostile is looked at, once it was connected to.
+const WATCHED: Duration = Duration::from_secs(8);
+
+/// The same of what only time tells: a message that never ends (30 s), and PINGs without an answer (20 s).
+const WATCHED_LONG: Duration = Duration::from_secs(45);
+
+/// The most memory that one hostile daemon costs: its longest answer of 8 MiB twice while it is taken apart, what is made
+/// of it, and the largest page that one VM may have.
+const MOST_MEMORY: u64 = 64 * 1_024 * 1_024;
+
+/// The most lines of the log: one for each of a thousand domains of a host that get into the same trouble, and then one a
+/// minute.
+const MOST_LINES: usize = 1_100;
+
+/// The most threads that the agent has.
+const MOST_THREADS: usize = 4;
+
+/// The most of one core that a flood may cost an agent that was built without optimisation.
+const MOST_CPU: f64 = 0.5;
+
+fn guest(name: &str) -> Domain {
+    if kvm() { Domain::kvm(name) } else { Domain::tcg(name) }
+}
+
+/// How old the oldest group of a domain is.
+fn age(page: &Metrics, domain: &str) -> f64 {
+    page.all(AGE, &[("domain", domain)]).iter().map(|sample| sample.value).fold(0.0, f64::max)
+}
+
+/// The lines of the log that warn of a daemon or of its domains.
+fn warnings(log: &str, of: &str) -> Vec<String> {
+    let warns = |line: &&str| (line.contains("WARN") || line.contains("ERROR")) && line.contains(of);
+    log.lines().filter(warns).map(str::to_owned).collect()
+}
+
+/// What one hostile daemon has cost.
+struct Cost {
+    manner: Manner,
+    oldest: f64,
+    memory: u64,
+    cpu: f64,
+    connections: usize,
+}
+
+/// One agent with an honest daemon and a hostile one.
+fn beside(honest: &Libvirtd, well: &str, manner: Manner) -> Cost {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("sock");
+    let path = socket.display().to_string();
+    let uri = format!("qemu+unix:///session?socket={path}");
+    let arguments = ["--libvirt-uri", &honest.read_only_uri(), "--libvirt-uri", &uri, "--interval", "2s"];
+    let agent = Agent::start(&[&arguments[..], &["--exporters", "prometheus"]].concat(), &[]);
+    agent.wait_for(SOON, "the honest daemon", |page| page.has(CPU, &[("domain", well)]));
+    let (memory, cpu, descriptors) = (agent.resident(), agent.cpu_time(), agent.descriptors());
+
+    let hostile = Hostile::start(&socket, 0, manner, "hostile");
+    let watched = match manner {
+        Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing => WATCHED_LONG,
+        _ => WATCHED,
+    };
+    let (started, mut oldest, mut down) = (Instant::now(), 0.0_f64, false);
+    while started.elapsed() < watched {
+        let page = agent.metrics();
+        assert!(page.has(CPU, &[("domain", well)]), "{manner:?}: {well} has lost its figures:\n{}", agent.log());
+        oldest = oldest.max(age(&page, well));
+        let up = page.get(UP, &[("uri", &uri)]);
+        down |= up == Some(0.0) && hostile.connections() > 0;
+        if up == Some(0.0) && page.has(TYPE, &[("domain", "hostile")]) {
+            let kind = page.has(TYPE, &[("domain", "hostile"), ("hypervisor_type", "unknown")]);
+            assert!(kind, "{manner:?}: nobody vouches for its type");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let used = (agent.cpu_time() - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+
+    // An event of the honest one arrives.
+    honest.virsh(&["resume", well]);
+    agent.wait_for(SOON, "an event of the honest daemon", |page| {
+        page.get(STATE, &[("domain", well), ("state", "running")]) == Some(1.0)
+    });
+    honest.virsh(&["suspend", well]);
+
+    let log = agent.log();
+    let mut told = warnings(&log, &path);
+    // That it had not come yet.
+    told.retain(|line| !line.contains("is not there"));
+    let lost = told.iter().filter(|line| line.contains("lost libvirt") || line.contains("could not reach")).count();
+    match manner.ends_with() {
+        Some(reason) => {
+            assert!(down, "{manner:?}: the daemon was never down:\n{log}");
+            assert!(lost <= 1, "{manner:?}: {told:#?}");
+            assert!(log.contains(reason), "{manner:?}: no {reason:?} in {log}");
+        }
+        None => assert_eq!(lost, 0, "{manner:?}: {told:#?}"),
+    }
+    assert!(log.lines().count() < MOST_LINES, "{manner:?}: a log of {} lines", log.lines().count());
+    assert!(!log.contains("panicked"), "{log}");
+
+    let connections = hostile.connections();
+    drop(hostile);
+    std::fs::remove_file(&socket).unwrap();
+    wait_until(THREAD_ENDS, &format!("{manner:?}: the descriptors of before"), || {
+        (agent.descriptors() <= descriptors && agent.threads() <= MOST_THREADS).then_some(())
+    });
+    Cost { manner, oldest, memory: agent.peak().saturating_sub(memory), cpu: used, connections }
+}
+
+/// The agent reads an honest daemon beside each of them.
+#[test]
+fn no_hostile_daemon_harms_an_honest_one() {
+    let honest = Libvirtd::system();
+    // Agents share it, and each wakes a guest of its own.
+    let guests: Vec<String> = (0..AT_ONCE).map(|number| format!("well-{number}")).collect();
+    for name in &guests {
+        honest.create_paused(&guest(name));
+    }
+    let left = Mutex::new(Manner::ALL.to_vec());
+    let (costs, failed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for well in &guests {
+            scope.spawn(|| {
+                while let Some(manner) = { left.lock().unwrap().pop() } {
+                    // The others are looked at, too.
+                    match std::panic::catch_unwind(|| beside(&honest, well, manner)) {
+                        Ok(cost) => costs.lock().unwrap().push(cost),
+                        Err(_) => failed.lock().unwrap().push(manner),
+                    }
+                }
+            });
+        }
+    });
+    let costs = costs.into_inner().unwrap();
+    for Cost { manner, oldest, memory, cpu, connections } in costs {
+        eprintln!(
+            "{manner:?}: the honest VM was {oldest:.1} s old at most, {} KiB more, {:.0} % of a core, {connections} connections",
+            memory / 1_024,
+            100.0 * cpu
+        );
+        assert!(oldest < 2.0 * INTERVAL, "{manner:?}: {oldest} s");
+        assert!(memory < MOST_MEMORY, "{manner:?}: {memory} bytes");
+        assert!(cpu < MOST_CPU, "{manner:?}: {cpu} of a core");
+    }
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{failed:?}: see above");
+}
+
+/// The interval of the agent of a node here, in seconds.
+const NODE_INTERVAL: f64 = 1.0;
+
+/// How long a probe may take while everything is hostile. A kubelet gives it a second.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The most of one core that all of them together cost an agent that was built without optimisation.
+const MOST_CPU_OF_ALL: f64 = 1.2;
+
+/// What the chart gives the agent of a node.
+fn memory_limit() -> u64 {
+    let values = std::fs::read_to_string(super::support::helm::chart().join("values.yaml")).unwrap();
+    let limits = values.split_once("limits:").expect("its limits").1;
+    let memory = limits.lines().find_map(|line| line.trim().strip_prefix("memory: ")).expect("that of memory");
+    let mebibytes: u64 = memory.strip_suffix("Mi").expect("a number of MiB").parse().unwrap();
+    mebibytes * 1_024 * 1_024
+}
+
+/// Every launcher of a node but three has fallen into bad hands.
+#[test]
+fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
+    let (node, cluster) = (Node::new("node-a"), Cluster::start());
+    let good = ["good-0", "good-1", "good-2"];
+    let launchers = good.map(|name| {
+        let launcher = node.launcher();
+        launcher.create_paused(&guest(&format!("shop_{name}")).like_kubevirt());
+        Vmi::create_running(&cluster.api, "shop", name, launcher.place());
+        launcher
+    });
+    let hostile = Manner::ALL.map(|manner| {
+        let place = node.place();
+        let name = format!("{manner:?}").to_lowercase();
+        let socket = node.make_pod(&place.pod_uid).join(VIRTQEMUD_SOCKET);
+        let daemon = Hostile::start(&socket, place.user, manner, &format!("shop_{name}"));
+        Vmi::create_running(&cluster.api, "shop", &name, &place);
+        (manner, name, daemon)
+    });
+    assert!(hostile.len() >= 20);
+
+    let agent = Agent::on_node(&node, &cluster.kubeconfig, &[], None);
+    let kind = |page: &Metrics, name: &str| hypervisor(page, "shop", name);
+    let true_type = if kvm() { "kvm" } else { "qemu-tcg" };
+    agent.wait_for(Duration::from_secs(30), "the honest ones", |page| {
+        good.iter().all(|name| kind(page, name).as_deref() == Some(true_type))
+            && good.iter().all(|name| page.has("kubevirt_vmi_cpu_usage_seconds_total", &[("name", name)]))
+    });
+    let cpu = agent.cpu_time();
+    let (started, mut oldest, mut slowest) = (Instant::now(), 0.0_f64, Duration::ZERO);
+    let mut unknown = vec![false; hostile.len()];
+    while started.elapsed() < WATCHED_LONG {
+        let probed = Instant::now();
+        assert_eq!(http::get(agent.port(), "/livez", &[]).unwrap().status, 200);
+        slowest = slowest.max(probed.elapsed());
+        let page = agent.metrics();
+        for name in good {
+            assert_eq!(kind(&page, name).as_deref(), Some(true_type), "{name}; the log:\n{}", agent.log());
+            let ages = page.all("kubevirt_vmi_collection_age_seconds", &[("name", name)]);
+            oldest = ages.iter().map(|sample| sample.value).fold(oldest, f64::max);
+        }
+        for ((_, name, _), unknown) in hostile.iter().zip(&mut unknown) {
+            *unknown |= kind(&page, name).as_deref() == Some("unknown");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let used = (agent.cpu_time() - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+    // An event of an honest one arrives.
+    launchers[0].virsh(&["resume", "shop_good-0"]);
+    agent.wait_for(SOON, "an event of an honest launcher", |page| {
+        page.get("kubevirt_vmi_state", &[("name", "good-0"), ("state", "running")]) == Some(1.0)
+    });
+    eprintln!(
+        "beside {} hostile launchers: the honest VMs were {oldest:.1} s old at most, a probe took {slowest:?} at most, {} MiB, \
+         {:.0} % of a core",
+        hostile.len(),
+        agent.peak() / 1_048_576,
+        100.0 * used
+    );
+    assert!(oldest < 2.0 * NODE_INTERVAL, "{oldest} s");
+    assert!(slowest < PROBE_WITHIN, "{slowest:?}");
+    assert!(agent.peak() < memory_limit(), "{} bytes", agent.peak());
+    assert!(agent.threads() <= MOST_THREADS + 1, "{} threads", agent.threads());
+    assert!(used < MOST_CPU_OF_ALL, "{used} of a core");
+
+    let log = agent.log();
+    assert!(!log.contains("panicked"), "{log}");
+    for ((manner, name, _), unknown) in hostile.iter().zip(unknown) {
+        let told = warnings(&log, &format!("shop/{name} in pod"));
+        assert!(told.len() <= 2, "{manner:?}: {told:#?}");
+        let Some(reason) = manner.ends_with() else { continue };
+        assert!(unknown, "{manner:?}: nobody vouches for its type");
+        assert!(told.iter().any(|line| line.contains(reason)), "{manner:?}: no {reason:?} in {told:#?}");
+    }
+    for name in good {
+        assert_eq!(warnings(&log, &format!("shop/{name} in pod")), [""; 0]);
+    }
+}
