@@ -54,9 +54,16 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
         ("exit 1", "said nothing"),
     ] {
         let (_folder, uri) = program(script);
-        let mut stream = address(&uri).connect().await.unwrap();
-        let _ = stream.write_all(b"call").await;
-        let error = stream.read_exact(&mut echoed).await.unwrap_err().to_string();
+        let stream = address(&uri).connect().await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        // What cannot be written any more waits until reading has said why.
+        let (error, _) = tokio::join!(
+            async {
+                let mut word = [0; 5];
+                reader.read_exact(&mut word).await.unwrap_err().to_string()
+            },
+            tokio::time::timeout(Duration::from_millis(100), writer.write_all(b"call"))
+        );
         assert!(error.contains(expected), "{script}: {error}");
         assert!(error.len() < 4_096, "{} bytes", error.len());
     }

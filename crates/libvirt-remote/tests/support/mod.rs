@@ -1,5 +1,7 @@
 //! A daemon of the tests, byte by byte, at the other end of a stream in memory.
 
+pub(crate) mod fuzzed;
+
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};

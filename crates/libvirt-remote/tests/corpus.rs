@@ -1,0 +1,32 @@
+//! What fuzzing has found worth keeping: each file takes another way through the client, and none may make it panic or
+//! hang. The fuzzers themselves are in `fuzz/` of the repository.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[allow(dead_code, reason = "a toolbox: not every test uses every tool")]
+mod support;
+
+use std::path::Path;
+
+/// Runs each file of one corpus.
+fn replay(corpus: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        eprintln!("{}", path.display());
+        run(&std::fs::read(&path).unwrap());
+        files += 1;
+    }
+    assert!(files > 10, "{} has {files} files", folder.display());
+}
+
+#[test]
+fn the_streams_of_daemons_that_were_kept() {
+    replay("stream", support::fuzzed::stream);
+}
+
+#[test]
+fn the_answers_that_were_kept() {
+    replay("procedure", support::fuzzed::procedure);
+}
