@@ -88,7 +88,7 @@ wait_for() {
 prepare() {
     need_cargo
     [ "$(id -u)" -eq 0 ] || fail "the demo makes namespaces: run as root (sudo -E make demo)"
-    prepare_packages
+    prepare_packages packages
     step "guest" tests/lab/prepare.sh guest
     collector=yes
     local status=0

@@ -34,5 +34,8 @@ need_cargo() {
     command -v cargo >/dev/null || fail "'cargo' is missing: install Rust with its installer from https://rustup.rs"
 }
 
-# The part of the lab's preparation that every build needs: libvirt's headers are asked for by a build script.
-prepare_packages() { step "packages" "$root/tests/lab/prepare.sh" packages; }
+# prepare_packages [PART...]: the Debian packages of the lab, and of the judge unless the parts are named.
+prepare_packages() {
+    [ "$#" -gt 0 ] || set -- packages judge
+    step "packages" "$root/tests/lab/prepare.sh" "$@"
+}

@@ -162,7 +162,8 @@ pub(super) struct SourceFlags {
 pub(super) struct LibvirtFlags {
     /// A libvirt daemon to read; may be given several times
     ///
-    /// Any libvirt connection URI. The connection is always read-only.
+    /// A libvirt URI of a driver that a daemon serves, over a UNIX socket, +ssh, +tls or +tcp; or an alias of libvirt.conf.
+    /// The connection is always read-only.
     #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
     pub(super) libvirt_uri: Vec<String>,
 }

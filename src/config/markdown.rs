@@ -54,6 +54,7 @@ pub fn markdown() -> String {
         let help = sentences(help);
         let _ = writeln!(page, "| `--{flag}{placeholder}` | `{}` | {default} | {help} |", flags::variable(flag));
     }
+    page.push_str(DAEMONS);
     page.push_str(
         "\n## Standard variables\n\n`*` stands for nothing, `METRICS_` or `LOGS_`; the longer name beats the shorter.\n\n\
          | variable | default | meaning |\n|---|---|---|\n",
@@ -64,6 +65,29 @@ pub fn markdown() -> String {
     page.push_str(TAIL);
     page
 }
+
+const DAEMONS: &str = "
+## Daemons
+
+`--libvirt-uri` takes libvirt's URIs, `driver[+transport]://[user@][host][:port]/[path][?parameter=value&…]`, of every driver
+that a daemon serves (qemu, xen, lxc, ch, bhyve …), and libvirt's aliases of them: 32 daemons at most. Daemons are found as
+libvirt's own client finds them; one that does not run is not started. Each parameter that libvirt documents is honoured, or
+refused by its name at the start.
+
+| transport | how a daemon is reached | parameters |
+|---|---|---|
+| none, `+unix` | The read-only socket of the driver's own daemon (`/run/libvirt/virtqemud-sock-ro`), else libvirtd's. For another user than root `qemu:///session` is his own daemon, below `XDG_RUNTIME_DIR`. | `socket`, `mode` |
+| `+ssh` | The `ssh` program; at the other end `virt-ssh-helper`, else netcat. It asks nobody anything: a host key must be known, a key must be at hand (`keyfile`, or an agent). | `command`, `keyfile`, `netcat`, `proxy`, `socket`, `no_tty`, `no_verify`, `mode` (not `direct`) |
+| `+tls`; also a host without a transport | Port 16514, with libvirt's certificates: `/etc/pki/CA/cacert.pem`, `/etc/pki/libvirt/clientcert.pem`, `/etc/pki/libvirt/private/clientkey.pem`; those in `~/.pki/libvirt` come first. The daemon's certificate needs a subjectAltName. | `pkipath`, `no_sanity` |
+| `+tcp` | Port 16509, without encryption; where the daemon wants no authentication. | |
+
+`name` is for all of them. Of libvirt.conf (`/etc/libvirt`, or `~/.config/libvirt` for another user than root) `uri_aliases`,
+`remote_mode` and `remote_proxy` are read.
+
+Refused: the transports `+libssh`, `+libssh2` (use `+ssh`) and `+ext`; SASL (`auth`, `authfile`); `no_verify` with TLS;
+`tls_priority`. Authentication is none, or polkit. Drivers that no daemon serves (`test:///default`, esx, hyperv …) need a
+build with the Cargo feature `virt`; libvirtd serves the test driver as `test+unix:///default`.
+";
 
 const TAIL: &str = "
 ## Commands

@@ -30,7 +30,7 @@ pub struct Daemon {
     pub calls: Vec<Calls>,
     /// Statistics calls within their deadline at present.
     pub in_flight: u64,
-    /// Calls that hang at present, left behind on their threads.
+    /// Calls that hang at present, left behind on their connections.
     pub abandoned: u64,
     /// Connections at present.
     pub connections: u64,

@@ -3,9 +3,11 @@
 # Prometheus, a real Kubernetes API server, a real Helm. Everything is built once into target/lab and built again only
 # when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|guest|collector|prometheus|apiserver|helm|peers|all]...   (default: all, without peers)
+#   tests/lab/prepare.sh [packages|judge|guest|collector|prometheus|apiserver|helm|peers|all]...   (default: all)
+#   all         all of these but judge and peers
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
+#   judge       libvirt's headers, from Debian: for the judge and for the Cargo feature virt, and for nothing else
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
@@ -26,15 +28,19 @@ go_hint="Go 1.26 or newer is needed to build this part and no 'go' is in PATH: i
 packages="
 libvirt-daemon-system   libvirtd
 libvirt-clients         virsh
-libvirt-dev             headers that the agent is built against
 qemu-system-x86         the hypervisor
 qemu-utils              disk images
-pkg-config              finds the headers
 g++                     compiles the fuzzer behind the fuzz targets
 busybox-static          the guest's userland
 cpio                    packs the guest's initramfs
 iproute2                addresses for the guests' network interfaces
 ca-certificates         downloads
+"
+
+# What a build with libvirt's own library needs beside.
+judge_packages="
+libvirt-dev             headers and the library to link
+pkg-config              finds them
 "
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -90,19 +96,20 @@ with_progress() {
     say "$what: done in $(($(date +%s) - started)) s"
 }
 
-prepare_packages() {
-    missing=$(printf '%s' "$packages" | while read -r package _; do
+# install_packages LIST: installs what is missing of a list of packages.
+install_packages() {
+    missing=$(printf '%s' "$1" | while read -r package _; do
         [ -n "$package" ] || continue
         state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
         case $state in ii*) ;; *) printf '%s ' "$package" ;; esac
     done)
     if [ -n "$missing" ]; then
-        install="apt-get install -y --no-install-recommends $missing"
+        how="apt-get install -y --no-install-recommends $missing"
         if ! command -v apt-get >/dev/null; then
             fail "missing: $missing- this script installs them on Debian only; install them with your package manager"
         fi
         if [ "$(id -u)" -ne 0 ]; then
-            fail "missing: $missing- run as root: apt-get update && $install"
+            fail "missing: $missing- run as root: apt-get update && $how"
         fi
         say "installing $missing"
         export DEBIAN_FRONTEND=noninteractive
@@ -111,11 +118,20 @@ prepare_packages() {
         with_progress "apt-get update" apt-get $wait_lock update
         with_progress "installing packages" apt-get $wait_lock install -y --no-install-recommends $missing
     fi
+}
+
+prepare_packages() {
+    install_packages "$packages"
     # Some machines give /dev/kvm to root alone; QEMU under a session daemon runs as another user.
     if [ -c /dev/kvm ] && [ "$(id -u)" -eq 0 ] && [ "$(stat -c %G /dev/kvm)" != kvm ]; then
         chgrp kvm /dev/kvm && chmod 660 /dev/kvm && say "gave /dev/kvm to the group kvm"
     fi
     say "packages: ready"
+}
+
+prepare_judge() {
+    install_packages "$judge_packages"
+    say "judge: ready"
 }
 
 need() {
@@ -232,10 +248,10 @@ prepare_peers() {
 [ "$#" -gt 0 ] || set -- all
 for part in "$@"; do
     case $part in
-        packages | guest | collector | prometheus | apiserver | helm | peers | all) ;;
+        packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
-            say "unknown part '$part'; usage: $0 [packages|guest|collector|prometheus|apiserver|helm|peers|all]..."
+            say "unknown part '$part'; usage: $0 [packages|judge|guest|collector|prometheus|apiserver|helm|peers|all]..."
             exit 2
             ;;
     esac
@@ -244,6 +260,7 @@ lock
 for part in "$@"; do
     case $part in
         packages) prepare_packages ;;
+        judge) prepare_judge ;;
         guest) prepare_guest ;;
         collector) prepare_collector ;;
         prometheus) prepare_prometheus ;;

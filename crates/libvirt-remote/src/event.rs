@@ -8,21 +8,21 @@ use crate::xdr::{Decode as _, Malformed, Reader};
 /// A kind of event (`virDomainEventID`) that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`
+    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`, which comes as procedure 318.
     Lifecycle,
-    /// `VIR_DOMAIN_EVENT_ID_REBOOT`
+    /// `VIR_DOMAIN_EVENT_ID_REBOOT`, which comes as procedure 319.
     Reboot,
-    /// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`, which comes as procedure 333.
     DeviceRemoved,
-    /// `VIR_DOMAIN_EVENT_ID_TUNABLE`
+    /// `VIR_DOMAIN_EVENT_ID_TUNABLE`, which comes as procedure 346.
     Tunable,
-    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`, which comes as procedure 354.
     DeviceAdded,
-    /// `VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION`
+    /// `VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION`, which comes as procedure 359.
     MigrationIteration,
-    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`
+    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`, which comes as procedure 363.
     JobCompleted,
-    /// `VIR_DOMAIN_EVENT_ID_METADATA_CHANGE`
+    /// `VIR_DOMAIN_EVENT_ID_METADATA_CHANGE`, which comes as procedure 379.
     MetadataChange,
 }
 

@@ -63,7 +63,7 @@ pub const NAME_MAX: usize = 1_024;
 /// when one of these is answered, so more only wait in its socket.
 pub const CALLS_MAX: usize = 32;
 
-/// Events that wait to be taken. They are taken within a turn of the event loop; who is so far behind reads everything
+/// Events that wait to be taken. They are taken as soon as the connection is polled; who is so far behind reads everything
 /// anew, which [`Event::Lost`](crate::Event::Lost) tells them to.
 pub const EVENTS_MAX: usize = 1_024;
 

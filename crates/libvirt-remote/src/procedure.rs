@@ -64,7 +64,7 @@ macro_rules! procedures {
         $(
             $(#[$doc])*
             #[doc = ""]
-            #[doc = concat!("Procedure ", $number, ", `", $function, "`.")]
+            #[doc = concat!("Procedure ", $number, "; libvirt's function `", $function, "`.")]
             #[derive(Debug, Clone, PartialEq, Eq)]
             pub struct $name {
                 $($(#[$of])* pub $field: $type,)*

@@ -128,6 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks for events of one kind, of all domains. Returns whether the daemon has this kind: an older one does not.
     ///
+    /// Procedure 316 (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`), `virConnectDomainEventRegisterAny`.
+    ///
     /// # Errors
     ///
     /// If the connection has ended or ends.
@@ -138,6 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Asks for events of several kinds at once. Returns how many of them the daemon does not have.
+    ///
+    /// Procedure 316 (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`), `virConnectDomainEventRegisterAny`.
     ///
     /// # Errors
     ///
@@ -193,12 +197,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// From now on takes the peer for gone when it does not answer PINGs; `None` no longer does.
+    ///
+    /// Procedure 1 (`PING`) of the keepalive program, `virConnectSetKeepAlive`.
     pub fn keep_alive(&mut self, keepalive: Option<Keepalive>) {
         self.pings = keepalive.map(|keepalive| Pings::new(keepalive, Instant::now()));
     }
 
     /// Ends in order: tells the daemon, and waits for its answer for [`CLOSE_DEADLINE`] at most. Dropping a connection
     /// ends it, too, at once; a daemon may log that as an error.
+    ///
+    /// Procedure 2 (`CONNECT_CLOSE`), `virConnectClose`.
     pub async fn close(mut self) {
         // Whatever comes of it, the stream is closed after it.
         let _ = tokio::time::timeout(CLOSE_DEADLINE, self.call(&ConnectClose {})).await;

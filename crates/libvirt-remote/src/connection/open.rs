@@ -10,6 +10,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Opens the driver of `uri` in the daemon at the other end of `stream`, read-only. The URI is the daemon's own, such
     /// as `qemu:///system`; an empty one lets the daemon choose.
     ///
+    /// Procedures 66 (`AUTH_LIST`), 70 (`AUTH_POLKIT`) where the daemon wants it, and 1 (`CONNECT_OPEN`),
+    /// `virConnectOpenReadOnly`.
+    ///
     /// It waits as long as the daemon is mute: put a time limit around it.
     ///
     /// # Errors
@@ -25,6 +28,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The first half of [`open`](Self::open): the daemon has answered, and takes us. For who wants to tell a daemon that
     /// is mute from one whose driver takes long.
     ///
+    /// Procedures 66 (`AUTH_LIST`) and, where the daemon wants it, 70 (`AUTH_POLKIT`).
+    ///
     /// # Errors
     ///
     /// If the daemon wants an authentication that this client does not have, or refuses us; or if what is there does not
@@ -36,6 +41,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The second half of [`open`](Self::open).
+    ///
+    /// Procedure 1 (`CONNECT_OPEN`), `virConnectOpenReadOnly`.
     ///
     /// # Errors
     ///
