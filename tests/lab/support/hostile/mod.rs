@@ -145,6 +145,13 @@ impl Manner {
     }
 }
 
+impl Manner {
+    /// Whether only time tells: its connection ends after half a minute, and the next one is as good for as long.
+    pub(crate) fn lasts(self) -> bool {
+        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing)
+    }
+}
+
 /// A daemon with one domain; it ends when dropped.
 pub(crate) struct Hostile {
     shared: Arc<Shared>,
