@@ -3,25 +3,29 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::slot::Slot;
+
 /// A stream whose writes fail when the other side has left them unread for too long. Without it a client could hold
-/// the memory of its page for as long as it likes.
+/// the memory of its page for as long as it likes. It notes when everything has left.
 #[derive(Debug)]
 pub(super) struct Stalling<S> {
     stream: S,
     patience: Duration,
     // Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    slot: Arc<Slot>,
 }
 
 impl<S> Stalling<S> {
-    pub(super) const fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(super) const fn new(stream: S, patience: Duration, slot: Arc<Slot>) -> Self {
+        Self { stream, patience, waiting: None, slot }
     }
 
     fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -69,6 +73,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.slot.flushed();
+        }
         self.bounded(flushed, context)
     }
 
@@ -87,7 +94,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_let_go() {
         let (_client, server) = tokio::io::duplex(16);
-        let mut server = Stalling::new(server, Duration::from_secs(10));
+        let mut server = Stalling::new(server, Duration::from_secs(10), Arc::new(Slot::new(Instant::now())));
         let began = Instant::now();
         let error = server.write_all(&[0; 64]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -97,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_that_reads_is_served() {
         let (mut client, server) = tokio::io::duplex(16);
-        let mut server = Stalling::new(server, Duration::from_secs(10));
+        let mut server = Stalling::new(server, Duration::from_secs(10), Arc::new(Slot::new(Instant::now())));
         let reading = tokio::spawn(async move {
             let mut bytes = [0; 16];
             for _ in 0..4 {
