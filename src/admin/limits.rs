@@ -35,6 +35,10 @@ pub const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave what was written to it unread before it is let go, with the memory of its page.
 pub const STALL_TIME: Duration = Duration::from_secs(10);
 
+/// How long a whole response may take to leave, once the system did not take all of it at once. A client that reads a byte
+/// now and then is let go: whoever scrapes gives up after seconds, and a minute is enough for 20 MB over 3 Mbit/s.
+pub const LEAVE_TIME: Duration = Duration::from_secs(60);
+
 /// How long responses may take that are under way when the agent stops.
 pub const DRAIN_TIME: Duration = Duration::from_secs(2);
 

@@ -22,7 +22,7 @@ use super::counters::ScrapeCounters;
 use super::room::Room;
 use super::routes::Paths;
 use super::slot::Slot;
-use super::stall::Stalling;
+use super::stall::{Bounds, Stalling};
 use super::{limits, routes};
 use crate::heartbeat::Pulse;
 
@@ -33,6 +33,9 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCont
 /// How long to wait after the system refused a connection: it is out of file descriptors, and asking again at once
 /// would not give it any.
 const AFTER_REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How long a client may take to read.
+const BOUNDS: Bounds = Bounds { each: limits::STALL_TIME, all: limits::LEAVE_TIME };
 
 /// Serves these paths until told to stop, then lets the responses under way finish, for two seconds at most.
 pub async fn serve(
@@ -139,7 +142,7 @@ impl Drop for Leaving {
 }
 
 async fn connection(stream: TcpStream, router: Router, slot: Arc<Slot>, stop: CancellationToken) {
-    let stream = TokioIo::new(Stalling::new(stream, limits::STALL_TIME, Arc::clone(&slot)));
+    let stream = TokioIo::new(Stalling::new(stream, BOUNDS, Arc::clone(&slot)));
     let service = TowerToHyperService::new(router);
     let noting = service_fn(move |request| {
         slot.asked();
