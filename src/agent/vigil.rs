@@ -126,6 +126,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::heartbeat::Heartbeats;
     use crate::model::DaemonFacts;
 
     /// When the vigil ends after these events, each of them so many seconds after the one before; `None` if it does not
@@ -133,14 +134,16 @@ mod tests {
     async fn over(events: &[(u64, SourceEvent)]) -> Option<u64> {
         let (sender, heard) = mpsc::channel(16);
         let (told, mut handed_on) = mpsc::channel(16);
+        let beats = Heartbeats::new();
         let began = Instant::now();
-        let vigil = tokio::spawn(keep(heard, told, Pulse::default(), CancellationToken::new()));
+        let vigil = tokio::spawn(keep(heard, told, beats.part(STAGE), CancellationToken::new()));
         for (after, event) in events {
             tokio::time::sleep(Duration::from_secs(*after)).await;
             sender.send(event.clone()).await.unwrap();
             assert_eq!(handed_on.recv().await.as_ref(), Some(event), "everything is handed on");
         }
         let ended = tokio::time::timeout(Duration::from_secs(3_600), vigil).await;
+        assert_eq!(beats.still(), [], "however little happens");
         ended.is_ok().then(|| began.elapsed().as_secs())
     }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::super::bind;
 use super::super::content::{DaemonState, Page, State};
 use super::*;
-use crate::heartbeat::Still;
+use crate::heartbeat::{Heartbeats, Still};
 
 /// What a test shows.
 #[derive(Default)]
@@ -55,6 +55,7 @@ impl Content for Shown {
 struct Server {
     port: u16,
     counters: Arc<ScrapeCounters>,
+    beats: Heartbeats,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -68,8 +69,9 @@ async fn serve_these(paths: Paths, most: usize, content: Arc<dyn Content>) -> Se
     let port = listeners[0].local_addr().expect("it is bound").port();
     let (counters, stop) = (Arc::new(ScrapeCounters::default()), CancellationToken::new());
     let router = routes::router(paths, content, Arc::clone(&counters));
-    let task = tokio::spawn(serve_at_once(most, listeners, router, Pulse::default(), stop.clone()));
-    Server { port, counters, stop, task }
+    let beats = Heartbeats::new();
+    let task = tokio::spawn(serve_at_once(most, listeners, router, beats.part("admin"), stop.clone()));
+    Server { port, counters, beats, stop, task }
 }
 
 impl Server {
@@ -322,6 +324,20 @@ async fn a_client_that_does_not_finish_its_head_is_let_go() {
         assert!(waited <= limits::HEAD_TIME + Duration::from_secs(1), "{beginning:?}: {waited:?}");
         assert_eq!(response.starts_with(b"HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"));
     }
+}
+
+/// Clients that say nothing, end in the middle, or never come.
+#[tokio::test(start_paused = true)]
+async fn no_client_stops_the_heartbeat() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    for _ in 0..60 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /liv").await.expect("it reads");
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(server.beats.still(), []);
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(server.beats.still(), []);
 }
 
 #[tokio::test]
