@@ -21,17 +21,18 @@ mod vigil;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 pub use error::AgentError;
 pub use settings::{identity, logs, resource};
 pub use sources::Sources;
 
-use crate::admin::{self, ScrapeCounters};
+use crate::admin::{self, Paths, ScrapeCounters};
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::export::otlp::{Exporter, OtlpCounters};
 use crate::export::prometheus::Renderer;
+use crate::heartbeat::Heartbeats;
 use crate::observe::{self, Health};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
@@ -83,8 +84,8 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     let mut signals = Signals::new().map_err(AgentError::Signals)?;
     // What can be refused comes before what is seen from outside.
-    let listeners = admin::bind(&config.listen.host, config.listen.port).await?;
-    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let listeners = Listeners::bind(config).await?;
+    let address = listeners.admin.first().and_then(|listener| listener.local_addr().ok());
     let port = address.map_or(config.listen.port, |address| address.port());
     let identity = identity(&config.identity, port);
     let log = Logs::start(&logs(&config.logs, config.otlp_logs.as_ref()), &identity)?;
@@ -96,6 +97,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
         vms = %config.source.vms,
         collector = config.otlp_metrics.as_ref().map(|otlp| otlp.endpoint.to_string()),
         listen = address.map(|address| address.to_string()),
+        health_listen = listeners.health_address(),
         "virt-otel starts"
     );
     let mut stages = start(config, listeners, &identity).await?;
@@ -122,15 +124,39 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     }
 }
 
+/// What is listened on.
+struct Listeners {
+    admin: Vec<TcpListener>,
+    /// For the probes alone, if they have an address of their own.
+    health: Option<Vec<TcpListener>>,
+}
+
+impl Listeners {
+    async fn bind(config: &config::Run) -> Result<Self, AgentError> {
+        let admin = admin::bind("--listen", &config.listen.host, config.listen.port).await?;
+        let health = match &config.health_listen {
+            Some(listen) => Some(admin::bind("--health-listen", &listen.host, listen.port).await?),
+            None => None,
+        };
+        Ok(Self { admin, health })
+    }
+
+    fn health_address(&self) -> Option<String> {
+        Some(self.health.as_ref()?.first()?.local_addr().ok()?.to_string())
+    }
+}
+
 /// Builds the stages and starts them.
 async fn start(
     config: &config::Run,
-    listeners: Vec<tokio::net::TcpListener>,
+    listeners: Listeners,
     identity: &telemetry::Identity,
 ) -> Result<Stages, AgentError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (publish, snapshots) = snapshot::channel();
-    let health = Arc::new(Health::new());
+    let heartbeats = Heartbeats::new();
+    let reading = heartbeats.part("observe");
+    let health = Arc::new(Health::of(reading.clone()));
     let otlp_counters = config.otlp_metrics.is_some().then(|| Arc::new(OtlpCounters::default()));
     let scrapes = Arc::new(ScrapeCounters::default());
 
@@ -138,11 +164,13 @@ async fn start(
     let exporter = match (&config.otlp_metrics, &otlp_counters) {
         (Some(otlp), Some(counters)) => {
             let settings = settings::otlp(config, otlp);
-            Some(Exporter::new(settings, config.selection.clone(), Arc::clone(&clock), Arc::clone(counters))?)
+            let exporter = Exporter::new(settings, config.selection.clone(), Arc::clone(&clock), Arc::clone(counters))?;
+            let pulse = heartbeats.part("export::otlp");
+            Some((pulse.clone(), exporter.with_pulse(pulse)))
         }
         _ => None,
     };
-    let mut sources = Sources::start(&config.source).await?;
+    let mut sources = Sources::start(&config.source, &heartbeats).await?;
     let counted = Arc::new(Counted {
         endpoints: sources.endpoints(),
         watch: sources.watch(),
@@ -167,24 +195,31 @@ async fn start(
         renderer: config.prometheus.then(|| Renderer::new(&config.selection)),
         own: own_page,
         snapshots: snapshots.clone(),
-        health: Arc::clone(&health),
+        heartbeats: heartbeats.clone(),
         clock: Arc::clone(&clock),
     });
 
     let mut stages = Stages::new();
     for work in sources.take_work() {
-        stages.spawn(work.name, Phase::Read, work.run);
+        stages.spawn(&work.pulse, Phase::Read, work.run);
     }
     let (feeds, roster) = sources.into_feeds();
-    stages.spawn("observe", Phase::Read, |stop| {
+    stages.spawn(&reading, Phase::Read, |stop| {
         observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, health, stop)
     });
-    if let Some(exporter) = exporter {
-        stages.spawn("export::otlp", Phase::Push, |stop| exporter.run(snapshots, stop));
+    if let Some((pulse, exporter)) = exporter {
+        stages.spawn(&pulse, Phase::Push, |stop| exporter.run(snapshots, stop));
     }
     if let Some(push) = own_push {
-        stages.spawn("telemetry", Phase::Push, |stop| push.run(stop));
+        let pulse = heartbeats.part("telemetry");
+        stages.spawn(&pulse.clone(), Phase::Push, |stop| push.run(pulse, stop));
     }
-    stages.spawn("admin", Phase::Serve, |stop: CancellationToken| admin::serve(listeners, shown, scrapes, stop));
+    let paths = if listeners.health.is_some() { Paths::Metrics } else { Paths::All };
+    let servers =
+        [Some(("admin", paths, listeners.admin)), listeners.health.map(|own| ("admin::health", Paths::Probes, own))];
+    for (name, paths, listeners) in servers.into_iter().flatten() {
+        let (pulse, shown, scrapes) = (heartbeats.part(name), Arc::clone(&shown), Arc::clone(&scrapes));
+        stages.spawn(&pulse.clone(), Phase::Serve, |stop| admin::serve(listeners, paths, shown, scrapes, pulse, stop));
+    }
     Ok(stages)
 }

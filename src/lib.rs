@@ -6,6 +6,7 @@
 //! ```text
 //!  model     the nouns and their units: a VM, its CPU, its disks …            knows no one
 //!  clock     the one place where the wall clock is read
+//!  heartbeat whether every part turns that must
 //!  catalog   what is measured: one table an entity, one row a metric          pure
 //!  snapshot  everything known at one moment, immutable
 //!  join      which VMI is read through which launcher pod                     pure
@@ -30,6 +31,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod export;
+pub mod heartbeat;
 pub mod join;
 pub mod libvirt;
 pub mod model;

@@ -34,6 +34,8 @@ fn text(bytes: &[u8]) -> String {
 struct Agent {
     child: Child,
     port: u16,
+    /// Where the probes are, if they have an address of their own.
+    health_port: Option<u16>,
     log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
@@ -43,23 +45,31 @@ impl Agent {
         command.args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"]).args(arguments);
         let mut child = command.envs(variables.iter().copied()).spawn().expect("it starts");
         let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let port = timeout(PATIENCE, async {
+        let ports = timeout(PATIENCE, async {
             loop {
                 let line = log.next_line().await.expect("UTF-8").expect("it logs where it listens before it ends");
                 let record: serde_json::Value =
                     serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-                if let Some(listen) = record["listen"].as_str() {
-                    break listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address");
+                let port = |address: &str| {
+                    let address = record[address].as_str()?;
+                    Some(address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address"))
+                };
+                if let Some(listen) = port("listen") {
+                    break (listen, port("health_listen"));
                 }
             }
         });
-        let port = port.await.expect("it starts in time");
-        Self { child, port, log }
+        let (port, health_port) = ports.await.expect("it starts in time");
+        Self { child, port, health_port, log }
     }
 
     /// Head and body of what is served at a path.
     async fn get(&self, path: &str, headers: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        Self::get_from(self.port, path, headers).await
+    }
+
+    async fn get_from(port: u16, path: &str, headers: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut response = String::new();
@@ -364,6 +374,41 @@ async fn an_address_in_use_is_named() {
     assert_eq!(output.status.code(), Some(69), "{sentence}");
     assert!(sentence.contains(&address) && sentence.contains("--listen"), "{sentence}");
     assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
+}
+
+#[tokio::test]
+async fn the_probes_may_have_an_address_of_their_own() {
+    let arguments = ["--libvirt-uri", ABSENT, "--exporters", "prometheus", "--health-listen", "127.0.0.1:0"];
+    let agent = Agent::start(&arguments, &[]).await;
+    let port = agent.health_port.expect("the log says which");
+    // Somebody who fills the other address does not keep a probe out, nor a scrape.
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(TcpStream::connect(("127.0.0.1", agent.port)).await.expect("it listens"));
+    }
+    for path in ["/livez", "/readyz"] {
+        let (head, body) = Agent::get_from(port, path, "").await;
+        assert!(head.starts_with("HTTP/1.1 200") || path == "/readyz", "{path}: {head} {body}");
+        assert!(!head.starts_with("HTTP/1.1 404"), "{path}: {head}");
+        let (head, body) = agent.get(path, "").await;
+        assert!(head.starts_with("HTTP/1.1 404") && body.contains("--health-listen"), "{path}: {head} {body}");
+    }
+    assert!(agent.get("/metrics", "").await.0.starts_with("HTTP/1.1 200"));
+    assert!(Agent::get_from(port, "/metrics", "").await.0.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn an_address_for_the_probes_that_cannot_be_had_is_named() {
+    let held = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = held.local_addr().expect("it is bound").to_string();
+    for (listen, code) in [("127.0.0.1:0", 69), (address.as_str(), 64)] {
+        let arguments = ["--libvirt-uri", ABSENT, "--listen", listen, "--health-listen", &address];
+        let output = output(program().args(arguments)).await;
+        let sentence = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{sentence}");
+        assert!(sentence.contains(&address) && sentence.contains("--health-listen"), "{sentence}");
+        assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
+    }
 }
 
 #[tokio::test]

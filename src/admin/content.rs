@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::heartbeat::Still;
+
 /// What the server shows. Every answer comes from memory, at once.
 pub trait Content: Send + Sync + 'static {
     /// `/metrics` in the format that suits this Accept header best; `None` if metrics are not served.
@@ -9,6 +11,9 @@ pub trait Content: Send + Sync + 'static {
 
     /// How the agent fares.
     fn state(&self) -> State;
+
+    /// The parts that stand still, the longest first.
+    fn still(&self) -> Vec<Still>;
 }
 
 /// A page of `/metrics`.
@@ -25,8 +30,6 @@ pub struct Page {
 pub struct State {
     /// Whether `/metrics` is served.
     pub serves_metrics: bool,
-    /// How long ago the reading loop last turned.
-    pub since_turn: Duration,
     /// Whether the first round over every daemon is done.
     pub complete: bool,
     /// For how long the Kubernetes API has not answered; zero while it does, `None` where it is not asked.

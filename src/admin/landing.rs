@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::content::State;
+use super::routes::Paths;
 
 /// A page with the version, the links, and how the agent fares.
-pub(super) fn page(state: &State) -> String {
+pub(super) fn page(state: &State, paths: Paths) -> String {
     let mut html = String::from(concat!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>virt-otel</title></head>\n<body>\n",
         "<h1>virt-otel ",
@@ -18,8 +19,12 @@ pub(super) fn page(state: &State) -> String {
     } else {
         "<li>/metrics is off: `prometheus` is not among --exporters</li>\n"
     });
-    html.push_str("<li><a href=\"/livez\">/livez</a>: whether the reading loop turns</li>\n");
-    html.push_str("<li><a href=\"/readyz\">/readyz</a>: whether the first round is done</li>\n</ul>\n");
+    html.push_str(if paths == Paths::All {
+        "<li><a href=\"/livez\">/livez</a>: whether every part of the agent turns</li>\n\
+         <li><a href=\"/readyz\">/readyz</a>: whether the first round is done</li>\n</ul>\n"
+    } else {
+        "<li>/livez and /readyz are at the address of --health-listen</li>\n</ul>\n"
+    });
     let age = state.snapshot_age.map_or_else(|| "never".to_owned(), |age| format!("{:.1} s ago", age.as_secs_f64()));
     let _ = writeln!(html, "<p>VMs: {}. Last snapshot: {age}.</p>\n<ul>", state.vms);
     if let Some(away) = api_away(state) {
@@ -63,7 +68,7 @@ mod tests {
             line,
             "The Kubernetes API has not answered for 1m 12s; VMs that it has not named yet are not seen.\n"
         );
-        assert!(page(&first).contains(line.trim_end()));
+        assert!(page(&first, Paths::All).contains(line.trim_end()));
         let later = State { complete: true, ..first };
         assert_eq!(
             api_away(&later).as_deref(),

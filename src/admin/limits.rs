@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 /// Connections at once. A host has one Prometheus or two, a kubelet's probes, and a person; more is a mistake or an
-/// attack, and is answered with 503.
+/// attack. Whoever comes then takes the place of the connection that has been idle for the longest time, and is answered
+/// with 503 while a request of each is in flight.
 pub const CONNECTIONS: usize = 32;
+
+/// The same where only probes are served: a kubelet opens one for each probe and closes it after the answer.
+pub const PROBE_CONNECTIONS: usize = 8;
 
 /// Scrapes rendered at once: with more, memory for pages would grow with the number of clients. They are refused with
 /// 503 and a time to come back.
@@ -19,10 +23,11 @@ pub const HEAD_BYTES: usize = 16 * 1_024;
 /// How many headers.
 pub const HEADERS: usize = 64;
 
-/// How long the head of a request may take, counted from the connection's beginning or the last response: a client
-/// that sends a byte a second is let go, and so is one that keeps its connection without using it. Longer than the
-/// usual scrape intervals, so that a connection serves more than one scrape.
-pub const HEAD_TIME: Duration = Duration::from_secs(75);
+/// How long a connection may be idle, and the head of a request may take: both are counted from the connection's
+/// beginning or the last response. A client that sends a byte a second is let go, and so is one that keeps its connection
+/// without using it. Just above 15 s, the shortest interval at which one usually scrapes: a connection then serves more
+/// than one scrape, and to open one for each costs whoever scrapes more rarely nothing.
+pub const HEAD_TIME: Duration = Duration::from_secs(20);
 
 /// How long a request may take from its head to its response.
 pub const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -30,11 +35,15 @@ pub const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave what was written to it unread before it is let go, with the memory of its page.
 pub const STALL_TIME: Duration = Duration::from_secs(10);
 
+/// How long a whole response may take to leave, once the system did not take all of it at once. A client that reads a byte
+/// now and then is let go: whoever scrapes gives up after seconds, and a minute is enough for 20 MB over 3 Mbit/s.
+pub const LEAVE_TIME: Duration = Duration::from_secs(60);
+
 /// How long responses may take that are under way when the agent stops.
 pub const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// How many bytes of a page are compressed before other tasks get their turn: about a millisecond.
 pub const GZIP_SLICE: usize = 128 * 1_024;
 
-/// The loop that reads turns every second at least. A dozen turns missed is no hiccup.
-pub const LIVE_WITHIN: Duration = Duration::from_secs(15);
+/// Parts that are named when several stand still: the first say why, and there may be one for each VM.
+pub const NAMED: usize = 8;

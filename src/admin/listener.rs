@@ -7,8 +7,10 @@ use tokio::net::TcpListener;
 
 /// Why nothing can be served.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}; choose another with --listen, or end the program that holds it")]
+#[error("cannot listen on {address}; choose another with {option}, or end the program that holds it")]
 pub struct ListenError {
+    /// The option that it is configured with.
+    pub option: &'static str,
     /// The address, as configured.
     pub address: String,
     /// Why.
@@ -16,13 +18,13 @@ pub struct ListenError {
 }
 
 /// Listens on every address that a name stands for: `localhost` is `127.0.0.1` and `::1`, and clients try either. An
-/// empty host is every address of the machine.
+/// empty host is every address of the machine. `option` is what it is configured with, for the error.
 ///
 /// # Errors
 ///
 /// When the name stands for nothing, when an address is in use, and when none can be had.
-pub async fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
-    let failed = |source| ListenError { address: format!("{host}:{port}"), source };
+pub async fn bind(option: &'static str, host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let failed = |source| ListenError { option, address: format!("{host}:{port}"), source };
     if host.is_empty() {
         return every_address(port).await.map(|listener| vec![listener]).map_err(failed);
     }

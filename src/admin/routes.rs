@@ -1,5 +1,6 @@
 //! What is answered to whom.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::content::Content;
 use super::counters::ScrapeCounters;
 use super::{gzip, landing, limits};
+use crate::heartbeat::Still;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -23,21 +25,54 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// What the handlers share.
 #[derive(Clone)]
 struct Desk {
+    paths: Paths,
     content: Arc<dyn Content>,
     counters: Arc<ScrapeCounters>,
     scrapes: Arc<Semaphore>,
 }
 
-/// Every path that there is. HEAD is answered like GET, without the body; another method with 405, another path with
-/// 404.
-pub(super) fn router(content: Arc<dyn Content>, counters: Arc<ScrapeCounters>) -> Router {
-    let desk = Desk { content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
-    Router::new()
-        .route("/", get(home))
-        .route("/metrics", get(metrics))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .fallback(async || sentence(StatusCode::NOT_FOUND, "There is nothing here; / lists what there is.\n"))
+/// Which paths are served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// All.
+    All,
+    /// All but the probes, which have an address of their own.
+    Metrics,
+    /// The probes: `/livez` and `/readyz`.
+    Probes,
+}
+
+impl Paths {
+    /// How many connections there may be at once.
+    pub(super) const fn connections(self) -> usize {
+        match self {
+            Self::All | Self::Metrics => limits::CONNECTIONS,
+            Self::Probes => limits::PROBE_CONNECTIONS,
+        }
+    }
+
+    const fn nothing(self) -> &'static str {
+        match self {
+            Self::All | Self::Metrics => "There is nothing here; / lists what there is.\n",
+            Self::Probes => "There is nothing here but /livez and /readyz.\n",
+        }
+    }
+}
+
+/// These paths. HEAD is answered like GET, without the body; another method with 405, another path with 404.
+pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<ScrapeCounters>) -> Router {
+    let desk = Desk { paths, content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
+    let mut router = Router::new();
+    if paths != Paths::Probes {
+        router = router.route("/", get(home)).route("/metrics", get(metrics));
+    }
+    router = if paths == Paths::Metrics {
+        router.route("/livez", get(elsewhere)).route("/readyz", get(elsewhere))
+    } else {
+        router.route("/livez", get(livez)).route("/readyz", get(readyz))
+    };
+    router
+        .fallback(async move || sentence(StatusCode::NOT_FOUND, paths.nothing()))
         .method_not_allowed_fallback(async || {
             sentence(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered.\n")
         })
@@ -97,12 +132,23 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
 }
 
 async fn livez(Shared(desk): Shared<Desk>) -> Response {
-    let still = desk.content.state().since_turn;
-    if still < limits::LIVE_WITHIN {
-        return sentence(StatusCode::OK, "The reading loop turns.\n");
+    let still = desk.content.still();
+    if still.is_empty() {
+        return sentence(StatusCode::OK, "Every part of the agent turns.\n");
     }
-    let still = humantime::format_duration(Duration::from_secs(still.as_secs()));
-    sentence(StatusCode::SERVICE_UNAVAILABLE, format!("The reading loop has not turned for {still}.\n"))
+    let mut text = String::new();
+    for Still { part, since } in still.iter().take(limits::NAMED) {
+        let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
+        let _ = writeln!(text, "{part} has stood still for {since}.");
+    }
+    if let Some(others) = still.len().checked_sub(limits::NAMED).filter(|others| *others > 0) {
+        let _ = writeln!(text, "So have {others} others.");
+    }
+    sentence(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+async fn elsewhere() -> Response {
+    sentence(StatusCode::NOT_FOUND, "The probes are at the address of --health-listen.\n")
 }
 
 async fn readyz(Shared(desk): Shared<Desk>) -> Response {
@@ -121,7 +167,7 @@ async fn readyz(Shared(desk): Shared<Desk>) -> Response {
 
 async fn home(Shared(desk): Shared<Desk>) -> Response {
     let state = desk.content.state();
-    ([(header::CONTENT_TYPE, HTML)], landing::page(&state)).into_response()
+    ([(header::CONTENT_TYPE, HTML)], landing::page(&state, desk.paths)).into_response()
 }
 
 fn busy(text: &'static str) -> Response {

@@ -1,20 +1,30 @@
 //! The server: connections, and their end.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
+use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::content::Content;
 use super::counters::ScrapeCounters;
-use super::stall::Stalling;
+use super::room::Room;
+use super::routes::Paths;
+use super::slot::Slot;
+use super::stall::{Bounds, Stalling};
 use super::{limits, routes};
+use crate::heartbeat::Pulse;
 
 /// What a client is told for which there is no connection left.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
@@ -24,59 +34,127 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCont
 /// would not give it any.
 const AFTER_REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Serves until told to stop, then lets the responses under way finish, for two seconds at most.
+/// How long a client may take to read.
+const BOUNDS: Bounds = Bounds { each: limits::STALL_TIME, all: limits::LEAVE_TIME };
+
+/// Serves these paths until told to stop, then lets the responses under way finish, for two seconds at most.
 pub async fn serve(
     listeners: Vec<TcpListener>,
+    paths: Paths,
     content: Arc<dyn Content>,
     counters: Arc<ScrapeCounters>,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
-    let router = routes::router(content, counters);
-    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(listener, router.clone(), Arc::clone(&room), stop.clone()));
-    }
-    while accepting.join_next().await.is_some() {}
+    serve_at_once(paths.connections(), listeners, routes::router(paths, content, counters), pulse, stop).await;
 }
 
-async fn accept(listener: TcpListener, router: Router, room: Arc<Semaphore>, stop: CancellationToken) {
+/// The same for so many connections at once, whichever of the listeners they come through.
+async fn serve_at_once(
+    most: usize,
+    listeners: Vec<TcpListener>,
+    router: Router,
+    pulse: Pulse,
+    stop: CancellationToken,
+) {
+    let origin = Instant::now();
+    let mut room = Room::new(most);
     let mut connections = JoinSet::new();
+    let mut turn = 0_usize;
     loop {
+        turn = turn.wrapping_add(1);
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listeners, turn) => accepted,
             // What has ended is taken out, so that the set does not grow.
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next_with_id() => {
+                room.leave(ended.map_or_else(|error: JoinError| error.id(), |(id, ())| id));
+                continue;
+            }
+            () = pulse.idle() => continue,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&room).try_acquire_owned() {
-                Ok(permit) => {
-                    connections.spawn(connection(stream, router.clone(), permit, stop.clone()));
-                }
-                Err(_) => {
-                    // Best effort: a new connection's buffer takes this line.
-                    let _ = stream.try_write(FULL);
-                }
-            },
+            Ok(stream) if room.make() => {
+                let slot = Arc::new(Slot::new(origin));
+                let task = connections.spawn(connection(stream, router.clone(), Arc::clone(&slot), stop.clone()));
+                room.enter(slot, task);
+            }
+            Ok(stream) => {
+                // Best effort: a new connection's buffer takes this line.
+                let _ = stream.try_write(FULL);
+            }
             Err(error) => {
                 tracing::debug!(%error, "a connection to the admin server could not be accepted");
                 tokio::time::sleep(AFTER_REFUSAL).await;
             }
         }
     }
-    drop(listener);
+    drop(listeners);
+    pulse.promise(Instant::now() + limits::DRAIN_TIME);
     let _ = tokio::time::timeout(limits::DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(stream: TcpStream, router: Router, permit: OwnedSemaphorePermit, stop: CancellationToken) {
-    let stream = TokioIo::new(Stalling::new(stream, limits::STALL_TIME));
+/// The next connection. Each time another listener is the first to be looked at, so that none waits for ever.
+async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream> {
+    let first = turn.checked_rem(listeners.len()).unwrap_or_default();
+    let (later, sooner) = listeners.split_at(first);
+    std::future::poll_fn(|context| {
+        for listener in sooner.iter().chain(later) {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A response on its way to a client: when it is gone, all of it was handed over.
+struct Leaving {
+    body: Body,
+    slot: Arc<Slot>,
+}
+
+impl HttpBody for Leaving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.slot.answered();
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, slot: Arc<Slot>, stop: CancellationToken) {
+    let stream = TokioIo::new(Stalling::new(stream, BOUNDS, Arc::clone(&slot)));
+    let service = TowerToHyperService::new(router);
+    let noting = service_fn(move |request| {
+        slot.asked();
+        let (slot, answer) = (Arc::clone(&slot), service.call(request));
+        async move { answer.await.map(|response| response.map(|body| Leaving { body, slot })) }
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIME)
         .max_headers(limits::HEADERS)
         .max_buf_size(limits::HEAD_BYTES)
-        .serve_connection(stream, TowerToHyperService::new(router));
+        .serve_connection(stream, noting);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -89,7 +167,6 @@ async fn connection(stream: TcpStream, router: Router, permit: OwnedSemaphorePer
         // A client that goes away or says nonsense is its own matter.
         tracing::debug!(%error, "a connection to the admin server ended early");
     }
-    drop(permit);
 }
 
 #[cfg(test)]

@@ -1,27 +1,42 @@
-//! A connection that ends when its client does not read.
+//! A connection that ends when its client does not read, or reads too slowly.
 
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream whose writes fail when the other side has left them unread for too long. Without it a client could hold
-/// the memory of its page for as long as it likes.
+use super::slot::Slot;
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// For anything at all.
+    pub(super) each: Duration,
+    /// For everything that is to leave.
+    pub(super) all: Duration,
+}
+
+/// A stream whose writes fail when the other side has left them unread for too long. Without that, a client could hold
+/// the memory of its page for as long as it likes. It notes when everything has left.
 #[derive(Debug)]
 pub(super) struct Stalling<S> {
     stream: S,
-    patience: Duration,
+    bounds: Bounds,
     // Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    // Runs from the first write that waits until everything has left.
+    leaving: Option<Pin<Box<Sleep>>>,
+    slot: Arc<Slot>,
 }
 
 impl<S> Stalling<S> {
-    pub(super) const fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(super) const fn new(stream: S, bounds: Bounds, slot: Arc<Slot>) -> Self {
+        Self { stream, bounds, waiting: None, leaving: None, slot }
     }
 
     fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -29,12 +44,14 @@ impl<S> Stalling<S> {
             self.waiting = None;
             return written;
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        match waiting.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
-            Poll::Pending => Poll::Pending,
+        let Bounds { each, all } = self.bounds;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(each)));
+        let mute = waiting.as_mut().poll(context).is_ready();
+        let leaving = self.leaving.get_or_insert_with(|| Box::pin(tokio::time::sleep(all)));
+        if leaving.as_mut().poll(context).is_ready() || mute {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
         }
+        Poll::Pending
     }
 }
 
@@ -69,6 +86,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.leaving = None;
+            self.slot.flushed();
+        }
         self.bounded(flushed, context)
     }
 
@@ -84,10 +105,12 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { each: Duration::from_secs(10), all: Duration::from_secs(60) };
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_let_go() {
         let (_client, server) = tokio::io::duplex(16);
-        let mut server = Stalling::new(server, Duration::from_secs(10));
+        let mut server = Stalling::new(server, BOUNDS, Arc::new(Slot::new(Instant::now())));
         let began = Instant::now();
         let error = server.write_all(&[0; 64]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -97,7 +120,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_that_reads_is_served() {
         let (mut client, server) = tokio::io::duplex(16);
-        let mut server = Stalling::new(server, Duration::from_secs(10));
+        let mut server = Stalling::new(server, BOUNDS, Arc::new(Slot::new(Instant::now())));
         let reading = tokio::spawn(async move {
             let mut bytes = [0; 16];
             for _ in 0..4 {
@@ -107,5 +130,26 @@ mod tests {
         });
         server.write_all(&[0; 64]).await.expect("each wait is below the bound");
         reading.await.expect("it read everything");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_a_little_now_and_then_is_let_go() {
+        let (mut client, server) = tokio::io::duplex(16);
+        let mut server = Stalling::new(server, BOUNDS, Arc::new(Slot::new(Instant::now())));
+        let reading = tokio::spawn(async move {
+            while client.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+            }
+        });
+        for _ in 0..10 {
+            // Each response has its own minute, however slow the client is.
+            server.write_all(&[0; 4]).await.expect("in time");
+            server.flush().await.expect("in time");
+        }
+        let began = Instant::now();
+        let error = server.write_all(&[0; 64]).await.expect_err("it would take ten minutes");
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+        drop(server);
+        reading.await.expect("no panic");
     }
 }

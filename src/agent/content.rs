@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::admin::{Content, DaemonState, Page, State};
 use crate::clock::Clock;
 use crate::export::prometheus::{Format, Renderer};
-use crate::observe::Health;
+use crate::heartbeat::{Heartbeats, Still};
 use crate::snapshot::Snapshots;
 use crate::telemetry;
 use crate::watch::WatchCounters;
@@ -18,7 +18,7 @@ pub(super) struct Shown {
     pub(super) renderer: Option<Renderer>,
     pub(super) own: Option<telemetry::Page>,
     pub(super) snapshots: Snapshots,
-    pub(super) health: Arc<Health>,
+    pub(super) heartbeats: Heartbeats,
     /// `None` where there is no Kubernetes API to be asked.
     pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -40,7 +40,6 @@ impl Content for Shown {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         State {
             serves_metrics: self.renderer.is_some(),
-            since_turn: self.health.since_turn(),
             complete: snapshot.complete,
             api_away: self.watch.as_ref().map(|watch| watch.away().unwrap_or_default()),
             snapshot_age: (snapshot.sequence > 0).then(|| self.clock.now().since(snapshot.published)),
@@ -51,5 +50,9 @@ impl Content for Shown {
                 .map(|daemon| DaemonState { uri: daemon.id.to_string(), up: daemon.up })
                 .collect(),
         }
+    }
+
+    fn still(&self) -> Vec<Still> {
+        self.heartbeats.still()
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::heartbeat::Pulse;
+
 /// When a stage is ended: along the data's way, so that what is published last is still pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -54,14 +56,14 @@ impl Stages {
         Self { tasks: JoinSet::new(), stages: Vec::new() }
     }
 
-    /// Starts a stage that runs until its token is cancelled.
-    pub(super) fn spawn<F>(&mut self, name: &'static str, phase: Phase, stage: impl FnOnce(CancellationToken) -> F)
+    /// Starts a stage that runs until its token is cancelled, and is called as its pulse.
+    pub(super) fn spawn<F>(&mut self, pulse: &Pulse, phase: Phase, stage: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = CancellationToken::new();
-        let task = self.tasks.spawn(stage(stop.clone()));
-        self.stages.push(Stage { name, phase, task, stop });
+        let task = self.tasks.spawn(pulse.over(stage(stop.clone())));
+        self.stages.push(Stage { name: pulse.name(), phase, task, stop });
     }
 
     /// Waits for the first stage that ends of its own accord, by returning or by a panic. Its name.
@@ -119,6 +121,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::heartbeat::Heartbeats;
+
+    fn part(name: &'static str) -> Pulse {
+        Heartbeats::new().part(name)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn ends_phase_by_phase_and_each_phase_together() {
@@ -132,7 +139,7 @@ mod tests {
         ];
         for (name, phase, takes) in waits {
             let order = Arc::clone(&order);
-            stages.spawn(name, phase, |stop| async move {
+            stages.spawn(&part(name), phase, |stop| async move {
                 stop.cancelled().await;
                 tokio::time::sleep(Duration::from_millis(takes)).await;
                 order.lock().unwrap().push(name);
@@ -149,11 +156,11 @@ mod tests {
         let alive = Arc::new(());
         let held = Arc::clone(&alive);
         let mut stages = Stages::new();
-        stages.spawn("mute", Phase::Push, |_| async move {
+        stages.spawn(&part("mute"), Phase::Push, |_| async move {
             let _held = held;
             std::future::pending::<()>().await;
         });
-        stages.spawn("good", Phase::Serve, |stop| async move { stop.cancelled().await });
+        stages.spawn(&part("good"), Phase::Serve, |stop| async move { stop.cancelled().await });
         let began = Instant::now();
         stages.end().await;
         assert_eq!(began.elapsed(), Phase::Push.patience());
@@ -166,7 +173,7 @@ mod tests {
     async fn all_phases_together_stay_below_ten_seconds() {
         let mut stages = Stages::new();
         for phase in Phase::ALL {
-            stages.spawn("mute", phase, |_| std::future::pending());
+            stages.spawn(&part("mute"), phase, |_| std::future::pending());
         }
         let began = Instant::now();
         stages.end().await;
@@ -176,8 +183,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tells_which_stage_ended_even_by_a_panic() {
         let mut stages = Stages::new();
-        stages.spawn("good", Phase::Read, |stop| async move { stop.cancelled().await });
-        stages.spawn("bad", Phase::Push, |_| async { panic!("for the test") });
+        stages.spawn(&part("good"), Phase::Read, |stop| async move { stop.cancelled().await });
+        stages.spawn(&part("bad"), Phase::Push, |_| async { panic!("for the test") });
         assert_eq!(stages.any_ended().await, "bad");
         stages.end().await;
     }
@@ -185,11 +192,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stage_that_ends_early_is_not_waited_for_again() {
         let mut stages = Stages::new();
-        stages.spawn("slow", Phase::Read, |stop| async move {
+        stages.spawn(&part("slow"), Phase::Read, |stop| async move {
             stop.cancelled().await;
             tokio::time::sleep(Duration::from_millis(900)).await;
         });
-        stages.spawn("early", Phase::Push, |_| tokio::time::sleep(Duration::from_millis(100)));
+        stages.spawn(&part("early"), Phase::Push, |_| tokio::time::sleep(Duration::from_millis(100)));
         let began = Instant::now();
         stages.end().await;
         assert_eq!(began.elapsed().as_millis(), 900);

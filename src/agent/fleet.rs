@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::heartbeat::{Heartbeats, Pulse};
 use crate::join::{Change, Choice, Join, VmiName};
 use crate::libvirt::endpoint::{self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings};
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
@@ -37,6 +38,8 @@ pub(super) struct Launchers {
     pub(super) counters: Arc<EndpointCounters>,
     /// The places for readings that run at once.
     pub(super) places: Arc<Semaphore>,
+    /// Where their endpoints show that they turn.
+    pub(super) heartbeats: Heartbeats,
 }
 
 impl Launchers {
@@ -79,6 +82,7 @@ pub(super) struct Fleet {
     looking: HashSet<VmiName>,
     /// Places for looks.
     room: Arc<Semaphore>,
+    pulse: Pulse,
 }
 
 /// What a look at the pods of a VMI has found.
@@ -99,7 +103,7 @@ struct Running {
 struct Over;
 
 impl Fleet {
-    pub(super) fn new(launchers: Launchers, roster: mpsc::Sender<Roster>) -> Self {
+    pub(super) fn new(launchers: Launchers, roster: mpsc::Sender<Roster>, pulse: Pulse) -> Self {
         let join = Join::new(Arc::clone(&launchers.node));
         Self {
             launchers,
@@ -109,6 +113,7 @@ impl Fleet {
             looks: JoinSet::new(),
             looking: HashSet::new(),
             room: Arc::new(Semaphore::new(LOOKS)),
+            pulse,
         }
     }
 
@@ -117,6 +122,7 @@ impl Fleet {
         let mut choose = tokio::time::interval_at(Instant::now() + CHOOSE_EVERY, CHOOSE_EVERY);
         choose.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.pulse.promise(Instant::now() + CHOOSE_EVERY);
             let told = tokio::select! {
                 () = stop.cancelled() => return,
                 event = events.recv() => match event {
@@ -191,6 +197,7 @@ impl Fleet {
         settings.deadline = self.launchers.deadline;
         settings.counters = Arc::clone(&self.launchers.counters);
         settings.places = Some(Arc::clone(&self.launchers.places));
+        settings.heartbeats = self.launchers.heartbeats.clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
         let running = Running { endpoint: Arc::clone(&endpoint), phase: vmi.phase, runtime_user: vmi.runtime_user };
@@ -248,6 +255,7 @@ impl Fleet {
     }
 
     async fn tell(&self, change: Roster) -> Result<(), Over> {
+        self.pulse.turn();
         self.roster.send(change).await.map_err(|_| Over)
     }
 }

@@ -11,6 +11,7 @@ use super::error::AgentError;
 use super::fleet::{self, Fleet};
 use super::vigil;
 use crate::config::{self, Kubevirt, Sidecar, Vms};
+use crate::heartbeat::{Heartbeats, Pulse};
 use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings};
 use crate::libvirt::limits;
 use crate::model::{DaemonId, GuestOs, Launcher};
@@ -51,18 +52,18 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Work that a source does for as long as the agent runs.
 pub(super) struct Work {
-    /// The stage's name.
-    pub(super) name: &'static str,
+    /// Its heartbeat, which has the stage's name.
+    pub(super) pulse: Pulse,
     /// The work, once it is told how it will be ended.
     pub(super) run: Box<dyn FnOnce(CancellationToken) -> Task + Send>,
 }
 
 impl Work {
-    fn new<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    fn new<F>(pulse: Pulse, run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self { name, run: Box::new(|stop| Box::pin(run(stop))) }
+        Self { pulse, run: Box::new(|stop| Box::pin(run(stop))) }
     }
 }
 
@@ -82,21 +83,22 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Begins to connect to every daemon that the configuration names. Must be called within the runtime.
+    /// Begins to connect to every daemon that the configuration names. Must be called within the runtime. What turns
+    /// shows so in `heartbeats`.
     ///
     /// # Errors
     ///
     /// When the credentials for the Kubernetes API cannot be used.
-    pub async fn start(config: &config::Source) -> Result<Self, AgentError> {
+    pub async fn start(config: &config::Source, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
         open_files();
         match &config.vms {
-            Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons)),
-            Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt).await,
-            Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar)),
+            Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons, heartbeats)),
+            Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt, heartbeats).await,
+            Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar, heartbeats)),
         }
     }
 
-    fn hosts(config: &config::Source, daemons: &[config::Daemon]) -> Self {
+    fn hosts(config: &config::Source, daemons: &[config::Daemon], heartbeats: &Heartbeats) -> Self {
         let mut sources =
             Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
         let places = places();
@@ -110,6 +112,7 @@ impl Sources {
             let mut settings = Settings::new(id, address);
             settings.deadline = config.deadline;
             settings.places = Some(Arc::clone(&places));
+            settings.heartbeats = heartbeats.clone();
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
             let endpoint = Endpoint::start(&settings, sender);
             sources.endpoints.push((daemon.uri.clone(), Arc::clone(endpoint.counters())));
@@ -118,7 +121,7 @@ impl Sources {
         sources
     }
 
-    async fn node(config: &config::Source, kubevirt: &Kubevirt) -> Result<Self, AgentError> {
+    async fn node(config: &config::Source, kubevirt: &Kubevirt, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
         let settings = watch::Settings {
             node: kubevirt.node.clone(),
             kubeconfig: kubevirt.kubeconfig.clone(),
@@ -137,22 +140,25 @@ impl Sources {
             deadline: config.deadline,
             counters: Arc::clone(&shared),
             places: places(),
+            heartbeats: heartbeats.clone(),
         };
-        let fleet = Fleet::new(launchers, roster);
+        let [watching, following] = ["watch", "agent::fleet"].map(|name| heartbeats.part(name));
+        let fleet = Fleet::new(launchers, roster, following.clone());
+        let pulse = watching.clone();
         let watched = Arc::clone(&counters);
         Ok(Self {
             feeds: Vec::new(),
             roster: Some(changes),
             work: vec![
-                Work::new("watch", |stop| watch::run(server, settings, vmi_sender, watched, stop)),
-                Work::new("agent::fleet", |stop| fleet.run(vmi_events, stop)),
+                Work::new(watching, |stop| watch::run(server, settings, vmi_sender, watched, pulse, stop)),
+                Work::new(following, |stop| fleet.run(vmi_events, stop)),
             ],
             endpoints: vec![(LAUNCHERS_NAME.to_owned(), shared)],
             watch: Some(counters),
         })
     }
 
-    fn pod(config: &config::Source, sidecar: &Sidecar) -> Self {
+    fn pod(config: &config::Source, sidecar: &Sidecar, heartbeats: &Heartbeats) -> Self {
         let launcher = Arc::new(Launcher {
             namespace: sidecar.namespace.as_str().into(),
             name: sidecar.vmi_name.as_deref().unwrap_or_default().into(),
@@ -166,14 +172,16 @@ impl Sources {
         let name = sidecar.socket.display().to_string();
         let mut settings = Settings::new(DaemonId(name.as_str().into()), Address::Socket(sidecar.socket.clone()));
         settings.deadline = config.deadline;
+        settings.heartbeats = heartbeats.clone();
         let (sender, heard) = mpsc::channel(EVENTS);
         let (told, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
+        let pulse = heartbeats.part(vigil::STAGE);
         Self {
             endpoints: vec![(name, Arc::clone(endpoint.counters()))],
             feeds: vec![Feed { source: endpoint, events, owner: Some(Owner { who, vmi: None }) }],
             roster: None,
-            work: vec![Work::new(vigil::STAGE, |stop| vigil::keep(heard, told, stop))],
+            work: vec![Work::new(pulse.clone(), |stop| vigil::keep(heard, told, pulse, stop))],
             watch: None,
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::heartbeat::Pulse;
 use crate::source::{DomainEvent, SourceEvent};
 
 /// The stage's name.
@@ -78,6 +79,7 @@ impl Vigil {
 pub(super) async fn keep(
     mut heard: mpsc::Receiver<SourceEvent>,
     told: mpsc::Sender<SourceEvent>,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
     let mut vigil = Vigil::new(Instant::now());
@@ -93,6 +95,7 @@ pub(super) async fn keep(
             event = heard.recv() => {
                 let Some(event) = event else { break };
                 vigil.hear(&event, Instant::now());
+                pulse.turn();
                 if told.send(event).await.is_err() {
                     break;
                 }
@@ -104,6 +107,7 @@ pub(super) async fn keep(
                 );
                 return hold(told);
             }
+            () = pulse.idle() => {}
         }
     }
     // Neither end goes before the agent does.
@@ -122,6 +126,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::heartbeat::Heartbeats;
     use crate::model::DaemonFacts;
 
     /// When the vigil ends after these events, each of them so many seconds after the one before; `None` if it does not
@@ -129,14 +134,16 @@ mod tests {
     async fn over(events: &[(u64, SourceEvent)]) -> Option<u64> {
         let (sender, heard) = mpsc::channel(16);
         let (told, mut handed_on) = mpsc::channel(16);
+        let beats = Heartbeats::new();
         let began = Instant::now();
-        let vigil = tokio::spawn(keep(heard, told, CancellationToken::new()));
+        let vigil = tokio::spawn(keep(heard, told, beats.part(STAGE), CancellationToken::new()));
         for (after, event) in events {
             tokio::time::sleep(Duration::from_secs(*after)).await;
             sender.send(event.clone()).await.unwrap();
             assert_eq!(handed_on.recv().await.as_ref(), Some(event), "everything is handed on");
         }
         let ended = tokio::time::timeout(Duration::from_secs(3_600), vigil).await;
+        assert_eq!(beats.still(), [], "however little happens");
         ended.is_ok().then(|| began.elapsed().as_secs())
     }
 
@@ -163,7 +170,7 @@ mod tests {
         let (told, mut handed_on) = mpsc::channel(1);
         let stop = CancellationToken::new();
         stop.cancel();
-        keep(heard, told, stop).await;
+        keep(heard, told, Pulse::default(), stop).await;
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         assert_eq!(
             handed_on.try_recv(),

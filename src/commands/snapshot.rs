@@ -12,6 +12,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, SnapshotFormat, Vms};
 use crate::export::otlp::otlp_json;
 use crate::export::prometheus::{Format, Renderer};
+use crate::heartbeat::Heartbeats;
 use crate::model::Vm;
 use crate::observe::{self, Health, Intervals};
 use crate::snapshot::{self, Snapshot};
@@ -72,7 +73,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     let (publish, mut snapshots) = snapshot::channel();
     let stop = CancellationToken::new();
     let settings = observe::Settings { intervals: Intervals::uniform(INTERVAL), ..observe::Settings::default() };
-    let mut sources = Sources::start(&config.source).await?;
+    let mut sources = Sources::start(&config.source, &Heartbeats::new()).await?;
     let watch = sources.watch();
     sources.work(&stop);
     let (feeds, roster) = sources.into_feeds();

@@ -281,6 +281,12 @@ pub(super) struct ExportFlags {
     /// OTEL_EXPORTER_PROMETHEUS_HOST and OTEL_EXPORTER_PROMETHEUS_PORT.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
+    /// Where /livez and /readyz are served instead, with connections of their own
+    ///
+    /// Whoever fills the connections of --listen then holds up no probe, and the port for people can be closed to the
+    /// network without closing this one. It must be another address than --listen. Without it, the probes are there.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) health_listen: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -73,6 +73,8 @@ pub struct Run {
     pub prometheus: bool,
     /// Where the admin server listens.
     pub listen: Listen,
+    /// Where the probes are served; `None` if it is there, too.
+    pub health_listen: Option<Listen>,
     /// Whether the agent measures itself.
     pub own: Own,
     /// How is logged.

@@ -46,6 +46,7 @@ fn needs_nothing() {
     assert_eq!(run.reading.interval, Duration::from_secs(15));
     assert_eq!(run.reading.groups[&Group::Cpu], Duration::from_secs(15));
     assert_eq!(run.listen.to_string(), "localhost:9464");
+    assert_eq!(run.health_listen, None);
     assert!(run.prometheus);
     let otlp = run.otlp_metrics.expect("OTLP is on");
     assert_eq!(otlp.endpoint, "http://localhost:4317");
@@ -117,6 +118,27 @@ fn globs_select_by_name_and_exclude_beats_include() {
 }
 
 #[test]
+fn the_probes_have_an_address_of_their_own_or_none() {
+    let with = |listen: &str, health: &str| run(&["--listen", listen, "--health-listen", health], []).health_listen;
+    for (listen, health) in [(":9464", ":9465"), ("localhost:0", "localhost:0"), ("127.0.0.1:1", "[::1]:1")] {
+        assert_eq!(with(listen, health).map(|health| health.to_string()).as_deref(), Some(health));
+    }
+    let variables = [("VIRT_OTEL_HEALTH_LISTEN", ":9465")];
+    assert_eq!(run(&[], variables).health_listen.map(|health| health.port), Some(9465));
+    for (listen, health) in [
+        ("localhost:9464", "LOCALHOST:9464"),
+        (":9464", "localhost:9464"),
+        ("127.0.0.1:9464", "0.0.0.0:9464"),
+        ("127.0.0.1:9464", "[::]:9464"),
+    ] {
+        let sentence = wrong(&["--listen", listen, "--health-listen", health], []);
+        assert_sentence(&sentence, "--health-listen: ");
+        assert!(sentence.contains(&format!("--listen ({listen})")), "{sentence}");
+    }
+    assert_sentence(&wrong(&[], [("VIRT_OTEL_HEALTH_LISTEN", "localhost:9464")]), "VIRT_OTEL_HEALTH_LISTEN: ");
+}
+
+#[test]
 fn every_wrong_flag_is_answered_by_a_sentence_that_names_it() {
     for (flag, value) in [
         ("--mode", "qemu"),
@@ -139,6 +161,7 @@ fn every_wrong_flag_is_answered_by_a_sentence_that_names_it() {
         ("--exporters", ","),
         ("--logs-exporter", "prometheus"),
         ("--listen", "9464"),
+        ("--health-listen", "9465"),
         ("--listen", "localhost:70000"),
         ("--listen", "::1:9464"),
         ("--listen", "http://localhost:9464"),

@@ -64,6 +64,7 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         .transpose()?
         .unwrap_or(EXPORT_TIMEOUT);
     let listen = listen_address(&flags.export, layers)?;
+    let health_listen = health_address(&flags.export, layers, &listen)?;
     Ok(Run {
         source,
         reading,
@@ -75,6 +76,7 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         otlp_logs,
         prometheus: with_prometheus,
         listen,
+        health_listen,
         own: if disabled { Own::Off } else { Own::On },
         logs,
         warnings,
@@ -222,6 +224,15 @@ fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, Con
         }
     }
     Ok(address)
+}
+
+fn health_address(flags: &ExportFlags, layers: Layers<'_>, other: &Listen) -> Result<Option<Listen>, ConfigError> {
+    let Some(given) = layers.one("health-listen", flags.health_listen.as_ref(), &[]) else { return Ok(None) };
+    let address = listen(&given)?;
+    if address.overlaps(other) {
+        return Err(given.wrong(format!("is taken by --listen ({other})"), "give another port"));
+    }
+    Ok(Some(address))
 }
 
 /// Libraries that are never heard unless a list of the user's names them: the watch of the Kubernetes API says once and

@@ -112,6 +112,19 @@ pub struct Listen {
     pub port: u16,
 }
 
+impl Listen {
+    /// Whether both cannot be listened on, as far as their text says: what a name stands for is seen where it is used.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let everywhere = |listen: &Self| {
+            let unspecified = listen.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified());
+            listen.host.is_empty() || unspecified
+        };
+        let hosts = everywhere(self) || everywhere(other) || self.host.eq_ignore_ascii_case(&other.host);
+        // Port 0 is a free one, and so another.
+        hosts && self.port == other.port && self.port != 0
+    }
+}
+
 impl std::fmt::Display for Listen {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.host.contains(':') {

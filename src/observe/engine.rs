@@ -92,6 +92,7 @@ impl Engine {
         while !shutdown.is_cancelled() {
             let now = Instant::now();
             let wake = self.wake(now);
+            self.health.pulse.promise(wake);
             tokio::select! {
                 // Who is to be read comes before what they say.
                 biased;
@@ -110,7 +111,7 @@ impl Engine {
             if self.publisher.due(moment.instant) <= moment.instant {
                 self.publish(moment);
             }
-            self.health.turn(moment.instant);
+            self.health.turns.one();
         }
         // The last export shows what came in since the last snapshot.
         let moment = self.moment();

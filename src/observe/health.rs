@@ -1,10 +1,9 @@
-//! What `observe` counts of itself, for the agent's own metrics and for `/livez`.
+//! What `observe` counts of itself, for the agent's own metrics, and its heartbeat, for `/livez`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::heartbeat::Pulse;
 use crate::model::{Group, Groups};
 
 /// A number that one task writes and any may read.
@@ -50,8 +49,8 @@ impl Durations {
 /// What `observe` counts of itself. Counters only grow; those that say so are the present amount.
 #[derive(Debug)]
 pub struct Health {
-    origin: Instant,
-    turned: AtomicU64,
+    /// Whether the loop turns.
+    pub pulse: Pulse,
     /// Turns of the loop.
     pub turns: Counter,
     /// Readings of a VM that were answered.
@@ -92,12 +91,17 @@ pub struct Health {
 }
 
 impl Health {
-    /// Nothing counted yet.
+    /// Nothing counted yet; nobody looks at the heartbeat.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(Pulse::default())
+    }
+
+    /// Nothing counted yet, with this heartbeat.
+    #[must_use]
+    pub fn of(pulse: Pulse) -> Self {
         Self {
-            origin: Instant::now(),
-            turned: AtomicU64::new(0),
+            pulse,
             turns: Counter::default(),
             readings: Counter::default(),
             reading_failures: Counter::default(),
@@ -125,19 +129,6 @@ impl Health {
     #[must_use]
     pub const fn durations(&self, group: Group) -> &Durations {
         &self.groups[group as usize]
-    }
-
-    /// How long ago the loop last turned. It turns every second at least: much more than that, and it is dead.
-    #[must_use]
-    pub fn since_turn(&self) -> Duration {
-        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
-        Instant::now().saturating_duration_since(self.origin).saturating_sub(turned)
-    }
-
-    pub(super) fn turn(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.origin).as_millis();
-        self.turned.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.turns.one();
     }
 
     pub(super) fn answered(&self, groups: Groups, took: Duration) {

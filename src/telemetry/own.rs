@@ -17,7 +17,7 @@ use opentelemetry_sdk::metrics::{
     InstrumentKind, ManualReader, MeterProviderBuilder, Pipeline, SdkMeterProvider, Temporality,
 };
 use prometheus::proto::MetricFamily;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{ChannelError, Collector};
@@ -25,6 +25,7 @@ use super::metrics::{METRICS, OwnMetric};
 use super::readings::Readings;
 use super::resource::Identity;
 use crate::catalog::{Kind, Value};
+use crate::heartbeat::Pulse;
 
 /// Where the present readings come from. It must not wait, and must not panic: the SDK would collect nothing any more.
 pub type Source = Arc<dyn Fn() -> Readings + Send + Sync>;
@@ -105,7 +106,7 @@ impl Push {
     /// Pushes at the interval until told to stop, then once more.
     ///
     /// That the Collector cannot be reached is not logged here: the push of VMs' metrics to the same address says so.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick is due at once, when there is nothing to tell yet.
@@ -113,8 +114,10 @@ impl Push {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = pulse.idle() => continue,
                 _ = ticks.tick() => {}
             }
+            pulse.promise(Instant::now() + self.timeout);
             // A push that is under way when the agent stops is given up for the last one.
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -19,6 +19,7 @@ use super::object::Object;
 use super::pause::Pause;
 use super::share::Shared;
 use super::{Settings, VmiEvent};
+use crate::heartbeat::Pulse;
 
 /// How many seconds a watch lasts before the server ends it and it is opened again. A connection that died silently is
 /// given up five seconds later. Opening costs the server little, and nothing is listed.
@@ -45,12 +46,21 @@ pub async fn run(
     settings: Settings,
     events: mpsc::Sender<VmiEvent>,
     counters: Arc<WatchCounters>,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
     let health = Health::new(Arc::clone(&counters), Arc::clone(&server.url), settings.node.as_str().into());
     let allowed = AllowedLabels::new(&settings.vmi_labels);
-    let mut pump =
-        Pump { server, events, counters, health, allowed, shared: Shared::default(), node: settings.node.into() };
+    let mut pump = Pump {
+        server,
+        events,
+        counters,
+        health,
+        allowed,
+        shared: Shared::default(),
+        node: settings.node.into(),
+        pulse,
+    };
     let watch = async {
         if settings.streaming_lists && matches!(pump.follow(true).await, End::NobodyListens) {
             return;
@@ -68,6 +78,7 @@ struct Pump {
     allowed: AllowedLabels,
     shared: Shared,
     node: Arc<str>,
+    pulse: Pulse,
 }
 
 impl Pump {
@@ -105,6 +116,8 @@ impl Pump {
                     continue;
                 }
                 item = objects.next() => item,
+                // An API that is away or has nothing to say is waited for, however long.
+                () = self.pulse.idle() => continue,
             };
             let sent = match item {
                 Some(Ok(Event::Init)) => {
@@ -182,6 +195,7 @@ impl Pump {
 
     /// Sends an event, however long it takes; false if nobody listens any more.
     async fn send(&mut self, kind: EventKind, event: VmiEvent) -> bool {
+        self.pulse.turn();
         let sent = self.events.send(event).await.is_ok();
         if sent {
             self.counters.sent(kind);

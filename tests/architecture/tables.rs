@@ -8,24 +8,26 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     // The nouns and what is made of them: pure, but for the clock.
     ("model", &[]),
     ("clock", &["model"]),
+    ("heartbeat", &[]),
     ("catalog", &["model"]),
     ("snapshot", &["model"]),
     ("source", &["model"]),
     ("join", &["model"]),
     ("config", &["model", "catalog"]),
     // The stages. They do not know each other: `agent` introduces them.
-    ("watch", &["model"]),
-    ("libvirt", &["model", "clock", "source"]),
-    ("observe", &["model", "clock", "source", "snapshot"]),
-    ("export", &["model", "clock", "catalog", "snapshot"]),
-    ("admin", &["model", "clock", "snapshot"]),
-    ("telemetry", &["model", "clock", "catalog", "snapshot"]),
+    ("watch", &["model", "heartbeat"]),
+    ("libvirt", &["model", "clock", "heartbeat", "source"]),
+    ("observe", &["model", "clock", "heartbeat", "source", "snapshot"]),
+    ("export", &["model", "clock", "heartbeat", "catalog", "snapshot"]),
+    ("admin", &["model", "clock", "heartbeat", "snapshot"]),
+    ("telemetry", &["model", "clock", "heartbeat", "catalog", "snapshot"]),
     // Those who put the stages together.
     (
         "agent",
         &[
             "model",
             "clock",
+            "heartbeat",
             "catalog",
             "snapshot",
             "source",
@@ -44,6 +46,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
         &[
             "model",
             "clock",
+            "heartbeat",
             "catalog",
             "snapshot",
             "source",

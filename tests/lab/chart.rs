@@ -58,6 +58,7 @@ fn what_cannot_be_meant_is_refused_by_name() {
         ("interval=15", "interval"),
         ("exporters={statsd}", "exporters"),
         ("port=0", "port"),
+        ("healthPort=9464", "healthPort"),
         ("otlp.endpoint=", "otlp.endpoint"),
         ("otlp.endpoint=collector:4317", "otlp/endpoint"),
         ("serviceAccount.create=false", "serviceAccount.name"),

@@ -113,6 +113,8 @@ fn away(agent: &Agent, longer_than: f64) {
     assert_eq!(own(&agent.metrics(), CONNECTED, &[]), 0.0);
     let (status, text) = readiness(agent);
     assert!(status == 200 && text.contains("The Kubernetes API has not answered for "), "{status} {text}");
+    let alive = agent.get("/livez", &[]).expect("an answer of the agent");
+    assert_eq!(alive.status, 200, "{}", alive.text());
 }
 
 fn readiness(agent: &Agent) -> (u16, String) {

@@ -183,6 +183,11 @@ fn the_agent_understands_what_the_chart_tells_it() {
         assert_eq!(run.warnings, Vec::<String>::new(), "{file:?}");
         assert_eq!(run.source.vms.to_string(), "the VMIs of node worker-1");
         assert_eq!(u64::from(run.listen.port), container["ports"][0]["containerPort"].as_u64().unwrap(), "{file:?}");
+        let health = run.health_listen.as_ref().expect("an address for the probes");
+        assert_eq!(u64::from(health.port), container["ports"][1]["containerPort"].as_u64().unwrap(), "{file:?}");
+        for probe in ["livenessProbe", "readinessProbe"] {
+            assert_eq!(container[probe]["httpGet"]["port"], container["ports"][1]["name"], "{file:?}: {probe}");
+        }
         let name = file.and_then(Path::file_stem).map(|name| name.to_string_lossy().into_owned());
         match name.as_deref() {
             None => {

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::super::bind;
 use super::super::content::{DaemonState, Page, State};
 use super::*;
+use crate::heartbeat::{Heartbeats, Still};
 
 /// What a test shows.
 #[derive(Default)]
@@ -17,6 +18,8 @@ struct Shown {
     off: bool,
     complete: AtomicBool,
     still: AtomicU64,
+    /// How often the page of metrics is repeated, above once.
+    longer: usize,
 }
 
 impl Content for Shown {
@@ -29,13 +32,12 @@ impl Content for Shown {
         } else {
             "text/plain"
         };
-        Some(Page { content_type, body: "metric 1\n".repeat(50_000).into_bytes() })
+        Some(Page { content_type, body: "metric 1\n".repeat(50_000 * (1 + self.longer)).into_bytes() })
     }
 
     fn state(&self) -> State {
         State {
             serves_metrics: !self.off,
-            since_turn: Duration::from_secs(self.still.load(Ordering::Relaxed)),
             complete: self.complete.load(Ordering::Relaxed),
             api_away: None,
             snapshot_age: Some(Duration::from_millis(1_500)),
@@ -43,21 +45,33 @@ impl Content for Shown {
             daemons: vec![DaemonState { uri: "qemu+unix:///system?socket=<x>".into(), up: false }],
         }
     }
+
+    fn still(&self) -> Vec<Still> {
+        let still = |part: u64| Still { part: format!("part {part}"), since: Duration::from_secs(90 - part) };
+        (0..self.still.load(Ordering::Relaxed)).map(still).collect()
+    }
 }
 
 struct Server {
     port: u16,
     counters: Arc<ScrapeCounters>,
+    beats: Heartbeats,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 async fn serve_this(content: Arc<dyn Content>) -> Server {
-    let listeners = bind("127.0.0.1", 0).await.expect("a free port");
+    serve_these(Paths::All, Paths::All.connections(), content).await
+}
+
+async fn serve_these(paths: Paths, most: usize, content: Arc<dyn Content>) -> Server {
+    let listeners = bind("--listen", "127.0.0.1", 0).await.expect("a free port");
     let port = listeners[0].local_addr().expect("it is bound").port();
     let (counters, stop) = (Arc::new(ScrapeCounters::default()), CancellationToken::new());
-    let task = tokio::spawn(serve(listeners, content, Arc::clone(&counters), stop.clone()));
-    Server { port, counters, stop, task }
+    let router = routes::router(paths, content, Arc::clone(&counters));
+    let beats = Heartbeats::new();
+    let task = tokio::spawn(serve_at_once(most, listeners, router, beats.part("admin"), stop.clone()));
+    Server { port, counters, beats, stop, task }
 }
 
 impl Server {
@@ -124,11 +138,32 @@ async fn says_whether_it_lives_and_whether_it_is_ready() {
     assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"));
     assert!(server.ask("GET", "/readyz", "").await.0.starts_with("http/1.1 503"));
     shown.complete.store(true, Ordering::Relaxed);
-    shown.still.store(90, Ordering::Relaxed);
+    shown.still.store(1, Ordering::Relaxed);
     assert!(server.ask("GET", "/readyz", "").await.0.starts_with("http/1.1 200"));
     let (head, body) = server.ask("GET", "/livez", "").await;
     assert!(head.starts_with("http/1.1 503"), "{head}");
-    assert_eq!(String::from_utf8_lossy(&body), "The reading loop has not turned for 1m 30s.\n");
+    assert_eq!(String::from_utf8_lossy(&body), "part 0 has stood still for 1m 30s.\n");
+    shown.still.store(limits::NAMED as u64 + 2, Ordering::Relaxed);
+    let body = String::from_utf8(server.ask("GET", "/livez", "").await.1).expect("UTF-8");
+    assert_eq!(body.lines().count(), limits::NAMED + 1, "{body}");
+    assert!(body.ends_with("\nSo have 2 others.\n"), "{body}");
+}
+
+#[tokio::test]
+async fn with_an_address_of_their_own_the_probes_are_there_and_nowhere_else() {
+    for (paths, expected) in [(Paths::Metrics, [200, 200, 404, 404]), (Paths::Probes, [404, 404, 200, 200])] {
+        let shown = Shown { complete: AtomicBool::new(true), ..Shown::default() };
+        let server = serve_these(paths, paths.connections(), Arc::new(shown)).await;
+        for (path, status) in ["/", "/metrics", "/livez", "/readyz"].into_iter().zip(expected) {
+            let (head, body) = server.ask("GET", path, "").await;
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{paths:?} {path}: {head}");
+            let text = String::from_utf8_lossy(&body);
+            if path == "/livez" && paths == Paths::Metrics {
+                assert_eq!(text, "The probes are at the address of --health-listen.\n");
+            }
+            assert!(path != "/" || !text.contains("href=\"/livez\""), "{text}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -175,18 +210,67 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"), "it serves others");
 }
 
-#[tokio::test]
-async fn connections_beyond_the_limit_are_told_to_come_back() {
-    let server = serve_this(Arc::new(Shown::default())).await;
+/// Fills the server with connections that have asked for this.
+async fn filled(server: &Server, most: usize, request: &[u8]) -> Vec<TcpStream> {
     let mut held = Vec::new();
-    for _ in 0..limits::CONNECTIONS {
-        held.push(server.connect().await);
+    for _ in 0..most {
+        let mut stream = server.connect().await;
+        // Accepted and counted, once it answers.
+        asked(&mut stream, request).await;
+        held.push(stream);
     }
-    // The last one accepted has been counted once it answers.
-    let last = held.last_mut().expect("there are some");
-    last.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
-    let mut byte = [0];
-    last.read_exact(&mut byte).await.expect("it answers");
+    held
+}
+
+/// Asks over a connection that is kept, and reads the head of the answer.
+async fn asked(stream: &mut TcpStream, request: &[u8]) {
+    stream.write_all(request).await.expect("it reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("it answers"));
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+}
+
+#[tokio::test]
+async fn the_idlest_connection_makes_room_for_one_that_asks() {
+    const ALIVE: &[u8] = b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    for paths in [Paths::All, Paths::Probes] {
+        let server = serve_these(paths, paths.connections(), Arc::new(Shown::default())).await;
+        let mut held = filled(&server, paths.connections(), ALIVE).await;
+        // More than what is measured: the first one is now the last to go.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        asked(&mut held[0], ALIVE).await;
+        let mut new = server.connect().await;
+        asked(&mut new, ALIVE).await;
+        let ended = held.remove(1).read_to_end(&mut Vec::new()).await;
+        assert!(ended.is_ok(), "{ended:?}");
+        for stream in held.iter_mut().chain([&mut new]) {
+            asked(stream, ALIVE).await;
+        }
+    }
+}
+
+/// Whoever sends a byte now and then, and never a request, does not keep others out.
+#[tokio::test]
+async fn beginnings_of_requests_are_idle() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 * limits::CONNECTIONS {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /liv").await.expect("it reads");
+        slow.push(stream);
+        assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_told_to_come_back_while_all_are_answered() {
+    let most = 3;
+    let shown = Shown { longer: 40, ..Shown::default() };
+    let server = serve_these(Paths::All, most, Arc::new(shown)).await;
+    // Twenty megabytes that nobody reads.
+    let held = filled(&server, most, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let response = server.raw("").await;
     assert!(response.starts_with(b"HTTP/1.1 503") && response.windows(11).any(|part| part == b"Retry-After"));
     drop(held);
@@ -205,10 +289,10 @@ async fn connections_beyond_the_limit_are_told_to_come_back() {
 #[tokio::test]
 async fn scrapes_beyond_the_limit_are_told_to_come_back() {
     let counters = Arc::new(ScrapeCounters::default());
-    let router = routes::router(Arc::new(Shown::default()), Arc::clone(&counters));
+    let router = routes::router(Paths::All, Arc::new(Shown::default()), Arc::clone(&counters));
     let scrape = || {
         let service = TowerToHyperService::new(router.clone());
-        let request = Request::get("/metrics").header("accept-encoding", "gzip").body(axum::body::Body::empty());
+        let request = Request::get("/metrics").header("accept-encoding", "gzip").body(Body::empty());
         async move { hyper::service::Service::call(&service, request.expect("a request")).await.expect("infallible") }
     };
     // All are polled before the first has finished compressing.
@@ -233,13 +317,27 @@ async fn a_client_that_does_not_finish_its_head_is_let_go() {
     for beginning in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let mut stream = server.connect().await;
         stream.write_all(beginning.as_bytes()).await.expect("it reads");
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let mut response = Vec::new();
         stream.read_to_end(&mut response).await.expect("it closes");
         let waited = began.elapsed();
         assert!(waited <= limits::HEAD_TIME + Duration::from_secs(1), "{beginning:?}: {waited:?}");
         assert_eq!(response.starts_with(b"HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"));
     }
+}
+
+/// Clients that say nothing, end in the middle, or never come.
+#[tokio::test(start_paused = true)]
+async fn no_client_stops_the_heartbeat() {
+    let server = serve_this(Arc::new(Shown::default())).await;
+    for _ in 0..60 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /liv").await.expect("it reads");
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(server.beats.still(), []);
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(server.beats.still(), []);
 }
 
 #[tokio::test]
@@ -262,20 +360,20 @@ async fn stops_without_waiting_for_idle_connections() {
 async fn a_port_in_use_is_an_error_that_names_it() {
     let held = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = held.local_addr().expect("it is bound").port();
-    let error = bind("127.0.0.1", port).await.expect_err("it is in use");
+    let error = bind("--health-listen", "127.0.0.1", port).await.expect_err("it is in use");
     assert!(
-        error.to_string().contains(&format!("127.0.0.1:{port}")) && error.to_string().contains("--listen"),
+        error.to_string().contains(&format!("127.0.0.1:{port}")) && error.to_string().contains("--health-listen"),
         "{error}"
     );
-    assert!(bind("localhost", port).await.is_err(), "one address of the name is in use");
-    assert!(bind("no-such-host.invalid", 0).await.is_err());
+    assert!(bind("--listen", "localhost", port).await.is_err(), "one address of the name is in use");
+    assert!(bind("--listen", "no-such-host.invalid", 0).await.is_err());
 }
 
 #[tokio::test]
 async fn a_name_is_every_address_that_it_stands_for_at_one_port() {
-    let listeners = bind("localhost", 0).await.expect("a free port");
+    let listeners = bind("--listen", "localhost", 0).await.expect("a free port");
     let ports: Vec<u16> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port()).collect();
     assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
-    bind("", 0).await.expect("every address");
+    bind("--listen", "", 0).await.expect("every address");
 }

@@ -53,6 +53,7 @@ pub use target::OtlpError;
 
 use crate::catalog::Selection;
 use crate::clock::Clock;
+use crate::heartbeat::Pulse;
 use crate::snapshot::Snapshots;
 
 /// Pushes snapshots to a Collector.
@@ -63,6 +64,7 @@ pub struct Exporter {
     clock: Arc<dyn Clock>,
     counters: Arc<OtlpCounters>,
     tuning: Tuning,
+    pulse: Pulse,
 }
 
 impl Exporter {
@@ -78,7 +80,7 @@ impl Exporter {
         counters: Arc<OtlpCounters>,
     ) -> Result<Self, OtlpError> {
         let target = target::Target::new(&settings)?;
-        Ok(Self { settings, target, selection, clock, counters, tuning: Tuning::default() })
+        Ok(Self { settings, target, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() })
     }
 
     /// With other bounds than those in use; for tests.
@@ -88,14 +90,21 @@ impl Exporter {
         self
     }
 
+    /// With this heartbeat.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
+    }
+
     /// Pushes until `shutdown` is cancelled or the writer of the snapshots is gone, then once more within the timeout
     /// of a request.
     ///
     /// No series is ended then: an agent that comes back in its place goes on with them, and receivers forget them by
     /// themselves where none does.
     pub async fn run(self, snapshots: Snapshots, shutdown: CancellationToken) {
-        let Self { settings, target, selection, clock, counters, tuning } = self;
+        let Self { settings, target, selection, clock, counters, tuning, pulse } = self;
         let client = client::Client::new(target);
-        push::run(client, settings, selection, clock, counters, tuning, snapshots, shutdown).await;
+        push::run(client, settings, selection, clock, counters, tuning, pulse, snapshots, shutdown).await;
     }
 }

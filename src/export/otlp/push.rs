@@ -18,6 +18,7 @@ use super::sender::{Fate, Sender};
 use super::settings::{OtlpSettings, Tuning};
 use crate::catalog::Selection;
 use crate::clock::Clock;
+use crate::heartbeat::Pulse;
 use crate::model::Timestamp;
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -38,6 +39,7 @@ pub(super) async fn run<T: Transport>(
     clock: Arc<dyn Clock>,
     counters: Arc<OtlpCounters>,
     tuning: Tuning,
+    pulse: Pulse,
     snapshots: Snapshots,
     shutdown: CancellationToken,
 ) {
@@ -61,7 +63,7 @@ pub(super) async fn run<T: Transport>(
         counters,
         tuning,
     };
-    pusher.until(settings.interval, &shutdown).await;
+    pusher.until(settings.interval, &pulse, &shutdown).await;
     hurry.cancel();
     let last_push = settings.timeout.min(pusher.tuning.last_push);
     pusher.finish(last_push).await;
@@ -102,7 +104,7 @@ enum State<T> {
 
 impl<T: Transport> Pusher<T> {
     /// Pushes until `shutdown` is cancelled or no more snapshots can come.
-    async fn until(&mut self, interval: Duration, shutdown: &CancellationToken) {
+    async fn until(&mut self, interval: Duration, pulse: &Pulse, shutdown: &CancellationToken) {
         let mut ticker = tokio::time::interval(interval.max(SHORTEST_INTERVAL));
         // After a stall the next push comes an interval later, not several at once.
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,6 +134,8 @@ impl<T: Transport> Pusher<T> {
                         event = event.or_else(|| Some(earliest.unwrap_or_else(Instant::now)));
                     }
                 }
+                // A Collector that does not answer is waited for by the request alone.
+                () = pulse.idle() => {}
             }
         }
     }

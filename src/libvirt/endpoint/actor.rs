@@ -25,6 +25,7 @@ use super::link::{self, Link};
 use super::outbox::Outbox;
 use super::pool::{self, Pool};
 use super::queue::{Queue, Request};
+use crate::heartbeat::Pulse;
 use crate::model::DaemonId;
 use crate::source::{ReadError, SourceEvent};
 
@@ -205,13 +206,14 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     /// Runs until nobody can ask any more.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, pulse: Pulse) {
         let (events, hurry) = (self.events.clone(), Arc::clone(&self.hurry));
         loop {
             self.tick();
             self.dispatch();
             self.show_load();
             let wake = self.wake();
+            pulse.promise(wake);
             tokio::select! {
                 // What has happened counts as having happened, however late the actor comes to hear of it: before the
                 // time is looked at.

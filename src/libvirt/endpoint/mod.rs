@@ -48,8 +48,12 @@ use self::actor::Actor;
 use self::hypervisor::Hypervisor;
 use self::queue::{Request, WAITING_MAX};
 use self::wire::Wire;
+use crate::heartbeat::{Heartbeats, Pulse};
 use crate::model::DaemonId;
 use crate::source::{Answer, Ask, Order, ReadError, Source, SourceEvent};
+
+/// What an endpoint's task is called where it stands still.
+const PART: &str = "libvirt::endpoint";
 
 /// What an endpoint needs to know.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub struct Settings {
     pub places: Option<Arc<Semaphore>>,
     /// Where the endpoint counts. Endpoints that are given the same count together; a clone of settings shares it too.
     pub counters: Arc<EndpointCounters>,
+    /// Where the endpoint shows that it turns.
+    pub heartbeats: Heartbeats,
 }
 
 impl Settings {
@@ -84,7 +90,8 @@ impl Settings {
             Address::Launcher(_) | Address::Socket(_) => 1,
         };
         let deadline = Self::DEADLINE;
-        Self { id, address, deadline, calls_at_once, places: None, counters: Arc::default() }
+        let heartbeats = Heartbeats::default();
+        Self { id, address, deadline, calls_at_once, places: None, counters: Arc::default(), heartbeats }
     }
 }
 
@@ -116,10 +123,11 @@ impl Endpoint {
     ) -> Arc<EndpointHandle> {
         let (sender, requests) = mpsc::channel(WAITING_MAX);
         let hurry = Arc::new(Notify::new());
+        let pulse = settings.heartbeats.part_of(PART, Arc::clone(&settings.id.0));
         let actor = Actor::new(hypervisor, settings, requests, hurry.clone(), events);
-        drop(tokio::spawn(actor.run()));
+        drop(tokio::spawn(pulse.over(actor.run(pulse.clone()))));
         let counters = settings.counters.clone();
-        Arc::new(EndpointHandle { id: settings.id.clone(), requests: sender, hurry, counters })
+        Arc::new(EndpointHandle { id: settings.id.clone(), requests: sender, hurry, counters, pulse })
     }
 }
 
@@ -130,6 +138,7 @@ pub struct EndpointHandle {
     requests: mpsc::Sender<Box<Request>>,
     hurry: Arc<Notify>,
     counters: Arc<EndpointCounters>,
+    pulse: Pulse,
 }
 
 impl EndpointHandle {
@@ -154,7 +163,10 @@ impl Source for EndpointHandle {
 
     fn ask(&self, ask: Ask, order: Order) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let request = Request { ask, order, reply, since: Instant::now() };
+        let now = Instant::now();
+        let request = Request { ask, order, reply, since: now };
+        // The actor may have promised nothing for an hour, but a question wakes it.
+        self.pulse.knock(now);
         let daemon = self.id.clone();
         let refused = match self.requests.try_send(Box::new(request)) {
             Ok(()) => None,

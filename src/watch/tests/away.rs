@@ -178,3 +178,28 @@ async fn watches_that_open_and_fail_at_once_are_one_failure_not_many() {
     assert!(!bench.counters.connected());
     assert_eq!((logged.with("WARN").len(), logged.with("answers again").len()), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_is_away_or_has_nothing_to_say_does_not_stop_the_heartbeat() {
+    let fake = Fake::with(["db"]);
+    let mut bench = Bench::start(fake.clone());
+    bench.list().await;
+    for mode in [Mode::Well, Mode::Refuses, Mode::Mute, Mode::Status(503), Mode::Endless] {
+        fake.mode(mode);
+        fake.cut();
+        for _ in 0..300 {
+            let _ = tokio::time::timeout(SECOND, bench.events.recv()).await;
+            assert_eq!(bench.beats.still(), [], "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_events_nobody_takes_is_seen_to_stand_still() {
+    let fake = Fake::with(["a", "b", "c", "d", "e", "f"]);
+    let mut bench = Bench::start(fake);
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(bench.beats.still().len(), 1);
+    bench.list().await;
+    assert_eq!(bench.beats.still(), [], "it goes on");
+}

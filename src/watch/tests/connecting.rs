@@ -57,7 +57,7 @@ async fn a_server_that_is_not_there_is_no_error_of_the_configuration() {
 
     let (sender, mut events) = mpsc::channel(1);
     let (counters, stop) = (Arc::new(WatchCounters::new()), CancellationToken::new());
-    let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), stop.clone()));
+    let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), Pulse::default(), stop.clone()));
     while counters.errors(FaultKind::Unreachable) == 0 {
         tokio::task::yield_now().await;
     }
@@ -102,7 +102,7 @@ async fn a_kubeconfig_leads_to_its_server() {
     let server = connect(&settings).await.unwrap();
     let (sender, mut events) = mpsc::channel(4);
     let (counters, stop) = (Arc::new(WatchCounters::new()), CancellationToken::new());
-    let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), stop.clone()));
+    let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), Pulse::default(), stop.clone()));
     for expected in ["restarted", "applied shop/shop-db running", "synced"] {
         let event = tokio::time::timeout(30 * SECOND, events.recv()).await.expect("an event").unwrap();
         assert_eq!(say(&event), expected);

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::{ApiServer, Settings, VmiEvent, WatchCounters, run};
+use crate::heartbeat::{Heartbeats, Pulse};
 use fake::Fake;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ struct Bench {
     fake: Fake,
     events: mpsc::Receiver<VmiEvent>,
     counters: Arc<WatchCounters>,
+    beats: Heartbeats,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -43,8 +45,10 @@ impl Bench {
         let server = ApiServer { client, url: "https://fake:6443/".into(), opened };
         let (sender, events) = mpsc::channel(4);
         let (counters, stop) = (Arc::new(WatchCounters::new()), CancellationToken::new());
-        let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), stop.clone()));
-        Self { fake, events, counters, stop, task }
+        let beats = Heartbeats::new();
+        let pulse = beats.part("watch");
+        let task = tokio::spawn(run(server, settings, sender, Arc::clone(&counters), pulse, stop.clone()));
+        Self { fake, events, counters, beats, stop, task }
     }
 
     /// The next event, however long it takes; times are paused.

@@ -7,6 +7,7 @@ use super::super::fixture::{self, TestClock, cpu, vm};
 use super::super::receiver::{Receiver, attributes};
 use super::super::script::{Answer, Script, fail};
 use super::*;
+use crate::heartbeat::Heartbeats;
 use crate::model::{Status, Vm};
 use crate::snapshot;
 
@@ -19,6 +20,7 @@ struct Test {
     counters: Arc<OtlpCounters>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    beats: Heartbeats,
     began: Instant,
     sequence: u64,
     lifecycle: u64,
@@ -30,6 +32,7 @@ fn test(answers: impl IntoIterator<Item = Answer>) -> Test {
     let counters = Arc::new(OtlpCounters::default());
     let shutdown = CancellationToken::new();
     let (writer, reader) = snapshot::channel();
+    let beats = Heartbeats::new();
     let task = tokio::spawn(run(
         script.clone(),
         OtlpSettings { interval: INTERVAL, ..OtlpSettings::default() },
@@ -37,10 +40,11 @@ fn test(answers: impl IntoIterator<Item = Answer>) -> Test {
         clock.clone(),
         Arc::clone(&counters),
         Tuning::default(),
+        beats.part("export::otlp"),
         reader,
         shutdown.clone(),
     ));
-    Test { script, clock, writer, counters, shutdown, task, began: Instant::now(), sequence: 0, lifecycle: 0 }
+    Test { script, clock, writer, counters, shutdown, task, beats, began: Instant::now(), sequence: 0, lifecycle: 0 }
 }
 
 impl Test {
@@ -204,6 +208,22 @@ async fn the_end_of_the_agent_pushes_what_is_new_and_ends_no_series() {
         receiver.accept(&request.resource_metrics);
     }
     assert!(receiver.ended.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_is_away_or_mute_does_not_stop_the_heartbeat() {
+    let mut test = test([]);
+    for answer in [Answer::Accept, fail(Code::Unavailable), Answer::Hang] {
+        test.script.otherwise(answer);
+        for _ in 0..60 {
+            test.publish(vec![test.fresh(1)], true);
+            test.pass(Duration::from_secs(10)).await;
+            assert_eq!(test.beats.still(), []);
+        }
+    }
+    // And an agent that has nothing new to say.
+    test.pass(INTERVAL * 4).await;
+    assert_eq!(test.beats.still(), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) dead: bool,
     /// Opening does not return.
     pub(super) open_hangs: bool,
+    /// Calls make the actor fall over.
+    pub(super) falls_over: bool,
     /// How long a fresh daemon takes to probe its emulators.
     pub(super) prepare_takes: Duration,
     /// The process that it is.
@@ -386,6 +388,7 @@ impl Hypervisor for FakeHypervisor {
 
     fn call(&self, connection: FakeConnection, call: Call, _: Arc<str>) -> Eventually<Called<FakeConnection>> {
         let fake = self.clone();
+        assert!(!fake.state().falls_over, "for the test");
         let id = {
             let mut state = fake.state();
             state.last += 1;

@@ -1,0 +1,81 @@
+//! What a connection does, as far as it matters to those that there is no room for.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// In place of a moment: a request is being answered.
+const BUSY: u64 = u64::MAX;
+
+/// In place of a moment: it has been answered, and not all of the answer is with the system yet.
+const LEAVING: u64 = u64::MAX - 1;
+
+/// What one connection does. Written by its task, read by the one that lets connections in.
+#[derive(Debug)]
+pub(super) struct Slot {
+    origin: Instant,
+    /// Milliseconds after `origin` since when no request is in flight; or one of those above.
+    idle_since: AtomicU64,
+}
+
+impl Slot {
+    /// A connection that is new: it has not asked for anything. Those that are compared have one origin.
+    pub(super) fn new(origin: Instant) -> Self {
+        let slot = Self { origin, idle_since: AtomicU64::new(BUSY) };
+        slot.idle_since.store(slot.now(), Relaxed);
+        slot
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(LEAVING).min(LEAVING - 1)
+    }
+
+    /// A request has come.
+    pub(super) fn asked(&self) {
+        self.idle_since.store(BUSY, Relaxed);
+    }
+
+    /// Its answer is complete, and on its way out.
+    pub(super) fn answered(&self) {
+        self.idle_since.store(LEAVING, Relaxed);
+    }
+
+    /// Everything that was on its way out has left.
+    pub(super) fn flushed(&self) {
+        // Most often there was nothing.
+        if self.idle_since.load(Relaxed) == LEAVING {
+            self.idle_since.store(self.now(), Relaxed);
+        }
+    }
+
+    /// Since when no request has been in flight, counted from the origin; `None` while one is.
+    pub(super) fn idle_since(&self) -> Option<Duration> {
+        let since = self.idle_since.load(Relaxed);
+        (since < LEAVING).then(|| Duration::from_millis(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_idle_from_its_beginning_and_from_when_the_last_byte_has_left() {
+        let slot = Slot::new(Instant::now());
+        let step = Duration::from_secs(1);
+        assert_eq!(slot.idle_since(), Some(Duration::ZERO));
+        slot.flushed();
+        for (act, idle) in [
+            (Slot::asked as fn(&Slot), None),
+            (Slot::flushed, None),
+            (Slot::answered, None),
+            (Slot::flushed, Some(4 * step)),
+            (Slot::flushed, Some(4 * step)),
+        ] {
+            tokio::time::sleep(step).await;
+            act(&slot);
+            assert_eq!(slot.idle_since(), idle);
+        }
+    }
+}
