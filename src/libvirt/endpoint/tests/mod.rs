@@ -2,6 +2,8 @@
 
 mod fake;
 mod hostile;
+#[cfg(feature = "virt")]
+mod library;
 mod many;
 mod properties;
 mod versions;
