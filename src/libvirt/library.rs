@@ -122,7 +122,7 @@ impl Connection {
     }
 
     /// Whether the driver believes that what it speaks to is still there.
-    pub(super) fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         self.connect.is_alive().unwrap_or(false)
     }
 

@@ -89,21 +89,21 @@ impl Library {
     ) -> impl Future<Output = Result<(LibraryConnection, Option<(DaemonFacts, u32)>), OpenError>> + Send + 'static {
         let (uri, threads) = (Arc::clone(&self.uri), Arc::clone(&self.threads));
         async move {
-            let late = |what: &str| OpenError::Mute(format!("{uri}: {what} within {OPEN_DEADLINE:?}"));
-            let opened = async {
-                let Ok(place) = threads.acquire_owned().await else { return Err(late("no thread became free")) };
-                begin(&uri, place, with_events).await
+            let Ok(place) = threads.try_acquire_owned() else {
+                return Err(OpenError::Failed(format!(
+                    "libvirt's library hangs in {THREADS_MAX} calls, and no more are made: if they do not end when what it \
+                     speaks to is well again, restart the agent"
+                )));
             };
-            timeout(OPEN_DEADLINE, opened)
-                .await
-                .unwrap_or_else(|_| Err(late(&format!("libvirt has not opened it (or hangs in {THREADS_MAX} calls)"))))
+            let slow = |_| OpenError::Mute(format!("libvirt's library has not opened it within {OPEN_DEADLINE:?}"));
+            timeout(OPEN_DEADLINE, begin(uri, place, with_events)).await.map_err(slow)?
         }
     }
 }
 
 /// Starts a thread, which opens a connection.
 async fn begin(
-    uri: &Arc<str>,
+    uri: Arc<str>,
     place: OwnedSemaphorePermit,
     with_events: bool,
 ) -> Result<(LibraryConnection, Option<(DaemonFacts, u32)>), OpenError> {
@@ -116,18 +116,28 @@ async fn begin(
     let (commands, to_do) = sync_channel(COMMANDS_MAX);
     let (opened, opening) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let its_uri = Arc::clone(uri);
     let thread = thread::Builder::new().name("libvirt".to_owned()).spawn(move || {
-        serve(&its_uri, mailbox, opened, &to_do);
+        serve(&uri, mailbox, opened, &to_do);
         // Not before the connection is closed.
         drop((place, end));
     });
-    thread.map_err(|error| OpenError::Failed(format!("no thread for {uri}: {error}")))?;
+    thread.map_err(|error| OpenError::Failed(format!("no thread for it: {error}")))?;
     match opening.await {
         Ok(Ok(met)) => Ok((LibraryConnection { commands, ended, events, sign: None }, met)),
-        Ok(Err(reason)) => Err(OpenError::Failed(format!("{uri}: {reason}"))),
-        Err(_) => Err(OpenError::Failed(format!("{uri}: {}", gone().reason))),
+        Ok(Err(reason)) => Err(OpenError::Failed(advised(reason))),
+        Err(_) => Err(OpenError::Failed(gone().reason)),
     }
+}
+
+/// What libvirt says that has nobody to ask for a user and a password.
+const NO_CREDENTIALS: &str = "Missing authentication credentials";
+
+/// What libvirt says, with what to do about it where that is known and not in the message.
+fn advised(reason: String) -> String {
+    if reason.contains(NO_CREDENTIALS) {
+        return reason + ": give them in libvirt's auth.conf, or in the file that LIBVIRT_AUTH_FILE names";
+    }
+    reason
 }
 
 /// The life of a thread: opens a connection, does what it is asked to, and closes it.
@@ -151,22 +161,36 @@ fn serve(uri: &str, mailbox: Option<Mailbox>, opened: oneshot::Sender<Opened>, t
         match command {
             Command::Call(call, reply) => {
                 let result = answer(&connection, call);
-                // One that speaks is there.
-                let alive = result.is_ok() || connection.is_alive();
-                let _ = reply.send((result, if alive { Ok(()) } else { Err(closed()) }));
+                // What libvirt refuses may be about the domain, or about a host that has gone.
+                let alive = match &result {
+                    Err(library::Failure::Refused(_)) => sign(&connection),
+                    _ => Ok(()),
+                };
+                let _ = reply.send((result.map_err(failed), alive));
             }
             Command::Sign(reply) => {
-                let sign = connection.sign();
-                let ended = |failure: library::Failure| Ending { reason: failure.to_string(), hung_up: true };
-                let _ = reply.send(sign.map_err(ended));
+                let _ = reply.send(sign(&connection));
             }
         }
     }
 }
 
+/// Whether what the driver speaks to is there. If not, none of its connections is of any use: each would have to find that
+/// out for itself, since there is no daemon that hangs up.
+fn sign(connection: &library::Connection) -> Result<(), Ending> {
+    connection.sign().map_err(|failure| Ending { reason: failure.to_string(), hung_up: false })
+}
+
+fn failed(failure: library::Failure) -> Failure {
+    match failure {
+        library::Failure::Xml(cause) => Failure::Xml(cause),
+        failure => Failure::Libvirt(failure.to_string()),
+    }
+}
+
 /// What the library answers.
-fn answer(connection: &library::Connection, call: Call) -> Result<Reply, Failure> {
-    let reply = match call {
+fn answer(connection: &library::Connection, call: Call) -> Result<Reply, library::Failure> {
+    match call {
         Call::Ask(Ask::List) => connection.list().map(|listed| Reply::Said(Said::Listed(listed))),
         Call::Ask(Ask::Status(uuid)) => connection.status(uuid).map(|status| Reply::Said(Said::Status(status))),
         Call::Ask(Ask::Describe(uuid)) => {
@@ -180,16 +204,7 @@ fn answer(connection: &library::Connection, call: Call) -> Result<Reply, Failure
             boxed.map(Reply::Job)
         }
         Call::Prepare => connection.prepare().map(Reply::Prepared),
-    };
-    reply.map_err(|failure| match failure {
-        library::Failure::Xml(cause) => Failure::Xml(cause),
-        failure => Failure::Libvirt(failure.to_string()),
-    })
-}
-
-/// The driver says that the other side has gone.
-fn closed() -> Ending {
-    Ending { reason: "what libvirt's driver speaks to has closed the connection".to_owned(), hung_up: true }
+    }
 }
 
 /// The thread is no more, although its connection is wanted.
@@ -275,8 +290,8 @@ impl Hypervisor for Library {
                 return Called { connection: Err(gone()), result: Err(Failure::Lost) };
             }
             match answer.await {
-                Ok((result, Ok(()))) => Called { connection: Ok(connection), result },
-                Ok((_, Err(ending))) => Called { connection: Err(ending), result: Err(Failure::Lost) },
+                // It has returned, whatever it says: nothing hangs on.
+                Ok((result, alive)) => Called { connection: alive.map(|()| connection), result },
                 Err(_) => Called { connection: Err(gone()), result: Err(Failure::Lost) },
             }
         })
