@@ -10,8 +10,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use tables::{ARROWS, CHANGING_METHODS, LIBVIRT_FUNCTIONS, LIBVIRT_TYPES, OUTSIDE};
-use text::{File, Named, sources, tokens, walk};
+use libvirt_remote::procedure::Procedure;
+use tables::{
+    ARROWS, CHANGING_METHODS, CHANGING_METHODS_OF_A_COMMON_NAME, LIBRARY, LIBVIRT_FUNCTIONS, LIBVIRT_TYPES, LINTS,
+    OUTSIDE, PROCEDURES,
+};
+use text::{File, Named, crates, sources, tokens, walk};
 use virt_otel::catalog::{Entity, Read, Selection, Vocabulary};
 
 /// The longest that a file may be, without its tests: what one can hold in one's head.
@@ -24,6 +28,16 @@ const LONGEST_MAIN: usize = 60;
 #[track_caller]
 fn none(wrong: &[String], advice: &str) {
     assert!(wrong.is_empty(), "\n{}\n\n{advice}\n", wrong.join("\n"));
+}
+
+/// The agent's own sources, and those of the crates that it is made of.
+fn shipped() -> Vec<File> {
+    sources().into_iter().chain(crates()).collect()
+}
+
+/// Whether a file is part of the room in which libvirt's own library is called.
+fn in_library(file: &File) -> bool {
+    file.path.strip_prefix(LIBRARY).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 fn at(file: &File, named: &Named) -> String {
@@ -110,21 +124,53 @@ fn exporters_and_readers_share_only_the_snapshot() {
 #[test]
 fn unsafe_has_one_room() {
     let mut wrong = Vec::new();
-    for file in &sources() {
-        if file.path == "src/libvirt/ffi.rs" || file.path.starts_with("src/libvirt/ffi/") {
-            continue;
-        }
+    for file in shipped().iter().filter(|file| !in_library(file)) {
         for token in file.tokens.iter().filter(|token| token.text == "unsafe") {
             wrong.push(format!("{}:{}", file.path, token.line));
         }
+        for named in file.paths().iter().filter(|named| named.segments.first().is_some_and(|root| root == "virt")) {
+            wrong.push(at(file, named));
+        }
     }
-    none(&wrong, "Move it into src/libvirt/ffi.rs behind a safe function that gives owned plain data.");
+    none(&wrong, "Move it into src/libvirt/library.rs behind a safe function that gives owned plain data.");
+}
+
+#[test]
+fn the_crate_of_the_protocol_has_no_unsafe_code() {
+    let root = crates().into_iter().find(|file| file.path.ends_with("/lib.rs")).expect("the crate's root");
+    let forbids = ["forbid", "(", "unsafe_code", ")"];
+    let said = root.tokens.windows(forbids.len()).any(|window| window.iter().map(|token| &token.text).eq(forbids));
+    assert!(said, "{} says no more #![forbid(unsafe_code)]", root.path);
+}
+
+#[test]
+fn what_is_shipped_switches_no_lint_off() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for manifest in ["Cargo.toml", "crates/libvirt-remote/Cargo.toml"] {
+        let text = fs::read_to_string(root.join(manifest)).expect("a manifest");
+        assert!(text.contains("[lints]\nworkspace = true\n"), "{manifest} does not take the lints of the workspace");
+    }
+    let mut wrong = Vec::new();
+    for file in &shipped() {
+        // From `allow(` or `expect(`, as far as it can be told apart from a method, to the end of the attribute.
+        for (place, token) in file.tokens.iter().enumerate() {
+            let before = place.checked_sub(1).map_or("", |before| file.tokens[before].text.as_str());
+            if !["allow", "expect", "warn"].contains(&token.text.as_str()) || before != "[" {
+                continue;
+            }
+            let words = file.tokens[place..].iter().map(|token| token.text.as_str()).take_while(|word| *word != "]");
+            for word in words.filter(|word| LINTS.contains(word)) {
+                wrong.push(format!("{}:{}: {word}", file.path, token.line));
+            }
+        }
+    }
+    none(&wrong, "Give an error back, or write the documentation.");
 }
 
 #[test]
 fn files_are_short() {
     let mut wrong = Vec::new();
-    for file in &sources() {
+    for file in &shipped() {
         let limit = if file.path == "src/main.rs" { LONGEST_MAIN } else { LONGEST_FILE };
         if file.lines > limit {
             wrong.push(format!("{}: {} lines, {limit} is the most", file.path, file.lines));
@@ -136,7 +182,7 @@ fn files_are_short() {
 #[test]
 fn the_clock_is_read_in_one_file() {
     let mut wrong = Vec::new();
-    for file in sources().iter().filter(|file| file.path != "src/clock.rs") {
+    for file in shipped().iter().filter(|file| file.path != "src/clock.rs") {
         for token in file.tokens.iter().filter(|token| ["SystemTime", "UNIX_EPOCH"].contains(&token.text.as_str())) {
             wrong.push(format!("{}:{}: {}", file.path, token.line, token.text));
         }
@@ -152,7 +198,7 @@ fn the_clock_is_read_in_one_file() {
 #[test]
 fn the_environment_is_read_in_config() {
     let mut wrong = Vec::new();
-    for file in sources().iter().filter(|file| file.module() != "config") {
+    for file in shipped().iter().filter(|file| file.module() != "config") {
         for named in file.paths() {
             let mut path = named.segments.iter().map(String::as_str);
             let reads = path.next() == Some("std") && path.next() == Some("env");
@@ -183,7 +229,9 @@ fn libvirt_is_only_read() {
                 wrong.push(format!("{}:{}: {text} is not in the list LIBVIRT_FUNCTIONS", file.path, token.line));
             }
             let called = [".", "::"].contains(&previous) && next == "(";
-            if file.module() == "libvirt" && called && CHANGING_METHODS.contains(&text) {
+            let changes = (file.module() == "libvirt" && CHANGING_METHODS.contains(&text))
+                || (in_library(file) && CHANGING_METHODS_OF_A_COMMON_NAME.contains(&text));
+            if called && changes {
                 wrong.push(format!("{}:{}: {text} changes something", file.path, token.line));
             }
             previous = text;
@@ -195,6 +243,38 @@ fn libvirt_is_only_read() {
         }
     }
     none(&wrong, "The agent reads. If the call reads too, add it to the list with that in mind.");
+}
+
+#[test]
+fn the_list_of_libvirts_functions_has_none_that_is_not_called() {
+    let files: Vec<File> = sources().into_iter().filter(in_library).collect();
+    let called = |name: &str| files.iter().flat_map(|file| &file.tokens).any(|token| token.text == name);
+    let wrong: Vec<String> =
+        LIBVIRT_FUNCTIONS.iter().filter(|name| !called(name)).map(|name| (*name).to_owned()).collect();
+    none(&wrong, "Take it out of LIBVIRT_FUNCTIONS.");
+}
+
+#[test]
+fn only_procedures_that_read_can_be_called() {
+    let mut known: Vec<(u32, &str)> =
+        Procedure::all().iter().map(|procedure| (procedure.number, procedure.function)).collect();
+    let mut allowed = PROCEDURES.to_vec();
+    known.sort_unstable();
+    allowed.sort_unstable();
+    assert_eq!(known, allowed, "if a new one reads too, add it to PROCEDURES with that in mind");
+
+    // All of them are in that one table: nothing else says what a call is.
+    let mut wrong = Vec::new();
+    for file in crates().iter().filter(|file| !file.path.ends_with("/procedure.rs")) {
+        for window in file.tokens.windows(3) {
+            if let [implements, name, of] = window
+                && (implements.text.as_str(), name.text.as_str(), of.text.as_str()) == ("impl", "Call", "for")
+            {
+                wrong.push(format!("{}:{}", file.path, implements.line));
+            }
+        }
+    }
+    none(&wrong, "Give it a line in the table of procedure.rs.");
 }
 
 /// Whether a word is one of libvirt's functions: `virDomainFree`, but not its types, such as `virDomainPtr`.
@@ -223,7 +303,7 @@ fn completed_job_statistics_are_kept() {
 #[test]
 fn every_queue_has_a_size() {
     let mut wrong = Vec::new();
-    for file in &sources() {
+    for file in &shipped() {
         for token in &file.tokens {
             if ["unbounded", "unbounded_channel", "UnboundedSender", "UnboundedReceiver"].contains(&token.text.as_str())
             {
@@ -241,7 +321,7 @@ fn every_queue_has_a_size() {
 fn every_time_span_has_a_name() {
     let makers = ["from_secs", "from_millis", "from_micros", "from_nanos", "from_mins", "from_hours", "from_secs_f64"];
     let mut wrong = Vec::new();
-    for file in &sources() {
+    for file in &shipped() {
         for (place, token) in file.tokens.iter().enumerate() {
             let text = |offset: usize| file.tokens.get(place + offset).map_or("", |token| token.text.as_str());
             let literal = text(4).starts_with(|first: char| first.is_ascii_digit());

@@ -189,6 +189,23 @@ fn every_wrong_flag_is_answered_by_a_sentence_that_names_it() {
 }
 
 #[test]
+fn a_driver_in_libvirts_library_needs_the_feature_that_brings_it() {
+    for uri in ["test:///default", "esx://host/?no_verify=1", "hyperv://host"] {
+        #[cfg(feature = "virt")]
+        match run(&["--libvirt-uri", uri], []).source.vms {
+            Vms::Libvirt { daemons } => assert_eq!(daemons[0].way, Way::Library),
+            other => panic!("{other:?}"),
+        }
+        #[cfg(not(feature = "virt"))]
+        {
+            let sentence = wrong(&["--libvirt-uri", uri], []);
+            assert_sentence(&sentence, "--libvirt-uri: ");
+            assert!(sentence.contains("the Cargo feature `virt`"), "{sentence}");
+        }
+    }
+}
+
+#[test]
 fn every_wrong_variable_is_answered_by_a_sentence_that_names_it() {
     for (name, value) in [
         ("VIRT_OTEL_MODE", "qemu"),

@@ -7,6 +7,7 @@
 //!  decode      typed parameters into readings
 //!  domain_xml  a domain's XML into its description
 //!  limits      how many files the process may have open
+//!  library     libvirt's own library, for drivers that no daemon serves (with the Cargo feature `virt`)
 //! ```
 //!
 //! The protocol itself is spoken by the crate `libvirt-remote`.
@@ -16,4 +17,6 @@ pub mod domain_xml;
 pub mod endpoint;
 mod event;
 mod groups;
+#[cfg(feature = "virt")]
+mod library;
 pub mod limits;

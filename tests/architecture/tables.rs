@@ -66,8 +66,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
 /// Which module may name a crate that speaks to the outside. Crates that are not here may be used anywhere.
 pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt", &["libvirt"]),
-    ("virt_sys", &["libvirt"]),
-    ("libc", &["libvirt"]),
+    ("libvirt_remote", &["libvirt", "config"]),
     ("quick_xml", &["libvirt"]),
     ("kube", &["watch"]),
     ("k8s_openapi", &["watch"]),
@@ -95,97 +94,87 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("clap_complete", &["config", "commands"]),
     ("clap_mangen", &["commands"]),
     ("globset", &["config"]),
-    ("anyhow", &["agent", "commands", "main"]),
 ];
 
-/// The functions of libvirt that the agent links: all of them read, or keep our own connection.
+/// Where libvirt's own library is called, with unsafe code: a file, and the folder of the same name.
+pub(crate) const LIBRARY: &str = "src/libvirt/library";
+
+/// The functions of libvirt's library that are called by their own name: all of them read, or keep our own connection.
+/// The other calls go through the methods of the crate `virt`.
 ///
 /// Before a name is added: does it change, probe, wake or wait for a guest, or write anything on the host? Then it
 /// does not belong here, whatever it gives.
 pub(crate) const LIBVIRT_FUNCTIONS: &[&str] = &[
-    "virInitialize",
-    "virEventRegisterImpl",
-    "virGetLastError",
-    "virGetLastErrorCode",
-    "virGetLastErrorDomain",
-    "virGetLastErrorMessage",
-    "virSaveLastError",
-    "virCopyLastError",
-    "virResetLastError",
-    "virResetError",
-    "virFreeError",
-    "virGetVersion",
-    "virConnectOpenReadOnly",
-    "virConnectRef",
-    "virConnectClose",
-    "virConnectIsAlive",
-    "virConnectSetKeepAlive",
-    "virConnectRegisterCloseCallback",
-    "virConnectUnregisterCloseCallback",
     "virConnectDomainEventRegisterAny",
     "virConnectDomainEventDeregisterAny",
-    "virConnectGetCapabilities",
-    "virConnectGetHostname",
-    "virConnectGetLibVersion",
-    "virConnectGetType",
-    "virConnectGetURI",
-    "virConnectGetVersion",
-    "virConnectListAllDomains",
-    "virDomainRef",
-    "virDomainFree",
-    "virDomainGetConnect",
-    "virDomainGetID",
-    "virDomainGetName",
-    "virDomainGetUUID",
-    "virDomainGetUUIDString",
     "virDomainGetState",
-    "virDomainGetXMLDesc",
     "virDomainGetJobStats",
-    "virDomainLookupByUUID",
-    "virDomainLookupByUUIDString",
     "virDomainListGetStats",
     "virDomainStatsRecordListFree",
     "virTypedParamsFree",
 ];
 
-/// The types of libvirt that are named, `*` for anything: they call nothing.
-pub(crate) const LIBVIRT_TYPES: &[&str] = &[
-    "*Ptr",
-    "*Func",
-    "*Callback",
-    "virConnect",
-    "virConnectCloseReason",
-    "virDomain",
-    "virDomainEventID",
-    "virDomainEventType",
-    "virDomainJobType",
-    "virDomainStatsRecord",
-    "virDomainStatsTypes",
-    "virError",
-    "virErrorNumber",
-    "virEventHandleType",
-    "virTypedParameter",
+/// The procedures of libvirt's protocol that the crate `libvirt-remote` can call, as the daemon numbers them. The same
+/// holds for these.
+pub(crate) const PROCEDURES: &[(u32, &str)] = &[
+    // Ours alone: who we are, and what is opened for us, read-only.
+    (1, "virConnectOpenReadOnly"),
+    (2, "virConnectClose"),
+    (66, "virConnectOpenReadOnly"),
+    (70, "virConnectOpenReadOnly"),
+    (316, "virConnectDomainEventRegisterAny"),
+    // The daemon.
+    (3, "virConnectGetType"),
+    (4, "virConnectGetVersion"),
+    (7, "virConnectGetCapabilities"),
+    (59, "virConnectGetHostname"),
+    (60, "virConnectSupportsFeature"),
+    (110, "virConnectGetURI"),
+    (157, "virConnectGetLibVersion"),
+    // Its domains.
+    (14, "virDomainGetXMLDesc"),
+    (212, "virDomainGetState"),
+    (273, "virConnectListAllDomains"),
+    (298, "virDomainGetJobStats"),
+    (344, "virDomainListGetStats"),
 ];
 
-/// Methods of the `virt` crate that change something: none may be called in `src/libvirt`.
+/// The types of libvirt that are named, `*` for anything: they call nothing.
+pub(crate) const LIBVIRT_TYPES: &[&str] = &["*Ptr", "virDomainStatsRecord", "virTypedParameter"];
+
+/// Methods of the crate `virt` that change something: none may be called in `src/libvirt`.
 pub(crate) const CHANGING_METHODS: &[&str] = &[
     "open_auth",
-    "create_xml",
+    "create_domain_xml",
     "create_with_flags",
-    "define_xml",
+    "create_snapshot_xml",
+    "define_domain_xml",
+    "define_domain_xml_flags",
     "undefine",
     "undefine_flags",
     "destroy",
     "destroy_flags",
+    "shutdown_flags",
     "suspend",
+    "resume",
     "reboot",
     "rename",
     "migrate",
+    "migrate2",
+    "migrate3",
     "migrate_to_uri",
+    "migrate_to_uri2",
+    "migrate_to_uri3",
+    "migrate_set_max_speed",
+    "migrate_set_max_downtime",
+    "migrate_set_compression_cache",
     "managed_save",
-    "restore",
+    "managed_save_remove",
+    "save_image_define_xml",
+    "restore_domain",
+    "restore_domain_flags",
     "core_dump",
-    "abort_job",
+    "core_dump_with_format",
     "attach_device",
     "attach_device_flags",
     "detach_device",
@@ -193,27 +182,50 @@ pub(crate) const CHANGING_METHODS: &[&str] = &[
     "update_device_flags",
     "set_memory",
     "set_memory_flags",
+    "set_memory_parameters",
     "set_memory_stats_period",
     "set_max_memory",
+    "set_numa_parameters",
+    "set_scheduler_parameters",
+    "set_scheduler_parameters_flags",
+    "set_lifecycle_action",
+    "set_user_password",
     "set_vcpus",
     "set_vcpus_flags",
     "set_autostart",
     "set_metadata",
     "set_time",
-    "set_block_io_tune",
-    "set_interface_parameters",
+    "set_block_threshold",
+    "block_resize",
     "pin_vcpu",
+    "pin_vcpu_flags",
+    "pin_emulator",
     "send_key",
-    "inject_nmi",
     "pm_wakeup",
-    "pm_suspend_for_duration",
     "qemu_monitor_command",
     "qemu_agent_command",
-    "agent_set_response_timeout",
     "open_console",
     "open_channel",
+    "open_graphics",
+    "open_graphics_fd",
     "screenshot",
-    "fs_freeze",
-    "fs_thaw",
-    "refresh",
+];
+
+/// The same, with names that others have too: none may be called where the library is. (Keepalives of the library end it in
+/// a crash when they come at the wrong time, in libvirt 9.)
+pub(crate) const CHANGING_METHODS_OF_A_COMMON_NAME: &[&str] = &["create", "shutdown", "reset", "set_keep_alive"];
+
+/// Lints that hold in everything that is shipped, and that nothing there may switch off.
+pub(crate) const LINTS: &[&str] = &[
+    "missing_docs",
+    "unwrap_used",
+    "expect_used",
+    "panic",
+    "print_stdout",
+    "print_stderr",
+    "undocumented_unsafe_blocks",
+    "todo",
+    "unimplemented",
+    "exit",
+    "mem_forget",
 ];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A source file of the product.
 pub(crate) struct File {
-    /// Its path from the root of the repository, such as `src/libvirt/ffi.rs`.
+    /// Its path from the root of the repository, such as `src/libvirt/library.rs`.
     pub(crate) path: String,
     /// How many lines it has without its unit tests.
     pub(crate) lines: usize,
@@ -36,7 +36,7 @@ impl File {
         inner.split('/').next().unwrap_or(inner)
     }
 
-    /// Where in the tree of modules the file stands: `["libvirt", "ffi"]`.
+    /// Where in the tree of modules the file stands: `["libvirt", "library"]`.
     fn location(&self) -> Vec<String> {
         let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(str::to_owned).collect()
@@ -85,9 +85,18 @@ impl File {
 
 /// Every file under `src`, ordered by path, without those that hold only tests.
 pub(crate) fn sources() -> Vec<File> {
+    sources_under("src")
+}
+
+/// The same of the crates that the agent is made of beside its own.
+pub(crate) fn crates() -> Vec<File> {
+    sources_under("crates/libvirt-remote/src")
+}
+
+fn sources_under(folder: &str) -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    walk(&root.join("src"), &mut paths);
+    walk(&root.join(folder), &mut paths);
     paths.sort();
     let mut for_tests = Vec::new();
     let mut files = Vec::new();

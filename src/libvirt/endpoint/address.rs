@@ -13,6 +13,9 @@ pub enum Address {
     /// Behind this socket, given by its absolute path: the launcher's own, seen from a container of the same pod. Its
     /// last part may not be a symbolic link.
     Socket(PathBuf),
+    /// In libvirt's own library, which has the driver of this URI: `test:///default`.
+    #[cfg(feature = "virt")]
+    Library(Arc<str>),
 }
 
 /// The socket of the virtqemud in a launcher pod, as it is seen from the node:

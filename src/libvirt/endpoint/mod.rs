@@ -27,6 +27,8 @@ mod counters;
 mod deadline;
 mod dispatch;
 mod hypervisor;
+#[cfg(feature = "virt")]
+mod library;
 mod link;
 mod outbox;
 mod pool;
@@ -47,6 +49,7 @@ pub use self::counters::{CallCounters, CallName, EndpointCounters};
 use self::actor::Actor;
 use self::hypervisor::Hypervisor;
 use self::queue::{Request, WAITING_MAX};
+use self::socket::Route;
 use self::wire::Wire;
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::model::DaemonId;
@@ -88,6 +91,8 @@ impl Settings {
         let calls_at_once = match &address {
             Address::Uri(_) => Self::AT_ONCE,
             Address::Launcher(_) | Address::Socket(_) => 1,
+            #[cfg(feature = "virt")]
+            Address::Library(_) => Self::AT_ONCE,
         };
         let deadline = Self::DEADLINE;
         let heartbeats = Heartbeats::default();
@@ -98,7 +103,33 @@ impl Settings {
 /// Whether a daemon answers at this address: its socket is there, may be used, and speaks libvirt. Decides within a second
 /// and changes nothing.
 pub async fn answers(address: &Address) -> bool {
-    Wire::new(address).open().await.is_ok()
+    match Way::to(address) {
+        Way::Protocol(wire) => wire.open().await.is_ok(),
+        #[cfg(feature = "virt")]
+        Way::Library(library) => library.open().await.is_ok(),
+    }
+}
+
+/// What leads to an address.
+enum Way {
+    /// libvirt's protocol.
+    Protocol(Wire),
+    /// libvirt's own library.
+    #[cfg(feature = "virt")]
+    Library(library::Library),
+}
+
+impl Way {
+    fn to(address: &Address) -> Self {
+        let route = match address {
+            Address::Uri(address) => Route::Uri(address.clone()),
+            Address::Launcher(launcher) => Route::Launcher(launcher.clone()),
+            Address::Socket(path) => Route::Socket(path.clone()),
+            #[cfg(feature = "virt")]
+            Address::Library(uri) => return Self::Library(library::Library::new(uri)),
+        };
+        Self::Protocol(Wire::new(route))
+    }
 }
 
 /// One daemon.
@@ -113,7 +144,11 @@ impl Endpoint {
     /// gets [`SourceEvent::EventsLost`] in the end.
     #[must_use]
     pub fn start(settings: &Settings, events: mpsc::Sender<SourceEvent>) -> Arc<EndpointHandle> {
-        Self::start_with(Wire::new(&settings.address), settings, events)
+        match Way::to(&settings.address) {
+            Way::Protocol(wire) => Self::start_with(wire, settings, events),
+            #[cfg(feature = "virt")]
+            Way::Library(library) => Self::start_with(library, settings, events),
+        }
     }
 
     fn start_with<H: Hypervisor>(

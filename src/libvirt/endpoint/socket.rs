@@ -20,7 +20,7 @@ pub(super) use self::error::SocketError;
 pub(super) use libvirt_remote::transport::Stream;
 
 use self::held::Held;
-use super::address::{Address, LauncherSocket};
+use super::address::LauncherSocket;
 use super::hypervisor::ProcessId;
 use crate::libvirt::limits;
 
@@ -42,15 +42,6 @@ pub(super) struct Dialed {
 }
 
 impl Route {
-    /// The way to an address.
-    pub(super) fn to(address: &Address) -> Self {
-        match address {
-            Address::Uri(address) => Self::Uri(address.clone()),
-            Address::Launcher(launcher) => Self::Launcher(launcher.clone()),
-            Address::Socket(path) => Self::Socket(path.clone()),
-        }
-    }
-
     /// Whether it leads to a socket on this host.
     pub(super) const fn is_local(&self) -> bool {
         match self {

@@ -12,7 +12,6 @@ use libvirt_remote::{Connection as Remote, Domain, End, Error, Event, EventKind,
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::address::Address;
 use super::hypervisor::{
     Call, Called, Connection, Ending, Eventually, Failure, Hypervisor, Met, Notice, OpenError, Reply,
 };
@@ -51,9 +50,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// The daemon at an address.
-    pub(super) fn new(address: &Address) -> Self {
-        Self { route: Route::to(address) }
+    /// The daemon at the end of a route.
+    pub(super) const fn new(route: Route) -> Self {
+        Self { route }
     }
 
     /// A connection with its driver opened, and whoever listens at its other end.

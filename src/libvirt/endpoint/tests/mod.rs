@@ -3,6 +3,8 @@
 mod fake;
 mod heartbeat;
 mod hostile;
+#[cfg(feature = "virt")]
+mod library;
 mod many;
 mod properties;
 mod versions;
