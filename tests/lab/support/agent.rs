@@ -15,9 +15,6 @@ use super::launcher::{Launcher, Node};
 use super::process::{self, Exit, Output, Process};
 use super::{free_port, wait_until};
 
-/// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_virt-otel");
-
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     process: Process,
@@ -41,7 +38,7 @@ impl Agent {
     /// [`contained`](Self::contained) with these variables.
     #[track_caller]
     pub(crate) fn contained_with(container: &Container, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
-        let mut command = container.command(BINARY);
+        let mut command = container.command(&program());
         steer_by(&mut command, environment);
         Agent::launch_by(command, arguments).ready()
     }
@@ -225,9 +222,15 @@ impl Agent {
     }
 }
 
+/// The program under test.
+pub(crate) fn program() -> String {
+    super::binary::binary().to_str().expect("a path in UTF-8").to_owned()
+}
+
 fn command(environment: &[(&str, &str)]) -> Command {
-    assert!(File::open(Path::new(BINARY)).is_ok(), "{BINARY} is not built");
-    let mut command = Command::new(BINARY);
+    let program = program();
+    assert!(File::open(&program).is_ok(), "{program} is not built");
+    let mut command = Command::new(program);
     steer_by(&mut command, environment);
     command
 }

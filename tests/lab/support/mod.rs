@@ -4,6 +4,8 @@
 //! What it needs is made by `tests/lab/prepare.sh`; a part that is missing is named with the command that makes it.
 
 pub(crate) mod agent;
+#[path = "../../support/binary.rs"]
+mod binary;
 pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod container;
