@@ -2,7 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
-#[allow(unreachable_pub, reason = "shared with other tests")]
 #[path = "support/binary.rs"]
 mod binary;
 

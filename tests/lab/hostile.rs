@@ -264,7 +264,10 @@ fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
         // A launcher that says nothing is given up after three PINGs, half a minute apart: longer than is watched here.
         let Some(reason) = manner.ends_with().filter(|reason| !reason.is_empty()) else { continue };
         assert!(unknown || manner.lasts(), "{manner:?}: nobody vouches for its type; it was told: {told:#?}");
-        assert!(told.iter().any(|line| line.contains(reason)), "{manner:?}: no {reason:?} in {told:#?}; the log:\n{log}");
+        assert!(
+            told.iter().any(|line| line.contains(reason)),
+            "{manner:?}: no {reason:?} in {told:#?}; the log:\n{log}"
+        );
     }
     for name in good {
         assert_eq!(warnings(&log, &format!("shop/{name} in pod")), [""; 0]);

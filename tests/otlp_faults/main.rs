@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-#[allow(unreachable_pub, reason = "shared with other tests")]
 #[path = "../support/binary.rs"]
 mod binary;
 mod collector;

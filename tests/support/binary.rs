@@ -1,4 +1,5 @@
 //! The program under test.
+#![allow(unreachable_pub, clippy::disallowed_methods, reason = "shared by tests, which read the real environment")]
 
 use std::path::PathBuf;
 
