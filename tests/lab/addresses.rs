@@ -104,14 +104,16 @@ fn losses(agent: &Agent) -> Vec<String> {
     agent.log().lines().filter(|line| line.contains("lost libvirt")).map(str::to_owned).collect()
 }
 
-/// Every child of the agent is the ssh of a connection, and none of them was left behind.
+/// Every process that the agent has started is the ssh of a connection, and none of them was left behind.
 #[track_caller]
-fn assert_a_child_for_each_connection(agent: &Agent) -> Vec<u32> {
-    wait_until(SOON, "a child for each connection, and no other", || {
-        let children = agent.children();
-        let alive = children.iter().all(|&pid| process::alive(pid));
+fn assert_an_ssh_for_each_connection(agent: &Agent) -> Vec<u32> {
+    wait_until(SOON, "an ssh for each connection, and no other process", || {
+        let (mut children, mut group) = (agent.children(), group_of(agent.pid()));
+        (children.sort_unstable(), group.sort_unstable());
         let connections = agent.metrics().get(CONNECTIONS, &[])?;
-        (alive && u32::try_from(children.len()).is_ok_and(|count| f64::from(count) == connections)).then_some(children)
+        let is_for_each = u32::try_from(children.len()).is_ok_and(|count| f64::from(count) == connections);
+        // Of a zombie, and of what a child has left behind, only one of the two knows.
+        (is_for_each && children == group).then_some(children)
     })
 }
 
@@ -134,7 +136,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
     let mut agent = agent(&sshd.uri(&format!("proxy={proxy}")));
     let page = agent.wait_for(SOON, "the guest, through ssh", is_fresh);
     assert_eq!(page.get(CONNECTS, &[]), Some(1.0), "{}", agent.log());
-    let children = assert_a_child_for_each_connection(&agent);
+    let children = assert_an_ssh_for_each_connection(&agent);
     assert_eq!(libvirtd.namespace().running(helper), children.len(), "what is there at the other end:\n{}", sshd.log());
 
     // Somebody ends its sessions.
@@ -147,7 +149,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
     println!("{proxy}: read again {:?} after the sessions were killed", started.elapsed());
     let told = losses(&agent);
     assert!(told.len() == 1 && told[0].contains("ssh has ended"), "{told:#?}");
-    let after = assert_a_child_for_each_connection(&agent);
+    let after = assert_an_ssh_for_each_connection(&agent);
     assert!(after.len() <= children.len(), "{after:?} where {children:?} were");
     assert!(children.iter().all(|pid| !after.contains(pid)), "an ssh whose session has ended: {children:?} {after:?}");
 
@@ -162,7 +164,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
     agent.wait_for(SOON, "the guest, through new sessions", |page| {
         page.get(CONNECTS, &[]) == Some(3.0) && is_fresh(page)
     });
-    let again = assert_a_child_for_each_connection(&agent);
+    let again = assert_an_ssh_for_each_connection(&agent);
     assert!(again.len() <= children.len(), "{again:?} where {children:?} were");
     assert_eq!(losses(&agent).len(), 2, "{}", agent.log());
     // That they were mute is why, and not that they have ended.
@@ -207,7 +209,7 @@ fn an_ssh_that_gets_nowhere_is_given_up_and_none_outlives_its_agent() {
     assert_eq!(most, 1, "one attempt at a time");
     sshd.thaw();
     agent.wait_for(SOON, "the guest, once sshd answers", is_fresh);
-    let children = assert_a_child_for_each_connection(&agent);
+    let children = assert_an_ssh_for_each_connection(&agent);
 
     // Killed, it cannot kill them. They see that nobody is there any more.
     process::signal(agent.pid(), Signal::KILL);
