@@ -109,7 +109,8 @@ fn losses(agent: &Agent) -> Vec<String> {
 fn assert_an_ssh_for_each_connection(agent: &Agent) -> Vec<u32> {
     wait_until(SOON, "an ssh for each connection, and no other process", || {
         let (mut children, mut group) = (agent.children(), group_of(agent.pid()));
-        (children.sort_unstable(), group.sort_unstable());
+        children.sort_unstable();
+        group.sort_unstable();
         let connections = agent.metrics().get(CONNECTIONS, &[])?;
         let is_for_each = u32::try_from(children.len()).is_ok_and(|count| f64::from(count) == connections);
         // Of a zombie, and of what a child has left behind, only one of the two knows.
