@@ -12,6 +12,7 @@ use super::container::Container;
 use super::exposition::Metrics;
 use super::http::{self, Response};
 use super::launcher::{Launcher, Node};
+use super::namespace::Namespace;
 use super::process::{self, Exit, Output, Process};
 use super::{free_port, wait_until};
 
@@ -107,6 +108,28 @@ impl Agent {
         command.args(arguments);
         process::run(command, Duration::from_secs(60))
             .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
+    }
+
+    /// [`output`](Self::output) of the binary inside namespaces, as a user: root is 0.
+    #[track_caller]
+    pub(crate) fn output_inside(
+        namespace: &Namespace,
+        user: u32,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Output {
+        let mut command = namespace.command("setpriv");
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", BINARY]);
+        // One that a user may look into.
+        command.args(arguments).current_dir("/");
+        steer_by(&mut command, environment);
+        process::run(command, Duration::from_secs(60))
+            .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
+    }
+
+    /// The processes that it has started, those included that have ended and were not taken in.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        process::children(self.pid())
     }
 
     pub(crate) fn port(&self) -> u16 {
