@@ -119,7 +119,7 @@ impl Agent {
         environment: &[(&str, &str)],
     ) -> Output {
         let mut command = namespace.command("setpriv");
-        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", BINARY]);
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", &program()]);
         // One that a user may look into.
         command.args(arguments).current_dir("/");
         steer_by(&mut command, environment);
