@@ -87,7 +87,9 @@ fn main() {
         libvirtd.create_paused(&Domain::kvm(&name).disks(1));
         agent
             .wait_for(PATIENCE, &name, |page| page.has("libvirt_domain_cpu_usage_seconds_total", &[("domain", &name)]));
+        // It runs for a moment only: what it would do with the processors is not the question.
         libvirtd.virsh(&["resume", &name]);
+        libvirtd.virsh(&["suspend", &name]);
         if number.is_multiple_of(RESET) {
             libvirtd.virsh(&["reset", &name]);
         }
