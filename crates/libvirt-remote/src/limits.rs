@@ -99,5 +99,14 @@ pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// byte a second.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Names that are looked up and sets of files that are read at once, over all connections of a process. Each takes one of
+/// the threads that a program has for work that blocks, and keeps it while a name server or a file system is silent,
+/// though nobody waits any more: few, so that threads are left for what else a program does with them.
+pub const BLOCKING_MAX: usize = 4;
+
+/// How long a connection waits for such a place and the answer. glibc asks a second name server after 5 s; and a
+/// connection that needs files and a name waits no longer than a quarter of a minute.
+pub const BLOCKING_DEADLINE: Duration = Duration::from_secs(7);
+
 /// How long the daemon may take to answer an orderly end.
 pub const CLOSE_DEADLINE: Duration = Duration::from_millis(100);
