@@ -45,7 +45,8 @@ use signals::Signals;
 /// work of a reading: two are enough, and keep one page from holding up an event.
 const WORKERS: usize = 2;
 
-/// Threads for what blocks: resolving names, files, and large documents.
+/// Threads for what blocks: resolving names, files, and large documents. Daemons' names and certificates never have more
+/// than half of them (`libvirt_remote::limits::BLOCKING_MAX`), though a name server is silent.
 const BLOCKING: usize = 8;
 
 /// How long such a thread waits for the next use before it ends.

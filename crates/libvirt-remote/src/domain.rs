@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::error::cut;
 use crate::limits::NAME_MAX;
 use crate::xdr::{Decode, Encode, Malformed, Reader, Writer};
 
@@ -32,7 +31,7 @@ impl Domain {
 
 impl Decode for Domain {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let name = cut(&reader.text()?, NAME_MAX).into();
+        let name = reader.text(NAME_MAX)?.into();
         let uuid = reader.array()?;
         // -1 stands for a domain that does not run.
         let id = u32::try_from(reader.i32()?).ok();

@@ -200,8 +200,7 @@ impl Decode for LibvirtError {
     /// numbers that the message has already.
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (code, domain) = (reader.i32()?, reader.i32()?);
-        let message =
-            if reader.is_some()? { cut(&reader.text()?, TEXT_MAX).to_owned() } else { format!("error {code}") };
+        let message = if reader.is_some()? { reader.text(TEXT_MAX)?.into_owned() } else { format!("error {code}") };
         let level = reader.i32()?;
         if reader.is_some()? {
             crate::Domain::skip(reader)?;
@@ -220,13 +219,4 @@ impl Decode for LibvirtError {
         }
         Ok(Self { code, domain, level, message })
     }
-}
-
-/// The beginning of a text, so many bytes at most.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -8,11 +8,14 @@ mod support;
 
 use std::time::Duration;
 
-use libvirt_remote::limits::{FRAME_DEADLINE, UNASKED_BURST, UNASKED_PER_SECOND, WRITE_DEADLINE, XML_ANSWER_MAX};
+use libvirt_remote::limits::{
+    FRAME_DEADLINE, REPLACED_MAX, STRING_MAX, TEXT_MAX, UNASKED_BURST, UNASKED_PER_SECOND, WRITE_DEADLINE,
+    XML_ANSWER_MAX,
+};
 use libvirt_remote::procedure::{
     Call, ConnectGetAllDomainStats, ConnectGetType, ConnectListAllDomains, DomainGetXmlDesc, Procedure,
 };
-use libvirt_remote::{Connection, End, Error, EventKind};
+use libvirt_remote::{Connection, End, Error, EventKind, Value};
 use support::{
     Daemon, KEEPALIVE, MESSAGE, REMOTE, REPLY, Received, SOCKET, domain, frame, opened, ping, reply, within,
 };
@@ -160,13 +163,39 @@ async fn an_answer_may_be_as_long_as_the_protocol_says_and_no_byte_longer() {
     let document =
         |length: usize| move |call: &Received| reply(call, &support::body(|writer| writer.bytes(&vec![b' '; length])));
     let longest = answered(&xml(), document(XML_ANSWER_MAX - 4)).await.unwrap();
-    assert_eq!(longest.as_str().len(), 4_194_304);
+    assert_eq!(longest.len(), 4_194_304);
     refused(answered(&xml(), document(XML_ANSWER_MAX - 3)).await, "as the answer to virDomainGetXMLDesc, where");
     // An error is not as long as a document, and an event is not either.
     const LONG: &[u8] = &[0; 300_000];
     let error = answered(&xml(), |call| frame(REMOTE, call.procedure, REPLY, call.serial, 1, LONG)).await;
     refused(error, "300000 bytes as the answer to virDomainGetXMLDesc, where 262144 are allowed");
     refused(answered(&xml(), |_| frame(REMOTE, 318, MESSAGE, 0, 0, LONG)).await, "an event of 300000 bytes");
+}
+
+/// Texts that are as long as can be and none of it UTF-8: each is looked at when it is asked for, and as far as it is kept.
+#[tokio::test(start_paused = true)]
+async fn texts_that_are_none_are_not_converted_as_they_come() {
+    let none = || vec![0xff; STRING_MAX];
+    let document = answered(&xml(), move |call| reply(call, &support::body(|writer| writer.bytes(&none())))).await;
+    let document = document.unwrap();
+    assert_eq!(document.len(), STRING_MAX);
+    assert!(document.to_str().is_err());
+
+    let record = support::body(|writer| {
+        use libvirt_remote::xdr::Encode as _;
+        writer.count(1);
+        domain("web").encode(writer);
+        writer.count(2);
+        for text in [none(), vec![b'a'; STRING_MAX - 1_024]] {
+            writer.bytes(b"block.0.path");
+            writer.i32(7);
+            writer.bytes(&text);
+        }
+    });
+    let records = answered(&stats(), move |call| reply(call, &record)).await.unwrap();
+    let values: Vec<_> = records.0[0].parameters.iter().map(|parameter| parameter.value).collect();
+    let kept = ["\u{fffd}".repeat(REPLACED_MAX), "a".repeat(TEXT_MAX)];
+    assert_eq!(values, kept.map(|text| Value::Text(text.into())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,8 +30,8 @@ async fn every_question_has_its_answer() {
     let (mut libvirt, daemon) = opened().await;
     tokio::spawn(serve(daemon));
     let vm = domain("web");
-    assert_eq!(libvirt.call(&ConnectGetType {}).await.unwrap().as_str(), "QEMU");
-    assert_eq!(libvirt.call(&ConnectGetHostname {}).await.unwrap().as_str(), "host.example");
+    assert_eq!(libvirt.call(&ConnectGetType {}).await.unwrap().to_str(), Ok("QEMU"));
+    assert_eq!(libvirt.call(&ConnectGetHostname {}).await.unwrap().to_str(), Ok("host.example"));
     assert_eq!(libvirt.call(&ConnectGetLibVersion {}).await.unwrap(), 9_000_000);
     let list = libvirt.call(&ConnectListAllDomains { need_results: 1, flags: 0 }).await.unwrap();
     assert_eq!(
@@ -41,7 +41,7 @@ async fn every_question_has_its_answer() {
     let state = libvirt.call(&DomainGetState { domain: vm.clone(), flags: 0 }).await.unwrap();
     assert_eq!((state.state, state.reason), (1, 5));
     let xml = libvirt.call(&DomainGetXmlDesc { domain: vm.clone(), flags: 0 }).await.unwrap();
-    assert_eq!(xml.as_str(), "<domain type='kvm'/>");
+    assert_eq!(xml.to_str(), Ok("<domain type='kvm'/>"));
     let job = libvirt.call(&DomainGetJobStats { domain: vm.clone(), flags: 0 }).await.unwrap();
     assert_eq!((job.kind, job.parameters.len()), (2, 1));
     let stats = libvirt.call(&ConnectGetAllDomainStats { domains: vec![vm], stats: 0, flags: 1 << 29 }).await.unwrap();
@@ -89,7 +89,7 @@ async fn answers_come_in_any_order() {
             daemon.send(&Daemon::proper(call)).await;
         }
     });
-    assert_eq!(answer.unwrap().as_str(), "QEMU");
+    assert_eq!(answer.unwrap().to_str(), Ok("QEMU"));
     assert_eq!(libvirt.receive(second).await.unwrap(), 9_000_000);
 }
 

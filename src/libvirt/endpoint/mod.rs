@@ -100,14 +100,21 @@ impl Settings {
     }
 }
 
+/// How long a look at a daemon may take, from the first step to its opened driver. A living one on this host takes
+/// milliseconds; and others wait until it is over.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Whether a daemon answers at this address: its socket is there, may be used, and speaks libvirt. Decides within a second
 /// and changes nothing.
 pub async fn answers(address: &Address) -> bool {
-    match Way::to(address) {
-        Way::Protocol(wire) => wire.open().await.is_ok(),
-        #[cfg(feature = "virt")]
-        Way::Library(library) => library.open().await.is_ok(),
-    }
+    let opened = async {
+        match Way::to(address) {
+            Way::Protocol(wire) => wire.open().await.is_ok(),
+            #[cfg(feature = "virt")]
+            Way::Library(library) => library.open().await.is_ok(),
+        }
+    };
+    tokio::time::timeout(LOOK, opened).await.unwrap_or(false)
 }
 
 /// What leads to an address.

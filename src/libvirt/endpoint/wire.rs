@@ -8,7 +8,9 @@ use libvirt_remote::procedure::{
     ConnectGetAllDomainStats, ConnectGetCapabilities, ConnectGetHostname, ConnectGetLibVersion, ConnectGetType,
     ConnectGetVersion, ConnectListAllDomains, DomainGetJobStats, DomainGetState, DomainGetXmlDesc,
 };
-use libvirt_remote::{Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Ticket};
+use libvirt_remote::{
+    Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Parameter, Text, Ticket, Value,
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -18,7 +20,7 @@ use super::hypervisor::{
 use super::socket::{Dialed, Route, SocketError, Stream};
 use crate::libvirt::groups::{NOWAIT, bits};
 use crate::libvirt::{decode, domain_xml, event};
-use crate::model::{DaemonFacts, Group, Status, Version};
+use crate::model::{DaemonFacts, Description, Group, Status, Version};
 use crate::source::{Ask, Listed, Said};
 
 /// How long a daemon may take for its first word. A living one does in half a millisecond (measured).
@@ -39,6 +41,9 @@ const KEEPALIVE_OF_ONE: Keepalive = Keepalive { interval: Duration::from_secs(30
 
 /// Parameters that are decoded before other tasks have their turn: about a tenth of a millisecond.
 const DECODE_TURN: usize = 2_048;
+
+/// So many bytes of texts take as long as one more parameter. Names, which all of them have, are shorter.
+const DECODE_BYTES: usize = 64;
 
 /// An XML document that is longer is understood on a thread of its own: this much takes less than a millisecond.
 const XML_INLINE_MAX: usize = 128 * 1_024;
@@ -168,8 +173,8 @@ async fn introduce(remote: &mut Remote<Stream>) -> Result<(DaemonFacts, u32), Er
     let version = remote.send(&ConnectGetLibVersion {})?;
     let refused_events = remote.register_all(&EventKind::ALL).await?;
     let facts = DaemonFacts {
-        driver: remote.receive(driver).await?.as_str().into(),
-        host_name: remote.receive(host_name).await?.as_str().into(),
+        driver: remote.receive(driver).await?.to_string().into(),
+        host_name: remote.receive(host_name).await?.to_string().into(),
         libvirt: match remote.receive(version).await {
             Ok(version) => Some(Version(version)),
             Err(Error::Libvirt(_)) => None,
@@ -208,9 +213,12 @@ async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Resu
                 return Ok(Err(Failure::Libvirt("the statistics are another domain's".to_owned())));
             }
             let mut decoder = decode::Decoder::default();
-            for (number, parameter) in record.parameters.iter().enumerate() {
+            let mut done = 0;
+            for parameter in record.parameters.iter() {
                 decoder.take(&parameter);
-                if number % DECODE_TURN == DECODE_TURN - 1 {
+                done += effort(&parameter);
+                if done >= DECODE_TURN {
+                    done = 0;
                     tokio::task::yield_now().await;
                 }
             }
@@ -235,6 +243,15 @@ async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Resu
     Ok(Ok(Reply::Said(said)))
 }
 
+/// What it takes to decode a parameter, in parameters without a long text.
+fn effort(parameter: &Parameter<'_>) -> usize {
+    let text = match &parameter.value {
+        Value::Text(text) => text.len(),
+        _ => 0,
+    };
+    1 + (parameter.field.len() + text) / DECODE_BYTES
+}
+
 async fn list(remote: &mut Remote<Stream>) -> Result<Vec<Listed>, Error> {
     let list = remote.call(&ConnectListAllDomains { need_results: 1, flags: 0 }).await?;
     let listed = |domain: Domain| Listed { uuid: Uuid::from_bytes(domain.uuid), name: domain.name, id: domain.id };
@@ -250,17 +267,19 @@ fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-async fn parse(xml: libvirt_remote::Text) -> Result<crate::model::Description, Failure> {
-    let parsed = if xml.as_str().len() <= XML_INLINE_MAX {
-        domain_xml::parse(xml.as_str())
-    } else {
-        let parse = tokio::task::spawn_blocking(move || domain_xml::parse(xml.as_str()));
-        match parse.await {
-            Ok(parsed) => parsed,
-            Err(_) => return Err(Failure::Xml("the agent is ending".to_owned())),
-        }
-    };
-    parsed.map_err(|error| Failure::Xml(error.to_string()))
+async fn parse(xml: Text) -> Result<Description, Failure> {
+    if xml.len() <= XML_INLINE_MAX {
+        return understood(&xml);
+    }
+    match tokio::task::spawn_blocking(move || understood(&xml)).await {
+        Ok(understood) => understood,
+        Err(_) => Err(Failure::Xml("the agent is ending".to_owned())),
+    }
+}
+
+fn understood(xml: &Text) -> Result<Description, Failure> {
+    let xml = xml.to_str().map_err(|error| Failure::Xml(format!("it is not UTF-8 ({error})")))?;
+    domain_xml::parse(xml).map_err(|error| Failure::Xml(error.to_string()))
 }
 
 fn ending(end: &End) -> Ending {
@@ -305,4 +324,30 @@ fn advised(route: &Route, error: &Error) -> String {
 
 fn slow(what: &str) -> OpenError {
     OpenError::Mute(format!("the daemon has not {what} within {OPEN_DEADLINE:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use libvirt_remote::xdr::{Decode as _, Reader, Writer};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn xml_that_is_not_utf_8_is_told_be_it_long_or_short() {
+        for length in [1, XML_INLINE_MAX + 1] {
+            let mut body = bytes::BytesMut::new();
+            Writer::new(&mut body).bytes(&vec![0xff; length]);
+            let xml = Text::decode(&mut Reader::new(&body.freeze())).unwrap();
+            let Err(Failure::Xml(said)) = parse(xml).await else { panic!("{length} bytes were understood") };
+            assert!(said.starts_with("it is not UTF-8 "), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_takes_the_turn_of_many_parameters() {
+        let of = |value| effort(&Parameter { field: "block.0.path".into(), value });
+        assert_eq!(of(Value::ULLong(u64::MAX)), 1);
+        assert_eq!(of(Value::Text("vda".into())), 1);
+        assert_eq!(of(Value::Text("/".repeat(libvirt_remote::limits::TEXT_MAX).into())), 65);
+    }
 }

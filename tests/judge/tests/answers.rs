@@ -60,11 +60,11 @@ impl Court {
     async fn compare_introductions(&mut self) {
         let Court { library, client } = self;
         let connect = library.connect();
-        assert_eq!(client.call(&ConnectGetType {}).await.unwrap().as_str(), connect.driver_type().unwrap());
-        assert_eq!(client.call(&ConnectGetHostname {}).await.unwrap().as_str(), connect.hostname().unwrap());
+        assert_eq!(client.call(&ConnectGetType {}).await.unwrap().to_string(), connect.driver_type().unwrap());
+        assert_eq!(client.call(&ConnectGetHostname {}).await.unwrap().to_string(), connect.hostname().unwrap());
         assert_eq!(client.call(&ConnectGetLibVersion {}).await, Ok(u64::from(connect.lib_version().unwrap())));
         assert_eq!(client.call(&ConnectGetVersion {}).await, Ok(u64::from(connect.hyp_version().unwrap())));
-        assert_eq!(client.call(&ConnectGetCapabilities {}).await.unwrap().as_str(), connect.capabilities().unwrap());
+        assert_eq!(client.call(&ConnectGetCapabilities {}).await.unwrap().to_string(), connect.capabilities().unwrap());
     }
 
     /// The lists: all, active, inactive, persistent, transient, running, paused, shut off, and a flag that is none.

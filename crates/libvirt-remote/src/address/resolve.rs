@@ -160,6 +160,8 @@ impl Asked<'_> {
         format!("{}://{}{query}", self.uri.driver, self.uri.path)
     }
 
+    /// The URI's `mode`; `remote_mode` of libvirt.conf where it has none. So does libvirt, for sockets of this host and over
+    /// ssh alike.
     fn mode(&self) -> Result<Mode, AddressError> {
         let parse = |word: &str| match word {
             "auto" => Some(Mode::Auto),
@@ -170,9 +172,19 @@ impl Asked<'_> {
         const ACCEPTED: &str = "is none of auto, legacy, direct";
         match (self.uri.parameter("mode"), &self.conf.mode) {
             (Some(mode), _) => parse(mode).ok_or_else(|| self.parameter_is("mode", ACCEPTED)),
-            (None, Some(mode)) => parse(mode)
-                .ok_or_else(|| AddressError::Conf { setting: "remote_mode", problem: format!("`{mode}` {ACCEPTED}") }),
+            (None, Some(mode)) => parse(mode).ok_or_else(|| conf_is("remote_mode", format!("`{mode}` {ACCEPTED}"))),
             (None, None) => Ok(Mode::Auto),
+        }
+    }
+
+    /// Why the mode `direct` cannot be, told of whatever has set it.
+    fn not_direct(&self, why: &str) -> AddressError {
+        match self.uri.parameter("mode") {
+            Some(_) => self.parameter_is("mode", format!("direct {why}; leave it out")),
+            None => {
+                let uri = &self.uri.text;
+                conf_is("remote_mode", format!("`direct` {why}; give `{uri}` a mode of its own (mode=auto)"))
+            }
         }
     }
 
@@ -208,7 +220,7 @@ impl Asked<'_> {
             daemons.push("libvirt".to_owned());
         }
         if daemons.is_empty() {
-            return Err(self.wrong("mode=direct needs a driver: its daemon is named after it"));
+            return Err(self.not_direct("needs a driver: its daemon is named after it"));
         }
         let suffix = read_only.unwrap_or(socket);
         Ok(Way::Unix(daemons.iter().map(|daemon| directory.join(format!("{daemon}-{suffix}"))).collect()))
@@ -265,6 +277,9 @@ impl Asked<'_> {
         self.uri.parameter(name).is_some_and(|value| value.parse() != Ok(0))
     }
 
+    /// The URI's `proxy`; `remote_proxy` of libvirt.conf where it has none; and where there is neither, what leads to most
+    /// daemons. A socket or a netcat of the URI's own is for netcat alone: virt-ssh-helper finds the daemon's socket by
+    /// itself, and older ones take no other.
     fn proxy(&self) -> Result<Proxy, AddressError> {
         let parse = |word: &str| match word {
             "auto" => Some(Proxy::Auto),
@@ -273,33 +288,37 @@ impl Asked<'_> {
             _ => None,
         };
         const ACCEPTED: &str = "is none of auto, netcat, native";
-        let by_netcat = self.uri.parameter("netcat").is_some();
+        let has = |name: &str| self.uri.parameter(name).is_some();
         let proxy = match (self.uri.parameter("proxy"), &self.conf.proxy) {
             (Some(proxy), _) => parse(proxy).ok_or_else(|| self.parameter_is("proxy", ACCEPTED))?,
-            (None, Some(proxy)) => parse(proxy).ok_or_else(|| AddressError::Conf {
-                setting: "remote_proxy",
-                problem: format!("`{proxy}` {ACCEPTED}"),
-            })?,
-            // virt-ssh-helper finds the daemon's socket by itself, and takes no other.
-            (None, None) if self.uri.parameter("socket").is_some() => Proxy::Netcat,
-            (None, None) if self.is_session() => Proxy::Native,
+            (None, Some(proxy)) => {
+                parse(proxy).ok_or_else(|| conf_is("remote_proxy", format!("`{proxy}` {ACCEPTED}")))?
+            }
+            (None, None) if self.is_session() && !has("socket") => Proxy::Native,
             (None, None) => Proxy::Auto,
         };
+        let Some(for_netcat) = ["socket", "netcat"].into_iter().find(|name| has(name)) else { return Ok(proxy) };
         match proxy {
-            Proxy::Native if by_netcat => {
-                Err(self.parameter_is("netcat", "is of no use with proxy=native; leave out one of the two"))
+            Proxy::Auto | Proxy::Netcat => Ok(Proxy::Netcat),
+            Proxy::Native if has("proxy") => {
+                Err(self.parameter_is(for_netcat, "is of no use with proxy=native; leave out one of the two"))
             }
-            Proxy::Auto if by_netcat => Ok(Proxy::Netcat),
-            _ => Ok(proxy),
+            Proxy::Native if self.conf.proxy.is_some() => Err(self.parameter_is(
+                for_netcat,
+                "is of no use with native, the remote_proxy of libvirt.conf; leave it out, or give proxy=netcat",
+            )),
+            Proxy::Native => Err(self.parameter_is(
+                for_netcat,
+                "is of no use here: where a session has its socket, only virt-ssh-helper finds out; leave it out, or \
+                 give socket=",
+            )),
         }
     }
 
     fn ssh(&self) -> Result<Way, AddressError> {
-        if self.mode()? == Mode::Direct {
-            return Err(self.parameter_is(
-                "mode",
-                "direct is for sockets of this host: which sockets another has is not known; leave it out",
-            ));
+        // With a socket of its own, the mode decides nothing.
+        if self.mode()? == Mode::Direct && self.uri.parameter("socket").is_none() {
+            return Err(self.not_direct("is for sockets of this host: which sockets another has is not known"));
         }
         let socket = match self.uri.parameter("socket") {
             Some(socket) => socket.to_owned(),
@@ -329,6 +348,11 @@ impl Asked<'_> {
         let program = self.uri.parameter("command").unwrap_or("ssh").to_owned();
         Ok(Way::Ssh { program, arguments })
     }
+}
+
+/// What is wrong with a setting that libvirt.conf has for URIs without the parameter.
+fn conf_is(setting: &'static str, problem: impl Into<String>) -> AddressError {
+    AddressError::Conf { setting, problem: problem.into() }
 }
 
 /// What runs at the other end of ssh: a shell is handed this there, by the user's own.

@@ -114,7 +114,10 @@ fn ssh_is_run_as_libvirt_runs_it_and_asks_nobody() {
         Way::Ssh { arguments, .. } => arguments.last().cloned().unwrap(),
         other => panic!("{other:?}"),
     };
-    assert!(!command("qemu+ssh://h/system?socket=/s").contains("virt-ssh-helper"));
+    for proxy in ["", "&proxy=auto", "&proxy=netcat", "&mode=direct"] {
+        let command = command(&format!("qemu+ssh://h/system?socket=/s{proxy}"));
+        assert!(command.contains("-U '\\''/s'\\''") && !command.contains("virt-ssh-helper"), "{proxy}: {command}");
+    }
     assert!(command("qemu+ssh://h/system?netcat=/opt/nc").contains("'\\''/opt/nc'\\'' $ARG"));
     assert!(!command("qemu+ssh://h/system?proxy=native").contains("-U"));
     assert!(
@@ -157,7 +160,8 @@ fn what_is_not_done_is_refused_by_its_name() {
         ("qemu+ssh://h/system?mode=direct", "`mode` direct is for sockets of this host"),
         ("qemu+ssh://h/system?proxy=native&netcat=nc", "`netcat` is of no use with proxy=native"),
         ("qemu+ssh://h/system?proxy=both", "`proxy` is none of auto, netcat, native"),
-        ("remote:///?mode=direct", "mode=direct needs a driver"),
+        ("qemu+ssh://h/system?proxy=native&socket=/s", "`socket` is of no use with proxy=native"),
+        ("remote:///?mode=direct", "`mode` direct needs a driver"),
         ("test:///default", "the driver `test` is a part of libvirt's library"),
         ("esx://h/?no_verify=1", "the driver `esx` is a part of libvirt's library"),
         ("qemu", "`qemu` is neither a libvirt URI nor an alias"),
@@ -197,6 +201,34 @@ fn libvirt_conf_has_a_say() {
     let said = Address::resolve("qemu://h/system", &root(), &priority).unwrap_err().to_string();
     assert!(said.starts_with("tls_priority in libvirt.conf: "), "{said}");
     assert!(Address::resolve("qemu:///system", &root(), &priority).is_ok(), "it is about TLS only");
+}
+
+/// What libvirt.conf says is no parameter of the URI, and is not told as one.
+#[test]
+fn what_libvirt_conf_has_set_is_told_by_its_own_name() {
+    let resolve = |text: &str, uri: &str| Address::resolve(uri, &root(), &Conf::parse(text).unwrap());
+    let direct = "remote_mode = \"direct\"\n";
+    for uri in ["qemu+ssh://h/system", "remote:///"] {
+        let said = resolve(direct, uri).unwrap_err().to_string();
+        assert!(said.starts_with("remote_mode in libvirt.conf: `direct` "), "{said}");
+        assert!(said.contains(&format!("give `{uri}` a mode of its own (mode=auto)")), "{said}");
+    }
+    for uri in ["qemu+ssh://h/system?mode=auto", "qemu+ssh://h/system?socket=/s", "qemu+tcp://h/system"] {
+        assert!(resolve(direct, uri).is_ok(), "{uri}");
+    }
+    let native = "remote_proxy = \"native\"\n";
+    for name in ["socket", "netcat"] {
+        let said = resolve(native, &format!("qemu+ssh://h/system?{name}=/x")).unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("`{name}` is of no use with native, the remote_proxy of libvirt.conf")),
+            "{said}"
+        );
+        assert!(resolve(native, &format!("qemu+ssh://h/system?{name}=/x&proxy=auto")).is_ok());
+    }
+    let auto = resolve("remote_proxy = \"auto\"\n", "qemu+ssh://h/system?socket=/s").unwrap();
+    assert!(matches!(auto.way, Way::Ssh { arguments, .. } if !arguments.last().unwrap().contains("virt-ssh-helper")));
+    let said = Address::resolve("qemu+ssh://h/session?netcat=/n", &user(), &Conf::default()).unwrap_err().to_string();
+    assert!(said.contains("only virt-ssh-helper finds out"), "{said}");
 }
 
 #[test]

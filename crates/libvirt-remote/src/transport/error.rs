@@ -51,6 +51,14 @@ pub enum ConnectError {
         /// The cause.
         cause: io::Error,
     },
+    /// A name was not looked up, or files were not read: whatever they are asked for does not answer.
+    #[error("{what}: {problem}")]
+    Blocked {
+        /// What was asked for.
+        what: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A program could not be started.
     #[error("the program `{program}` cannot be run ({cause}): install it, or name it with command=")]
     Program {

@@ -1,5 +1,6 @@
 //! Streams that lead to a daemon, by its [`Address`].
 
+mod blocking;
 mod error;
 mod ssh;
 #[cfg(feature = "tls")]
@@ -9,6 +10,7 @@ mod tls;
 mod tests;
 
 use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,6 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 pub use self::error::ConnectError;
 pub use self::ssh::SshStream;
 
+use self::blocking::{GATE, Gate};
 use crate::address::{Address, Way};
 
 /// A stream that leads to a daemon. Dropping it ends it at once.
@@ -37,7 +40,8 @@ pub enum Stream {
 }
 
 impl Address {
-    /// Goes there. It waits as long as nobody answers: put a time limit around it.
+    /// Goes there. It waits as long as nobody answers: put a time limit around it. Only a name server, and the file
+    /// system with the certificates, have no more than [`BLOCKING_DEADLINE`](crate::limits::BLOCKING_DEADLINE) each.
     ///
     /// # Errors
     ///
@@ -84,11 +88,27 @@ pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> 
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let stream = TcpStream::connect((host, port)).await;
-    let stream = stream.map_err(|cause| ConnectError::Host { host: host.to_owned(), port, cause })?;
+    let unreached = |cause| ConnectError::Host { host: host.to_owned(), port, cause };
+    let look_up = move |name: &str| (name, port).to_socket_addrs().map(Iterator::collect);
+    let addresses = addresses(&GATE, host, port, look_up).await?.map_err(unreached)?;
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(unreached)?;
     // A call is small, and its answer is waited for. Without it, it is only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)
+}
+
+/// The addresses of a host, which has its own for a name.
+async fn addresses(
+    gate: &'static Gate,
+    host: &str,
+    port: u16,
+    look_up: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> Result<io::Result<Vec<SocketAddr>>, ConnectError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(Ok(vec![SocketAddr::new(address, port)]));
+    }
+    let name = host.to_owned();
+    gate.pass(&format!("the address of {host}"), move || look_up(&name)).await
 }
 
 impl AsyncRead for Stream {

@@ -1,4 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -71,6 +73,38 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
         assert!(error.contains(expected), "{script}: {error}");
         assert!(error.len() < 4_096, "{} bytes", error.len());
     }
+}
+
+/// A look-up that is given up goes on, and so no more of them are out than there are places.
+#[tokio::test]
+async fn a_look_up_that_hangs_is_given_up_and_keeps_its_place_until_it_ends() {
+    const PLACES: usize = 2;
+    let gate: &'static Gate = Box::leak(Box::new(Gate::new(PLACES, Duration::from_millis(300))));
+    let (server, silent) = std::sync::mpsc::sync_channel::<()>(1);
+    let silent = Arc::new(Mutex::new(silent));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let found = SocketAddr::from(([127, 0, 0, 1], 7));
+    let look_up = |name: &'static str| {
+        let (silent, begun) = (Arc::clone(&silent), Arc::clone(&begun));
+        addresses(gate, name, 7, move |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let _ = silent.lock().unwrap().recv();
+            Ok(vec![found])
+        })
+    };
+    let (one, other) = tokio::join!(look_up("one"), look_up("other"));
+    for (given_up, name) in [(one, "one"), (other, "other")] {
+        let said = given_up.unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains("no answer within 300ms"), "{said}");
+    }
+    let said = look_up("third").await.unwrap_err().to_string();
+    assert!(said.contains("third") && said.contains("2 other names or files are asked for"), "{said}");
+    assert_eq!(begun.load(Ordering::Relaxed), PLACES, "the third was not asked for");
+    let literal = addresses(gate, "::1", 7, |_| panic!("this is no name")).await.unwrap().unwrap();
+    assert_eq!(literal, [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 7))]);
+
+    drop(server);
+    assert_eq!(look_up("fourth").await.unwrap().unwrap(), [found], "a place is free when a look-up ends");
 }
 
 #[tokio::test]

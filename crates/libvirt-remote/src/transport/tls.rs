@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::blocking::GATE;
 use super::error::ConnectError;
 use crate::address::Pki;
 
@@ -31,9 +32,7 @@ const OURS: &str = "see its CA, its dates, and tls_allowed_dn_list";
 /// Connects, and makes sure of who is there.
 pub(super) async fn connect(host: &str, port: u16, pki: &Pki) -> Result<TlsStream<TcpStream>, ConnectError> {
     let pki = pki.clone();
-    // Files may be on a file system that hangs.
-    let config = tokio::task::spawn_blocking(move || config(&pki)).await;
-    let config = config.unwrap_or_else(|_| Err(tls(host, "the program is ending")))?;
+    let config = GATE.pass(&format!("the certificates for {host}"), move || config(&pki)).await??;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| tls(host, "this is no name that a certificate could have"))?;
     let shown = config.client_auth_cert_resolver.has_certs();

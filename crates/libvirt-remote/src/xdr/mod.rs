@@ -8,6 +8,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use read::kept;
 pub use read::{Decode, Malformed, Reader};
 pub use write::{Encode, Writer};
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::padding;
-use crate::limits::STRING_MAX;
+use crate::limits::{REPLACED_MAX, STRING_MAX};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -183,13 +183,14 @@ impl<'a> Reader<'a> {
         Ok(self.body.slice_ref(bytes))
     }
 
-    /// A text. Bytes that are not UTF-8 are replaced: libvirt passes on what files and guests are called.
+    /// A text, of which `most` bytes are kept at most. Bytes that are not UTF-8 are replaced, in [`REPLACED_MAX`] places:
+    /// libvirt passes on what files and guests are called. However long it is, what is not kept is not looked at.
     ///
     /// # Errors
     ///
     /// As for [`bytes`](Self::bytes).
-    pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        self.bytes().map(String::from_utf8_lossy)
+    pub fn text(&mut self, most: usize) -> Result<Cow<'a, str>, Malformed> {
+        self.bytes().map(|bytes| kept(bytes, most))
     }
 
     /// How many elements an array has: no more than `limit`, and than there is room for if each takes `least` bytes.
@@ -225,6 +226,34 @@ impl<'a> Reader<'a> {
             count => Err(Malformed::Trailing { count }),
         }
     }
+}
+
+/// What is kept of a text: see [`Reader::text`].
+pub(crate) fn kept(bytes: &[u8], most: usize) -> Cow<'_, str> {
+    let mut end = bytes.len().min(most);
+    // Not within a character, which has four bytes at most.
+    let within = |end: usize| bytes.get(end).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+    for _ in 1..4 {
+        if within(end) {
+            end = end.saturating_sub(1);
+        }
+    }
+    let bytes = &bytes[..end];
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks().take(REPLACED_MAX) {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    // What replaces is longer than what it replaces.
+    while text.len() > most {
+        text.pop();
+    }
+    Cow::Owned(text)
 }
 
 /// A number of the wire as a size. It saturates where sizes have 16 bits.

@@ -1,6 +1,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::*;
+use crate::limits::{REPLACED_MAX, STRING_MAX};
 
 fn written(write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
     let mut buffer = BytesMut::new();
@@ -20,7 +21,7 @@ fn what_is_written_reads_back() {
         });
         assert_eq!(bytes.len() % 4, 0, "{text:?} is padded");
         let mut reader = Reader::new(&bytes);
-        assert_eq!(reader.text().unwrap(), text);
+        assert_eq!(reader.text(STRING_MAX).unwrap(), text);
         assert_eq!(reader.i32().unwrap(), -1);
         assert_eq!(reader.array::<16>().unwrap(), [1; 16]);
         assert!(reader.is_some().unwrap());
@@ -43,9 +44,35 @@ fn numbers_have_the_widths_and_the_order_of_the_wire() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_replaced() {
-    let bytes = written(|writer| writer.bytes(&[b'a', 0xff, b'b']));
-    assert_eq!(Reader::new(&bytes).text().unwrap(), "a\u{fffd}b");
+fn of_a_text_so_much_is_kept_and_what_is_no_text_is_replaced() {
+    for (bytes, most, expected) in [
+        (&b"a\xffb"[..], 9, "a\u{fffd}b"),
+        (b"a\xffb", 3, "a"),
+        (b"\xff\xff\xff", 3, "\u{fffd}"),
+        (b"web", 3, "web"),
+        (b"web", 2, "we"),
+        (b"web", 0, ""),
+        // é is two bytes, the clef is four.
+        (b"\xc3\xa9t\xc3\xa9", 4, "ét"),
+        (b"a\xf0\x9d\x84\x9e", 4, "a"),
+        (b"a\xf0\x9d\x84\x9e", 5, "a\u{1d11e}"),
+        // Bytes that continue what did not begin.
+        (b"\x80\x80\x80\x80\x80", 4, "\u{fffd}"),
+    ] {
+        let body = written(|writer| writer.bytes(bytes));
+        let mut reader = Reader::new(&body);
+        assert_eq!(reader.text(most).unwrap(), expected, "{most} of {bytes:?}");
+        assert_eq!(reader.remaining(), 0, "all of it is read");
+    }
+}
+
+/// A text costs what is kept of it, whatever it is made of.
+#[test]
+fn bytes_that_are_no_text_are_replaced_in_so_many_places() {
+    let bytes = written(|writer| writer.bytes(&vec![0xff; STRING_MAX]));
+    assert_eq!(Reader::new(&bytes).text(STRING_MAX).unwrap(), "\u{fffd}".repeat(REPLACED_MAX));
+    let bytes = written(|writer| writer.bytes(&b"a\xff".repeat(100)));
+    assert_eq!(Reader::new(&bytes).text(STRING_MAX).unwrap(), "a\u{fffd}".repeat(REPLACED_MAX));
 }
 
 #[test]
