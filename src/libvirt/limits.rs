@@ -1,8 +1,9 @@
 //! How many files the process may have open. A VM in a launcher pod takes two: a connection for events and one for calls.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that are kept for what must go on when there are no more: probes, scrapes, pushes, the Kubernetes API. A scraper
@@ -32,28 +33,42 @@ pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Whether a file may be kept that was given a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    /// It may.
-    Left,
-    /// It is one of the last ones.
-    Reserved {
-        /// How many files may be open.
-        limit: u64,
-    },
+/// The files that the process may have open, and how many of them are kept back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files {
+    limit: u64,
 }
 
-/// Whether the file with this number may be kept. The kernel gives the lowest number that is free, so that a high one means
-/// that few are left.
-pub(super) fn room(number: RawFd) -> Room {
-    let limit = open_files();
-    if has_room(number, limit) { Room::Left } else { Room::Reserved { limit } }
-}
+impl Files {
+    pub(super) fn of_process() -> Self {
+        Self { limit: open_files() }
+    }
 
-fn has_room(number: RawFd, limit: u64) -> bool {
-    let headroom = HEADROOM.min(limit / HEADROOM_PART);
-    u64::try_from(number).is_ok_and(|number| number < limit.saturating_sub(headroom))
+    /// As if so many might be open.
+    #[cfg(test)]
+    pub(super) const fn limited_to(limit: u64) -> Self {
+        Self { limit }
+    }
+
+    /// How many files may be open.
+    pub(super) const fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// Whether the file with this number may be kept. The kernel gives the lowest number that is free, so that a high one
+    /// means that few are left.
+    pub(super) fn may_keep(self, number: RawFd) -> bool {
+        let headroom = HEADROOM.min(self.limit / HEADROOM_PART);
+        u64::try_from(number).is_ok_and(|number| number < self.limit.saturating_sub(headroom))
+    }
+
+    /// The number that the last of so many files would get that are opened now, if those above the lowest free number are
+    /// free, too. `None` when there is not even one.
+    pub(super) fn last_of(self, files: u8) -> Option<RawFd> {
+        // A name of a directory that is always there, without opening it.
+        let probe = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        probe.as_raw_fd().checked_add(RawFd::from(files.saturating_sub(1)))
+    }
 }
 
 #[cfg(test)]
@@ -62,10 +77,11 @@ mod tests {
 
     #[test]
     fn the_last_files_are_kept_for_others() {
-        assert!(has_room(959, 1_024) && !has_room(960, 1_024));
-        assert!(has_room(11, 16) && !has_room(12, 16), "a quarter of a low limit");
-        assert!(has_room(i32::MAX, u64::MAX));
-        assert!(!has_room(0, 0));
+        let may_keep = |number, limit| Files { limit }.may_keep(number);
+        assert!(may_keep(959, 1_024) && !may_keep(960, 1_024));
+        assert!(may_keep(11, 16) && !may_keep(12, 16), "a quarter of a low limit");
+        assert!(may_keep(i32::MAX, u64::MAX));
+        assert!(!may_keep(0, 0));
     }
 
     #[test]

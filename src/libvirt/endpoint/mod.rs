@@ -15,7 +15,10 @@
 //! `backoff`.
 //!
 //! A launcher pod has a daemon of its own, with one VM: there may be a thousand endpoints. Nothing that one of these
-//! daemons does can hold up another: they share no connection, no task, no lock and no thread.
+//! daemons does can hold up another for longer than a moment: they share no connection, no task, no lock and no thread. What
+//! they share are [`places`](Settings::places), a number of readings that work at the same time. Who is not done within
+//! [`calls::SLOW`] gives its place to the next, so that daemons that are slow on purpose cost the others that and no more;
+//! and what no QEMU is needed for takes no place.
 
 mod actor;
 mod address;

@@ -70,6 +70,21 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
 }
 
 #[tokio::test]
+async fn the_highest_descriptor_is_that_of_all_pipes() {
+    let (_folder, uri) = program("exec sleep 1000");
+    let address = address(&uri);
+    let stream = address.connect().await.unwrap();
+    let Stream::Ssh(ssh) = &stream else { panic!("no ssh") };
+    let child = ssh.id().unwrap();
+    // The child's standard input, output and error are the other ends of the three pipes that are ours.
+    let pipe = |path: String| std::fs::read_link(path).unwrap();
+    let theirs = [0, 1, 2].map(|number| pipe(format!("/proc/{child}/fd/{number}")));
+    let highest = stream.highest_descriptor();
+    assert!(theirs.contains(&pipe(format!("/proc/self/fd/{highest}"))), "{highest} is none of its pipes");
+    assert!(highest >= 5 && address.descriptors_to_connect() > 3, "{highest}");
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
     let error = address("qemu+ssh://host/system?command=/nonexistent/ssh").connect().await.unwrap_err();
     assert!(error.to_string().contains("`/nonexistent/ssh` cannot be run"), "{error}");
