@@ -15,10 +15,9 @@
 //! `backoff`.
 //!
 //! A launcher pod has a daemon of its own, with one VM: there may be a thousand endpoints. Nothing that one of these
-//! daemons does can hold up another for longer than a moment: they share no connection, no task, no lock and no thread. What
-//! they share are [`places`](Settings::places), a number of readings that work at the same time. Who is not done within
-//! [`calls::SLOW`] gives its place to the next, so that daemons that are slow on purpose cost the others that and no more;
-//! and what no QEMU is needed for takes no place.
+//! daemons does can hold up another: they share no connection, no task, no lock and no thread. What they share are the places
+//! of [`Settings::places`], a number of readings that work at the same time, which spares the machine and nothing else: a
+//! reading that is slow gives its place to the next, and one that has waited for a place goes without.
 
 mod actor;
 mod address;
