@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,21 +34,50 @@ pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The files that the process may have open, and how many of them are kept back.
+/// Files that somebody has been promised, over the whole process: so are its descriptors.
+static PROMISED: AtomicU64 = AtomicU64::new(0);
+
+/// The promise that one more file may be opened, for as long as it lives: nobody who comes later takes it. Who needs two
+/// files and got one would else keep it for nothing when there is no other.
+#[derive(Debug)]
+pub(super) struct Promise(());
+
+impl Promise {
+    pub(super) fn new() -> Self {
+        PROMISED.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        PROMISED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The files that the process may have open, how many of them are promised, and how many are kept back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Files {
     limit: u64,
+    promised: u64,
 }
 
 impl Files {
-    pub(super) fn of_process() -> Self {
-        Self { limit: open_files() }
+    /// For somebody who has been promised another file than the one that is opened now.
+    pub(super) fn for_the_first() -> Self {
+        Self { limit: open_files(), promised: PROMISED.load(Ordering::Relaxed) }
+    }
+
+    /// For somebody who has been promised the one that is opened now.
+    pub(super) fn for_the_promised() -> Self {
+        let first = Self::for_the_first();
+        Self { promised: first.promised.saturating_sub(1), ..first }
     }
 
     /// As if so many might be open.
     #[cfg(test)]
     pub(super) const fn limited_to(limit: u64) -> Self {
-        Self { limit }
+        Self { limit, promised: 0 }
     }
 
     /// How many files may be open.
@@ -59,7 +89,8 @@ impl Files {
     /// means that few are left.
     pub(super) fn may_keep(self, number: RawFd) -> bool {
         let headroom = HEADROOM.min(self.limit / HEADROOM_PART);
-        u64::try_from(number).is_ok_and(|number| number < self.limit.saturating_sub(headroom))
+        let taken = headroom.saturating_add(self.promised);
+        u64::try_from(number).is_ok_and(|number| number < self.limit.saturating_sub(taken))
     }
 
     /// The number that the last of so many files would get that are opened now, if those above the lowest free number are
@@ -77,11 +108,22 @@ mod tests {
 
     #[test]
     fn the_last_files_are_kept_for_others() {
-        let may_keep = |number, limit| Files { limit }.may_keep(number);
+        let may_keep = |number, limit| Files { limit, promised: 0 }.may_keep(number);
         assert!(may_keep(959, 1_024) && !may_keep(960, 1_024));
         assert!(may_keep(11, 16) && !may_keep(12, 16), "a quarter of a low limit");
         assert!(may_keep(i32::MAX, u64::MAX));
         assert!(!may_keep(0, 0));
+        let promised = Files { limit: 1_024, promised: 60 };
+        assert!(promised.may_keep(899) && !promised.may_keep(900), "what others were promised is not taken");
+        assert!(!Files { limit: 4, promised: 60 }.may_keep(0));
+    }
+
+    #[test]
+    fn a_promise_lasts_as_long_as_it_is_kept() {
+        let promise = Promise::new();
+        // Other tests make some, too.
+        assert!(Files::for_the_first().promised >= 1);
+        drop(promise);
     }
 
     #[test]

@@ -19,6 +19,8 @@
 mod support;
 
 mod chart;
+mod descriptors;
+mod ends;
 mod faults;
 mod hostile;
 mod incluster;

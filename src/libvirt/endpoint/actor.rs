@@ -20,12 +20,13 @@ use super::backoff::{LONGEST_LOCAL, LONGEST_REMOTE};
 use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
-use super::hypervisor::{Called, Connection as _, Eventually, Hypervisor};
+use super::hypervisor::{Called, Connection, Eventually, Hypervisor};
 use super::link::{self, Link};
 use super::outbox::Outbox;
 use super::pool::{self, Pool};
 use super::queue::{Queue, Request};
 use crate::heartbeat::Pulse;
+use crate::libvirt::limits::Promise;
 use crate::model::DaemonId;
 use crate::source::{ReadError, SourceEvent};
 
@@ -179,6 +180,8 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) deadline: Duration,
     pub(super) voice: Voice,
     load: ShownLoad,
+    /// For a connection for calls, while there is none.
+    promise: Option<Promise>,
 
     // Boxed: tokio reserves 32 places at once, and there may be a thousand actors.
     requests: mpsc::Receiver<Box<Request>>,
@@ -212,12 +215,14 @@ impl<H: Hypervisor> Actor<H> {
             hypervisor,
             deadline: settings.deadline,
             load: ShownLoad::new(counters.clone()),
+            promise: None,
             voice: Voice { id: settings.id.clone(), counters, outbox: Outbox::default(), names: HashMap::new() },
             requests,
             hurry,
             events,
             link: Link::new(longest),
-            pool: Pool::new(longest),
+            // Beside the events, what a daemon of one VM is asked is asked over one connection: there may be a thousand.
+            pool: Pool::new(longest, if settings.calls_at_once == 1 { 1 } else { usize::MAX }),
             queue: Queue::default(),
             calls: Calls::new(),
             admission: Admission::new(settings.calls_at_once),
@@ -234,7 +239,9 @@ impl<H: Hypervisor> Actor<H> {
         loop {
             self.tick();
             self.dispatch();
+            self.pool.trim();
             self.show_load();
+            self.promise();
             let wake = self.wake();
             pulse.promise(wake);
             tokio::select! {
@@ -323,6 +330,16 @@ impl<H: Hypervisor> Actor<H> {
             .unwrap_or_else(|| Instant::now() + LONG)
     }
 
+    /// Who listens needs a connection for calls, too: when there are too few files for both, there is none for either.
+    fn promise(&mut self) {
+        let lacks = self.link.has_connection() && self.calls.records.is_empty() && self.pool.len() == 0;
+        if lacks {
+            self.promise.get_or_insert_with(Promise::new);
+        } else {
+            self.promise = None;
+        }
+    }
+
     fn show_load(&mut self) {
         let calls = self.calls.records.len() + self.pool.len();
         self.load.show(Load {
@@ -336,8 +353,8 @@ impl<H: Hypervisor> Actor<H> {
     /// Ends the connections in order, so that the daemon takes their end for no error. Those that carry a call are dropped.
     async fn end(mut self) {
         self.calls.drop_all();
-        let connections = self.link.take().into_iter().chain(self.pool.drain());
-        let closing = futures_util::future::join_all(connections.map(|connection| connection.close()));
+        let events = self.link.take().map(Connection::close);
+        let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(events));
         let _ = tokio::time::timeout(CLOSE, closing).await;
     }
 }

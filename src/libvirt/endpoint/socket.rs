@@ -67,30 +67,40 @@ impl Route {
         }
     }
 
-    /// Goes there. Waits for nobody on this host; for another one it may.
-    pub(super) async fn dial(&self) -> Result<(Stream, Dialed), SocketError> {
-        self.dial_with(Files::of_process()).await
-    }
-
-    async fn dial_with(&self, files: Files) -> Result<(Stream, Dialed), SocketError> {
-        let (stream, uri) = match self {
-            Self::Uri(address) => {
-                // Of what starts a program, no more than the beginning may be too much already.
-                if !address.is_local() {
-                    self.leave_room(files, files.last_of(address.descriptors_to_connect()))?;
-                }
-                (address.connect().await?, address.driver_uri().to_owned())
+    /// Goes there. Waits for nobody on this host; for another one it may. Files that are kept back, or promised to others,
+    /// are not taken.
+    pub(super) async fn dial(&self, files: Files) -> Result<(Stream, Dialed), SocketError> {
+        let reached = self.reach(files).await.and_then(|(stream, uri)| {
+            // When there is no room, the stream is dropped here, and a program that it leads through is killed.
+            self.leave_room(files, Some(stream.highest_descriptor()))?;
+            Ok((stream, uri))
+        });
+        let (stream, uri) = reached.map_err(|error| match error {
+            // Wherever on the way they ran out, it is the same to the operator, and told once.
+            SocketError::Descriptors { .. } | SocketError::Connect(ConnectError::Descriptors { .. }) => {
+                self.no_room(files)
             }
-            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await?,
-            Self::Socket(path) => Self::through(&Held::at(path)?).await?,
-        };
+            error => error,
+        })?;
         let process = match &stream {
             Stream::Unix(stream) => process(stream),
             _ => None,
         };
-        // When there is no room, the stream is dropped here, and a program that it leads through is killed.
-        self.leave_room(files, Some(stream.highest_descriptor()))?;
         Ok((stream, Dialed { uri, process }))
+    }
+
+    async fn reach(&self, files: Files) -> Result<(Stream, String), SocketError> {
+        match self {
+            Self::Uri(address) => {
+                // What is refused afterwards should not have been begun, if it starts a program or greets another host.
+                if !address.is_local() {
+                    self.leave_room(files, files.last_of(address.descriptors_to_connect()))?;
+                }
+                Ok((address.connect().await?, address.driver_uri().to_owned()))
+            }
+            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await,
+            Self::Socket(path) => Self::through(&Held::at(path)?).await,
+        }
     }
 
     async fn through(held: &Held) -> Result<(Stream, String), SocketError> {
@@ -107,7 +117,11 @@ impl Route {
         if number.is_some_and(|number| files.may_keep(number)) {
             return Ok(());
         }
-        Err(SocketError::Descriptors { path: PathBuf::from(self.place()), limit: files.limit() })
+        Err(self.no_room(files))
+    }
+
+    fn no_room(&self, files: Files) -> SocketError {
+        SocketError::Descriptors { path: PathBuf::from(self.place()), limit: files.limit() }
     }
 }
 

@@ -41,10 +41,10 @@ async fn no_program_is_started_for_which_no_files_are_left() {
     let folder = tempfile::tempdir().unwrap();
     let route = program(folder.path());
     // Of four files one is kept back: this process has more open already.
-    let error = route.dial_with(Files::limited_to(4)).await.unwrap_err();
+    let error = route.dial(Files::limited_to(4)).await.unwrap_err();
     assert!(matches!(error, SocketError::Descriptors { limit: 4, .. }), "{error}");
     assert!(!error.is_absent() && !runs(folder.path()), "{error}");
-    let stream = route.dial_with(Files::limited_to(1_000_000)).await;
+    let stream = route.dial(Files::limited_to(1_000_000)).await;
     assert!(stream.is_ok(), "{:?}", stream.err());
     assert!(runs(folder.path()));
 }
@@ -57,7 +57,7 @@ async fn a_program_whose_pipes_are_among_the_last_files_does_not_stay() {
     let mut taken: Vec<fs::File> = (0..64).map(|_| fs::File::open("/dev/null").unwrap()).collect();
     taken.sort_by_key(|file| file.as_raw_fd());
     let free = u64::try_from(taken.remove(0).as_raw_fd()).unwrap();
-    let error = route.dial_with(Files::limited_to((free + 12) * 4 / 3)).await.unwrap_err();
+    let error = route.dial(Files::limited_to((free + 12) * 4 / 3)).await.unwrap_err();
     assert!(matches!(error, SocketError::Descriptors { .. }), "{error}");
     let gone = async {
         while runs(folder.path()) {
@@ -71,7 +71,7 @@ async fn a_program_whose_pipes_are_among_the_last_files_does_not_stay() {
 async fn a_connection_that_takes_one_of_the_last_files_does_not_stay() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let route = route(&format!("qemu+tcp://127.0.0.1:{}/system", listener.local_addr().unwrap().port()));
-    let error = route.dial_with(Files::limited_to(4)).await.unwrap_err();
+    let error = route.dial(Files::limited_to(4)).await.unwrap_err();
     assert!(matches!(error, SocketError::Descriptors { .. }), "{error}");
-    assert!(route.dial_with(Files::limited_to(1_000_000)).await.is_ok());
+    assert!(route.dial(Files::limited_to(1_000_000)).await.is_ok());
 }

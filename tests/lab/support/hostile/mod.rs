@@ -76,11 +76,15 @@ pub(crate) enum Manner {
     Immense,
     /// Another thousand domains each time it is asked.
     Thousands,
+    /// To every question the longest answer that there may be.
+    Fullest,
+    /// The same but for the last byte, which never comes.
+    Hoards,
 }
 
 impl Manner {
     /// All that is wrong.
-    pub(crate) const ALL: [Manner; 28] = [
+    pub(crate) const ALL: [Manner; 30] = [
         Manner::LengthZero,
         Manner::LengthThree,
         Manner::LengthMost,
@@ -109,6 +113,20 @@ impl Manner {
         Manner::NoStatistics,
         Manner::Immense,
         Manner::Thousands,
+        Manner::Fullest,
+        Manner::Hoards,
+    ];
+
+    /// Those that cost the most memory.
+    pub(crate) const HEAVIEST: [Manner; 8] = [
+        Manner::LongNames,
+        Manner::TooManyParameters,
+        Manner::LongXml,
+        Manner::NewDomains,
+        Manner::Immense,
+        Manner::Thousands,
+        Manner::Fullest,
+        Manner::Hoards,
     ];
 
     /// What the log must say when the connection ends for it; `None` where it goes on.
@@ -117,7 +135,7 @@ impl Manner {
             Manner::LengthZero => "a message of 0 bytes",
             Manner::LengthThree => "a message of 3 bytes",
             Manner::LengthMost => "a message of 2147483647 bytes",
-            Manner::Trickle => "has not ended a message within",
+            Manner::Trickle | Manner::Hoards => "has not ended a message within",
             Manner::WrongSerial | Manner::TwoReplies => "which was not made or has been answered",
             Manner::ReplyBefore => "which was not made or has been answered",
             Manner::WrongProcedure => "an answer to procedure 7",
@@ -140,15 +158,21 @@ impl Manner {
             | Manner::SaysClosed
             | Manner::NoStatistics
             | Manner::Immense
-            | Manner::Thousands => return None,
+            | Manner::Thousands
+            | Manner::Fullest => return None,
         })
     }
 }
 
 impl Manner {
+    /// Whether every answer is as long as may be.
+    fn is_full(self) -> bool {
+        matches!(self, Manner::Fullest | Manner::Hoards)
+    }
+
     /// Whether only time tells: its connection ends after half a minute, and the next one is as good for as long.
     pub(crate) fn lasts(self) -> bool {
-        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing)
+        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing | Manner::Hoards)
     }
 }
 
@@ -162,7 +186,8 @@ struct Shared {
     manner: Manner,
     domain: Named,
     over: AtomicBool,
-    clients: Mutex<Vec<UnixStream>>,
+    /// Those that are connected, by the numbers of their connections.
+    clients: Mutex<Vec<(usize, UnixStream)>>,
     connections: AtomicUsize,
 }
 
@@ -184,12 +209,14 @@ impl Hostile {
                 if serving.over.load(Ordering::SeqCst) {
                     return;
                 }
-                serving.clients.lock().expect("the clients").extend(client.try_clone());
-                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let number = serving.connections.fetch_add(1, Ordering::SeqCst);
+                let another = client.try_clone().map(|client| (number, client));
+                serving.clients.lock().expect("the clients").extend(another);
                 let serving = Arc::clone(&serving);
                 std::thread::spawn(move || {
                     let _ = Peer { shared: &serving, callbacks: 0 }.serve(&client);
                     let _ = client.shutdown(Shutdown::Both);
+                    serving.clients.lock().expect("the clients").retain(|(other, _)| *other != number);
                 });
             }
         });
@@ -205,7 +232,7 @@ impl Hostile {
 impl Drop for Hostile {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
-        for client in self.shared.clients.lock().expect("the clients").drain(..) {
+        for (_, client) in self.shared.clients.lock().expect("the clients").drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
         // Wakes the thread that accepts, by a name that a socket may have.
@@ -248,6 +275,11 @@ impl Peer<'_> {
                 continue;
             }
             let answered = match call.procedure {
+                7 | 14 | 344 if self.shared.manner == Manner::Hoards => {
+                    let answer = call.reply(&self.proper(call));
+                    client.write_all(&answer[..answer.len() - 1])?;
+                    true
+                }
                 344 => self.statistics(client, call)?,
                 _ => false,
             };
@@ -269,6 +301,7 @@ impl Peer<'_> {
         match call.procedure {
             3 => Body::default().text("QEMU"),
             4 | 157 => Body::default().u64(9_000_000),
+            7 if self.shared.manner.is_full() => Body::default().text(&" ".repeat(LONGEST_TEXT)),
             7 => Body::default().text("<capabilities/>"),
             14 => Body::default().text(&self.xml()),
             59 | 110 => Body::default().text("hostile.test"),
@@ -278,6 +311,7 @@ impl Peer<'_> {
             273 => self.list(),
             298 => Body::of(&[0, 0]),
             316 => Body::of(&[self.callbacks + 1]),
+            344 if self.shared.manner.is_full() => fullest(Body::of(&[1]).domain(domain)),
             344 => {
                 let statistics = Body::of(&[1]).domain(domain).u32(5).int("state.state", 1).int("state.reason", 1);
                 let statistics = statistics.figure("cpu.time", 5_000_000_000).figure("balloon.current", 65_536);
@@ -289,8 +323,10 @@ impl Peer<'_> {
 
     fn list(&self) -> Body {
         let mut domains = vec![self.shared.domain.clone()];
-        if self.shared.manner == Manner::Thousands {
-            domains.extend((0..1_000).map(|_| stranger()));
+        match self.shared.manner {
+            Manner::Thousands => domains.extend((0..1_000).map(|_| stranger())),
+            Manner::Fullest => domains.extend((1..MOST_LISTED).map(|_| stranger())),
+            _ => {}
         }
         let count = u32::try_from(domains.len()).expect("a number");
         domains.iter().fold(Body::of(&[count]), |body, domain| body.domain(domain)).u32(count)
@@ -301,6 +337,22 @@ impl Peer<'_> {
         let head = format!("<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><devices>");
         match self.shared.manner {
             Manner::LongXml => head + &" ".repeat(4 * 1_024 * 1_024 + 1),
+            Manner::Fullest | Manner::Hoards => {
+                let disk = |number: usize| {
+                    let alias = "a".repeat(200);
+                    format!("<disk type='file'><target dev='disk{number}'/><alias name='ua-{number}-{alias}'/></disk>")
+                };
+                let tail = "</devices></domain>";
+                let mut document = head;
+                for number in 0.. {
+                    let disk = disk(number);
+                    if document.len() + disk.len() + tail.len() > LONGEST_TEXT {
+                        break;
+                    }
+                    document += &disk;
+                }
+                document + tail
+            }
             Manner::Immense => {
                 let disk = |number: usize| {
                     let alias = format!("ua-{number:04}-{}", "a".repeat(1_000));
@@ -394,6 +446,16 @@ impl Peer<'_> {
     }
 }
 
+/// The longest text that a daemon may say.
+const LONGEST_TEXT: usize = 4_194_304;
+
+/// The most domains that a daemon may list.
+const MOST_LISTED: usize = 16_384;
+
+/// The longest answer to a call for statistics, and the most parameters in it.
+const LONGEST_STATISTICS: usize = 8 * 1_048_576;
+const MOST_PARAMETERS: u32 = 262_144;
+
 /// A UUID that no other domain has.
 fn fresh() -> Uuid {
     static LAST: AtomicUsize = AtomicUsize::new(0);
@@ -422,4 +484,31 @@ fn immense(record: Body) -> Body {
         body = body.figure(&format!("block.{number}.rd.reqs"), 5).figure(&format!("block.{number}.wr.reqs"), 5);
     }
     body
+}
+
+/// Disks with long names, and then as many figures of processors as still fit.
+fn fullest(record: Body) -> Body {
+    const DISKS: u32 = 1_024;
+    let mut all = Body::default().int("state.state", 1).int("state.reason", 1);
+    all = all.figure("cpu.time", 5).figure("balloon.rss", 65_536).int("block.count", DISKS);
+    let mut count = 5;
+    for number in 0..DISKS {
+        all = all.word(&format!("block.{number}.name"), &format!("disk{number}-{}", "d".repeat(1_500)));
+        all = all.figure(&format!("block.{number}.rd.reqs"), 5).figure(&format!("block.{number}.wr.reqs"), 5);
+        count += 3;
+    }
+    let longest = LONGEST_STATISTICS - record.0.len() - 64;
+    for number in 0.. {
+        for figure in ["time", "wait", "delay", "halted"] {
+            let grown = all.0.len() + 48;
+            if grown > longest || count == MOST_PARAMETERS {
+                let mut record = record.u32(count);
+                record.0.extend(&all.0);
+                return record;
+            }
+            all = all.figure(&format!("vcpu.{number}.{figure}"), 5);
+            count += 1;
+        }
+    }
+    record
 }
