@@ -18,7 +18,7 @@ const FAREWELL: Duration = Duration::from_millis(100);
 
 const ROUNDS: usize = 5;
 
-/// How long it takes to look at most that all is well: an agent that runs tells by its page.
+/// How long anything may take that the agent does within a second or two: this machine may be busy.
 const SOON: Duration = Duration::from_secs(15);
 
 /// What the daemon has logged as an error so far.
@@ -43,7 +43,7 @@ fn an_end_in_order_is_no_error_to_the_daemon() {
     drop(killed);
     wait_until(NOTICED, "the error that a client is gone", || libvirtd.log().contains(GONE).then_some(()));
     std::thread::sleep(Duration::from_secs(1));
-    let before = errors(&libvirtd);
+    let before = errors(&libvirtd).len();
 
     let alone = (0..ROUNDS).map(|_| {
         let mut agent = agent(&format!("{uri}-of-nobody"));
@@ -66,7 +66,7 @@ fn an_end_in_order_is_no_error_to_the_daemon() {
     assert!(slowest < alone + FAREWELL, "{slowest:?}, and {alone:?} where there is no daemon");
     // What it would have said of them, it would have said by now.
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(errors(&libvirtd), before);
+    assert_eq!(errors(&libvirtd)[before..], [""; 0]);
 }
 
 /// A connection that is not needed any more is closed in order, too.
@@ -74,7 +74,7 @@ fn an_end_in_order_is_no_error_to_the_daemon() {
 fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     let launcher = Node::new("node-a").launcher();
     launcher.create_paused(&Domain::tcg("shop_web").like_kubevirt());
-    let before = errors(&launcher);
+    let before = errors(&launcher).len();
     let mut agent = Agent::in_pod(&launcher, "shop", &[], None);
     agent.wait_for(SOON, "the guest", |page| page.has(CPU_OF_VMI, &[]));
     // Its XML and its figures were read beside each other; then one connection for calls is enough.
@@ -84,5 +84,5 @@ fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(agent.terminate().code, Some(0));
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(errors(&launcher), before);
+    assert_eq!(errors(&launcher)[before..], [""; 0]);
 }

@@ -350,11 +350,19 @@ impl<H: Hypervisor> Actor<H> {
         });
     }
 
-    /// Ends the connections in order, so that the daemon takes their end for no error. Those that carry a call are dropped.
+    /// Ends the connections in order, so that the daemon takes their end for no error; those that carry a call, when it
+    /// returns. What takes longer than that may is dropped.
     async fn end(mut self) {
-        self.calls.drop_all();
         let events = self.link.take().map(Connection::close);
         let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(events));
-        let _ = tokio::time::timeout(CLOSE, closing).await;
+        let returning = async {
+            while self.calls.expects_a_connection() {
+                let (_, called) = std::future::poll_fn(|context| self.calls.poll_returned(context)).await;
+                if let Ok(connection) = called.connection {
+                    connection.close().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE, futures_util::future::join(closing, returning)).await;
     }
 }

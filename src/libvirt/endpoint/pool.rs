@@ -93,9 +93,15 @@ impl<C: Connection> Pool<C> {
         self.opening = None;
     }
 
-    /// Closes all of them in order: what that waits for.
+    /// Closes all of them in order, the one that is being opened, too: what that waits for.
     pub(super) fn drain(&mut self) -> Vec<Eventually<()>> {
-        self.opening = None;
+        if let Some((_, opening)) = self.opening.take() {
+            self.closing.push(Box::pin(async move {
+                if let Ok(connection) = opening.await {
+                    connection.close().await;
+                }
+            }));
+        }
         while let Some(idle) = self.idle.pop_front() {
             self.closing.push(idle.connection.close());
         }
