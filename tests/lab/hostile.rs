@@ -315,7 +315,7 @@ fn a_hostile_launcher_stays_within_the_memory_of_its_sidecar() {
     let mut peaks = Vec::new();
     for manner in Manner::HEAVIEST {
         let peak = beside_a_sidecar(&collector, manner);
-        eprintln!("{manner:?}: a sidecar has had {:.1} MiB at most", peak as f64 / 1_048_576.0);
+        eprintln!("{manner:?}: a sidecar has had {} KiB at most", peak / 1_024);
         peaks.push((manner, peak));
     }
     for (manner, peak) in peaks {

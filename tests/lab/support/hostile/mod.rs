@@ -1,5 +1,6 @@
 //! A fake: a daemon that speaks libvirt's protocol well, until it does what a launcher does that somebody has taken over.
 
+mod longest;
 mod words;
 
 use std::io::Write as _;
@@ -301,7 +302,7 @@ impl Peer<'_> {
         match call.procedure {
             3 => Body::default().text("QEMU"),
             4 | 157 => Body::default().u64(9_000_000),
-            7 if self.shared.manner.is_full() => Body::default().text(&" ".repeat(LONGEST_TEXT)),
+            7 if self.shared.manner.is_full() => Body::default().text(&" ".repeat(longest::TEXT)),
             7 => Body::default().text("<capabilities/>"),
             14 => Body::default().text(&self.xml()),
             59 | 110 => Body::default().text("hostile.test"),
@@ -311,7 +312,7 @@ impl Peer<'_> {
             273 => self.list(),
             298 => Body::of(&[0, 0]),
             316 => Body::of(&[self.callbacks + 1]),
-            344 if self.shared.manner.is_full() => fullest(Body::of(&[1]).domain(domain)),
+            344 if self.shared.manner.is_full() => longest::statistics(Body::of(&[1]).domain(domain)),
             344 => {
                 let statistics = Body::of(&[1]).domain(domain).u32(5).int("state.state", 1).int("state.reason", 1);
                 let statistics = statistics.figure("cpu.time", 5_000_000_000).figure("balloon.current", 65_536);
@@ -325,7 +326,7 @@ impl Peer<'_> {
         let mut domains = vec![self.shared.domain.clone()];
         match self.shared.manner {
             Manner::Thousands => domains.extend((0..1_000).map(|_| stranger())),
-            Manner::Fullest => domains.extend((1..MOST_LISTED).map(|_| stranger())),
+            Manner::Fullest => domains.extend((1..longest::LISTED).map(|_| stranger())),
             _ => {}
         }
         let count = u32::try_from(domains.len()).expect("a number");
@@ -337,22 +338,7 @@ impl Peer<'_> {
         let head = format!("<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><devices>");
         match self.shared.manner {
             Manner::LongXml => head + &" ".repeat(4 * 1_024 * 1_024 + 1),
-            Manner::Fullest | Manner::Hoards => {
-                let disk = |number: usize| {
-                    let alias = "a".repeat(200);
-                    format!("<disk type='file'><target dev='disk{number}'/><alias name='ua-{number}-{alias}'/></disk>")
-                };
-                let tail = "</devices></domain>";
-                let mut document = head;
-                for number in 0.. {
-                    let disk = disk(number);
-                    if document.len() + disk.len() + tail.len() > LONGEST_TEXT {
-                        break;
-                    }
-                    document += &disk;
-                }
-                document + tail
-            }
+            Manner::Fullest | Manner::Hoards => longest::document(&head),
             Manner::Immense => {
                 let disk = |number: usize| {
                     let alias = format!("ua-{number:04}-{}", "a".repeat(1_000));
@@ -446,16 +432,6 @@ impl Peer<'_> {
     }
 }
 
-/// The longest text that a daemon may say.
-const LONGEST_TEXT: usize = 4_194_304;
-
-/// The most domains that a daemon may list.
-const MOST_LISTED: usize = 16_384;
-
-/// The longest answer to a call for statistics, and the most parameters in it.
-const LONGEST_STATISTICS: usize = 8 * 1_048_576;
-const MOST_PARAMETERS: u32 = 262_144;
-
 /// A UUID that no other domain has.
 fn fresh() -> Uuid {
     static LAST: AtomicUsize = AtomicUsize::new(0);
@@ -484,31 +460,4 @@ fn immense(record: Body) -> Body {
         body = body.figure(&format!("block.{number}.rd.reqs"), 5).figure(&format!("block.{number}.wr.reqs"), 5);
     }
     body
-}
-
-/// Disks with long names, and then as many figures of processors as still fit.
-fn fullest(record: Body) -> Body {
-    const DISKS: u32 = 1_024;
-    let mut all = Body::default().int("state.state", 1).int("state.reason", 1);
-    all = all.figure("cpu.time", 5).figure("balloon.rss", 65_536).int("block.count", DISKS);
-    let mut count = 5;
-    for number in 0..DISKS {
-        all = all.word(&format!("block.{number}.name"), &format!("disk{number}-{}", "d".repeat(1_500)));
-        all = all.figure(&format!("block.{number}.rd.reqs"), 5).figure(&format!("block.{number}.wr.reqs"), 5);
-        count += 3;
-    }
-    let longest = LONGEST_STATISTICS - record.0.len() - 64;
-    for number in 0.. {
-        for figure in ["time", "wait", "delay", "halted"] {
-            let grown = all.0.len() + 48;
-            if grown > longest || count == MOST_PARAMETERS {
-                let mut record = record.u32(count);
-                record.0.extend(&all.0);
-                return record;
-            }
-            all = all.figure(&format!("vcpu.{number}.{figure}"), 5);
-            count += 1;
-        }
-    }
-    record
 }
