@@ -19,8 +19,8 @@ test: ## Everything that must pass: lint, documentation, licences, tests, lab
 
 lint: ## Format, clippy and the shell scripts, with what is installed
 	scripts/lint-shell.sh
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## Measure: what a reading, an encoding and a scrape cost (docs/benchmarks.md)
 	tests/lab/prepare.sh packages peers apiserver

@@ -19,16 +19,25 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
+    /// At any free port.
     pub(crate) fn start() -> Receiver {
+        Receiver::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    pub(crate) fn start_at(address: SocketAddr) -> Receiver {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
-            let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let incoming = TcpIncoming::bind(address).unwrap();
             let address = incoming.local_addr().unwrap();
             let service = MetricsServiceServer::new(Service).accept_compressed(CompressionEncoding::Gzip);
             tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
             address
         });
         Receiver { address, _runtime: runtime }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What an agent is given as `OTEL_EXPORTER_OTLP_ENDPOINT`.

@@ -266,9 +266,13 @@ fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
     for ((manner, name, _), unknown) in hostile.iter().zip(unknown) {
         let told = warnings(&log, &format!("shop/{name} in pod"));
         assert!(told.len() <= 2, "{manner:?}: {told:#?}");
-        let Some(reason) = manner.ends_with() else { continue };
+        // A launcher that says nothing is given up after three PINGs, half a minute apart: longer than is watched here.
+        let Some(reason) = manner.ends_with().filter(|reason| !reason.is_empty()) else { continue };
         assert!(unknown || manner.lasts(), "{manner:?}: nobody vouches for its type; it was told: {told:#?}");
-        assert!(told.iter().any(|line| line.contains(reason)), "{manner:?}: no {reason:?} in {told:#?}");
+        assert!(
+            told.iter().any(|line| line.contains(reason)),
+            "{manner:?}: no {reason:?} in {told:#?}; the log:\n{log}"
+        );
     }
     for name in good {
         assert_eq!(warnings(&log, &format!("shop/{name} in pod")), [""; 0]);

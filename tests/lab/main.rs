@@ -18,6 +18,8 @@
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
+mod addresses;
+mod alone;
 mod chart;
 mod descriptors;
 mod ends;

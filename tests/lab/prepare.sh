@@ -34,6 +34,11 @@ g++                     compiles the fuzzer behind the fuzz targets
 busybox-static          the guest's userland
 cpio                    packs the guest's initramfs
 iproute2                addresses for the guests' network interfaces
+openssh-client          the other end of +ssh, as the agent starts it
+openssh-server          an sshd of our own on the loopback address; systemd starts the machine's own with it
+netcat-openbsd          what takes the place of virt-ssh-helper behind ssh
+dbus                    a system bus of our own, over which libvirtd asks polkit
+polkitd                 polkit, which lets users who are not root read
 ca-certificates         downloads
 "
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "../support/binary.rs"]
+mod binary;
 mod collector;
 mod fleet;
 mod proxy;
@@ -355,7 +357,7 @@ async fn the_systems_authorities_are_trusted_when_no_other_is_named() {
     let files = tls::Files::new();
     let collector = Collector::start_tls([], files.server()).await;
     let endpoint = format!("https://localhost:{}", collector.address.port());
-    let mut agent = tokio::process::Command::new(env!("CARGO_BIN_EXE_virt-otel"));
+    let mut agent = tokio::process::Command::new(binary::binary());
     agent.args([
         "run",
         "--libvirt-uri",

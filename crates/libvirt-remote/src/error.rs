@@ -28,6 +28,12 @@ pub enum Error {
     /// polkit does not let us.
     #[error("polkit does not let this user read libvirt ({0}): see its rule for org.libvirt.unix.monitor")]
     Polkit(#[source] LibvirtError),
+    /// The daemon wants polkit, which it could not ask.
+    #[error(
+        "the daemon could not ask polkit about this user ({0}): it needs polkitd and the system bus, up before itself, and \
+         must see this process"
+    )]
+    NoPolkit(#[source] LibvirtError),
 }
 
 impl Error {
@@ -173,6 +179,17 @@ pub struct LibvirtError {
 impl LibvirtError {
     /// `VIR_ERR_NO_DOMAIN`
     pub const NO_DOMAIN: i32 = 42;
+    /// `VIR_ERR_AUTH_FAILED`
+    pub const AUTH_FAILED: i32 = 45;
+    /// `VIR_ERR_AUTH_CANCELLED`
+    pub const AUTH_CANCELLED: i32 = 79;
+    /// `VIR_ERR_AUTH_UNAVAILABLE`
+    pub const AUTH_UNAVAILABLE: i32 = 94;
+
+    /// Whether it says that polkit, when it was asked, did not let somebody in.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self.code, Self::AUTH_FAILED | Self::AUTH_CANCELLED | Self::AUTH_UNAVAILABLE)
+    }
 }
 
 impl Decode for LibvirtError {

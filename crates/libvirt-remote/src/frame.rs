@@ -76,6 +76,12 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     Ok(Some(Header { body: size - FRAME_MIN, kind, procedure, serial }))
 }
 
+/// How long the frame is that these bytes begin with, and that we have written ourselves.
+pub(crate) fn length(bytes: &[u8]) -> usize {
+    let word = bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+    usize::try_from(word).unwrap_or(usize::MAX)
+}
+
 /// Writes a call: its header, and what `body` writes.
 pub(crate) fn write_call(buffer: &mut BytesMut, procedure: u32, serial: u32, body: impl FnOnce(&mut BytesMut)) {
     let begin = buffer.len();

@@ -1,7 +1,14 @@
 //! What fuzzing has found worth keeping: each file takes another way through the client, and none may make it panic or
 //! hang. The fuzzers themselves are in `fuzz/` of the repository.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and say before at which file they are"
+)]
 
 #[allow(dead_code, reason = "a toolbox: not every test uses every tool")]
 mod support;

@@ -101,7 +101,7 @@ impl<H: Hypervisor> Actor<H> {
         self.blame_at = None;
         self.pool.clear();
         self.places.give_back();
-        let error = self.voice.disconnected();
+        let (error, now) = (self.voice.disconnected(), Instant::now());
         for request in self.queue.drain() {
             request.answer(Err(error.clone()));
         }
@@ -110,17 +110,18 @@ impl<H: Hypervisor> Actor<H> {
             if let Some(reply) = question.reply {
                 let _ = reply.send(Err(error.clone()));
             }
-            self.admission.orphan(question.ask, question.reach, stage == Stage::Abandoned);
+            self.admission.orphan(question.ask, question.reach, stage == Stage::Abandoned, now);
         }
         self.admission.disconnected();
-        self.down(&ending.reason, false, ending.hung_up);
+        // Through ssh or a network, others than the daemon end connections as well.
+        self.down(&ending.reason, false, ending.hung_up && self.hypervisor.is_local());
     }
 
     /// There is no connection (any more).
-    fn down(&mut self, reason: &str, absent: bool, hung_up: bool) {
+    fn down(&mut self, reason: &str, absent: bool, ended: bool) {
         let what = if self.link.is_up() { "lost" } else { "connecting to" };
         tracing::debug!(daemon = %self.voice.id, what, reason, "not connected to libvirt; trying again until it answers");
-        let told = self.link.fail(reason, absent, hung_up);
+        let told = self.link.fail(reason, absent, ended);
         if told {
             let reason = match what {
                 "lost" => format!("lost {}: {reason}", self.voice.id),

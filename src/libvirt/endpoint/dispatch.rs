@@ -80,20 +80,15 @@ impl<H: Hypervisor> Actor<H> {
             return;
         }
         let now = Instant::now();
+        self.admission.expire(now);
         let mut place = self.queue.first();
-        let mut reads_wait = false;
+        let mut waits_for_place = false;
         while let Some(request) = self.queue.look(&mut place) {
             let ask = request.ask;
             let next = if request.reply.is_closed() { Next::Forget } else { self.next(request, now) };
             match next {
-                Next::Wait => {
-                    reads_wait |= matches!(ask, Ask::Read(..));
-                    place = Queue::behind(place);
-                }
-                Next::WaitAll => {
-                    reads_wait |= matches!(ask, Ask::Read(..));
-                    place = Queue::behind_lane(place);
-                }
+                Next::Wait => place = Queue::behind(place),
+                Next::WaitAll => place = Queue::behind_lane(place),
                 Next::Refuse(error) => {
                     if let Some(request) = self.queue.take(place) {
                         request.answer(Err(error));
@@ -101,22 +96,23 @@ impl<H: Hypervisor> Actor<H> {
                 }
                 Next::Forget => drop(self.queue.take(place)),
                 Next::Start(reach) => {
+                    // A place that others wait for, too, is not held while a connection is made.
                     if self.pool.len() == 0 {
                         self.open_one();
-                        return;
+                        break;
                     }
                     let slot = match reach {
                         Reach::Monitor => match self.places.take(now) {
                             Ok(slot) => slot,
                             Err(()) => {
                                 place = Queue::behind_lane(place);
-                                reads_wait = true;
+                                waits_for_place = true;
                                 continue;
                             }
                         },
                         _ => None,
                     };
-                    let (Some(connection), Some(request)) = (self.pool.take(), self.queue.take(place)) else { return };
+                    let (Some(connection), Some(request)) = (self.pool.take(), self.queue.take(place)) else { break };
                     let Request { reply, .. } = request;
                     self.admission.start(ask, reach, now);
                     let call = match ask {
@@ -128,7 +124,8 @@ impl<H: Hypervisor> Actor<H> {
                 }
             }
         }
-        if !reads_wait {
+        // One that was got and could not be used at once is left to the others.
+        if !waits_for_place {
             self.places.give_back();
         }
         self.prepare_beside();

@@ -123,12 +123,12 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// There is no connection (any more). Whether the reader is to be told, with this reason; `hung_up` whether the daemon
+    /// There is no connection (any more). Whether the reader is to be told, with this reason; `ended` whether the daemon
     /// itself has ended the connection, as one does that ends.
-    pub(super) fn fail(&mut self, reason: &str, absent: bool, hung_up: bool) -> bool {
+    pub(super) fn fail(&mut self, reason: &str, absent: bool, ended: bool) -> bool {
         let steady = match &self.state {
             State::Up { since, .. } => {
-                self.ended = hung_up;
+                self.ended = ended;
                 Some(since.elapsed() >= STEADY)
             }
             _ => None,

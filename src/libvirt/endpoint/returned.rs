@@ -57,11 +57,16 @@ impl<H: Hypervisor> Actor<H> {
         result: Result<Reply, Failure>,
     ) {
         let behind = stage == Stage::Abandoned;
-        if result == Err(Failure::Lost) && question.stats.is_none() {
+        if result == Err(Failure::Lost) {
             // What its worker does, nobody knows.
-            self.admission.orphan(question.ask, question.reach, behind);
+            self.admission.orphan(question.ask, question.reach, behind, Instant::now());
+            // Statistics that came before their job did stand without it.
+            let answer = match question.stats.take() {
+                Some(stats) => Ok(self.mark(question.ask, Said::Stats(Some(stats)))),
+                None => Err(self.voice.disconnected()),
+            };
             if let Some(reply) = question.reply.take() {
-                let _ = reply.send(Err(self.voice.disconnected()));
+                let _ = reply.send(answer);
             }
             return self.settle(connection);
         }

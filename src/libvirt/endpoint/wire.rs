@@ -104,11 +104,13 @@ impl WireConnection {
 impl Connection for WireConnection {
     fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Notice> {
         if let Some(ticket) = &self.sign
-            && self.remote.poll_receive(ticket, context).is_ready()
+            && let Poll::Ready(answer) = self.remote.poll_receive(ticket, context)
         {
-            // Whatever it says: it speaks. That a connection has ended is said next.
             self.sign = None;
-            return Poll::Ready(Notice::Sign);
+            // Whatever it says: it speaks. That the connection has ended is said below.
+            if !matches!(answer, Err(Error::Ended(_))) {
+                return Poll::Ready(Notice::Sign);
+            }
         }
         self.remote.poll_event(context).map(|event| match event {
             Ok(Event::Domain { domain, what }) => {

@@ -12,11 +12,9 @@ use super::container::Container;
 use super::exposition::Metrics;
 use super::http::{self, Response};
 use super::launcher::{Launcher, Node};
+use super::namespace::Namespace;
 use super::process::{self, Exit, Output, Process};
 use super::{free_port, wait_until};
-
-/// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_virt-otel");
 
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
@@ -41,7 +39,7 @@ impl Agent {
     /// [`contained`](Self::contained) with these variables.
     #[track_caller]
     pub(crate) fn contained_with(container: &Container, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
-        let mut command = container.command(BINARY);
+        let mut command = container.command(&program());
         steer_by(&mut command, environment);
         Agent::launch_by(command, arguments).ready()
     }
@@ -51,7 +49,7 @@ impl Agent {
     #[track_caller]
     pub(crate) fn with_files(files: u64, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
         let mut command = Command::new("prlimit");
-        command.args([&format!("--nofile={files}:{files}"), BINARY]);
+        command.args([&format!("--nofile={files}:{files}"), &program()]);
         steer_by(&mut command, environment);
         Agent::launch_by(command, arguments).ready()
     }
@@ -120,6 +118,28 @@ impl Agent {
         command.args(arguments);
         process::run(command, Duration::from_secs(60))
             .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
+    }
+
+    /// [`output`](Self::output) of the binary inside namespaces, as a user: root is 0.
+    #[track_caller]
+    pub(crate) fn output_inside(
+        namespace: &Namespace,
+        user: u32,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Output {
+        let mut command = namespace.command("setpriv");
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", &program()]);
+        // One that a user may look into.
+        command.args(arguments).current_dir("/");
+        steer_by(&mut command, environment);
+        process::run(command, Duration::from_secs(60))
+            .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
+    }
+
+    /// The processes that it has started, those included that have ended and were not taken in.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        process::children(self.pid())
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -235,9 +255,15 @@ impl Agent {
     }
 }
 
+/// The program under test.
+pub(crate) fn program() -> String {
+    super::binary::binary().to_str().expect("a path in UTF-8").to_owned()
+}
+
 fn command(environment: &[(&str, &str)]) -> Command {
-    assert!(File::open(Path::new(BINARY)).is_ok(), "{BINARY} is not built");
-    let mut command = Command::new(BINARY);
+    let program = program();
+    assert!(File::open(&program).is_ok(), "{program} is not built");
+    let mut command = Command::new(program);
     steer_by(&mut command, environment);
     command
 }

@@ -53,12 +53,13 @@ impl Layout {
     }
 
     pub(crate) fn write_configuration(&self, options: &LibvirtdOptions) {
-        // Sockets without polkit, and a host UUID of its own: a migration within one host is refused.
+        // Sockets without polkit, and a host UUID of its own: a migration within one host is refused. libvirt takes the
+        // first value of a setting, so a test's own lines go before.
         let daemon = format!(
-            "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_ro_perms = \"0777\"\n\
-             host_uuid = \"{}\"\nlog_outputs = \"3:stderr\"\n{}\n",
-            uuid(),
-            options.libvirtd_conf
+            "{}\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_ro_perms = \"0777\"\n\
+             host_uuid = \"{}\"\nlog_outputs = \"3:stderr\"\n",
+            options.libvirtd_conf,
+            uuid()
         );
         // No virtlogd, no security labels, no mount namespaces and no change of ownership: QEMU runs as the daemon's
         // own user and can read what we put there.

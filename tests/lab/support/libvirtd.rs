@@ -48,7 +48,9 @@ pub(crate) struct LibvirtdOptions {
     /// The folder of a launcher pod in which the sockets and the state of this session daemon are to be, as those of a
     /// virtqemud are: see [`Launcher`](super::launcher::Launcher).
     pub(crate) launcher: Option<PathBuf>,
-    /// More lines of libvirtd.conf.
+    /// Lets it listen on TCP ports too, as libvirtd.conf says. They are ports of its own network.
+    pub(crate) listen: bool,
+    /// More lines of libvirtd.conf, which go before ours.
     pub(crate) libvirtd_conf: String,
     /// More lines of qemu.conf.
     pub(crate) qemu_conf: String,
@@ -62,6 +64,7 @@ impl LibvirtdOptions {
             cold_cache: false,
             control_groups: false,
             launcher: None,
+            listen: false,
             libvirtd_conf: String::new(),
             qemu_conf: String::new(),
         }
@@ -75,6 +78,7 @@ pub(crate) struct Libvirtd {
     namespace: Namespace,
     folder: TempDir,
     kind: Kind,
+    listen: bool,
     layout: Layout,
     nic: Nic,
     // Process ids do not change while a guest lives, and to find one costs a walk through /proc.
@@ -163,7 +167,8 @@ impl Libvirtd {
         };
         let host_name = options.host_name.unwrap_or_else(|| format!("lab-{}.test", &uuid()[..8]));
         let namespace = Namespace::new(path, &host_name, &mounts);
-        Libvirtd { daemon: None, namespace, folder, kind: options.kind, layout, nic, qemu_pids: Mutex::default() }
+        let (kind, listen) = (options.kind, options.listen);
+        Libvirtd { daemon: None, namespace, folder, kind, listen, layout, nic, qemu_pids: Mutex::default() }
     }
 
     /// The folder with everything of this daemon.
@@ -275,6 +280,7 @@ impl Libvirtd {
                 let mut command = self.namespace.command("libvirtd");
                 // Its usual place is one that all daemons of the machine would share.
                 command.args(["--pid-file", "/run/libvirt/libvirtd.pid"]);
+                command.args(self.listen.then_some("--listen"));
                 command
             }
             Kind::Session => {

@@ -4,12 +4,15 @@
 //! What it needs is made by `tests/lab/prepare.sh`; a part that is missing is named with the command that makes it.
 
 pub(crate) mod agent;
+#[path = "../../support/binary.rs"]
+mod binary;
 pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod container;
 pub(crate) mod control_groups;
 pub(crate) mod domain;
 pub(crate) mod exposition;
+pub(crate) mod forward;
 mod guests;
 pub(crate) mod helm;
 pub(crate) mod hostile;
@@ -22,9 +25,12 @@ pub(crate) mod layout;
 pub(crate) mod libvirtd;
 pub(crate) mod migration;
 pub(crate) mod namespace;
+pub(crate) mod pki;
+pub(crate) mod polkit;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod sshd;
 pub(crate) mod virsh;
 pub(crate) mod vmi;
 pub(crate) mod wire;

@@ -41,10 +41,23 @@ impl Namespace {
         Namespace { unshare, holder, ended: false }
     }
 
+    /// The process that holds the namespaces open.
+    pub(crate) fn holder(&self) -> u32 {
+        self.holder
+    }
+
     /// A command that runs inside. `nsenter` stays outside as its parent.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.holder.to_string(), "--mount", "--net", "--uts", "--pid", "--", program]);
+        command
+    }
+
+    /// A command that runs inside but for the network, which is the one of the tests: a server that they can reach, and
+    /// that ends with the namespace.
+    pub(crate) fn command_on_our_network(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.holder.to_string(), "--mount", "--uts", "--pid", "--", program]);
         command
     }
 
@@ -68,6 +81,11 @@ impl Namespace {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter(|&pid| pid != self.holder && space.is_some() && ours(pid) == space)
             .collect()
+    }
+
+    /// How many processes of this name run inside.
+    pub(crate) fn running(&self, name: &str) -> usize {
+        self.processes().into_iter().filter(|&pid| process::status_field(pid, "Name").as_deref() == Some(name)).count()
     }
 
     /// The process id, as seen from outside, of the process that has this one inside.

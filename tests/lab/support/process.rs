@@ -1,6 +1,8 @@
 //! Child processes that end with their handle, and with this process whatever becomes of it.
 
 use std::fs::File;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -45,6 +47,17 @@ impl Process {
         let described = format!("{command:?}");
         let child = spawn(command).unwrap_or_else(|error| panic!("cannot start {name} ({described}): {error}"));
         Process { child, name: name.to_owned(), log: log.to_owned(), ended: None }
+    }
+
+    /// [`spawn`](Self::spawn) with a connection in place of its standard input and output; nothing is kept of what it says.
+    #[track_caller]
+    pub(crate) fn spawn_on(name: &str, command: Command, client: &TcpStream) -> Process {
+        let mut command = dying_with_us(&command);
+        client.set_nonblocking(false).expect("a connection that waits");
+        let end = || OwnedFd::from(client.try_clone().expect("the connection once more"));
+        command.stdin(end()).stdout(end()).stderr(Stdio::null());
+        let child = spawn(command).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        Process { child, name: name.to_owned(), log: PathBuf::new(), ended: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -220,6 +233,13 @@ pub(crate) fn run(command: Command, timeout: Duration) -> Option<Output> {
     let [stdout, stderr] =
         paths.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned());
     Some(Output { code, stdout, stderr })
+}
+
+/// The children of a process, whichever of its threads has started them; zombies too.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Whether a process exists and is no zombie.

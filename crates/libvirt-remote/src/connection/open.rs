@@ -61,7 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 AuthTypes::POLKIT => {
                     return match self.call(&AuthPolkit {}).await {
                         Ok(_) => Ok(()),
-                        Err(Error::Libvirt(error)) => Err(Error::Polkit(error)),
+                        Err(Error::Libvirt(error)) if error.is_refusal() => Err(Error::Polkit(error)),
+                        Err(Error::Libvirt(error)) => Err(Error::NoPolkit(error)),
                         Err(error) => Err(error),
                     };
                 }

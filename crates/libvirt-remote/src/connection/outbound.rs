@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio_util::io::poll_write_buf;
@@ -16,6 +16,8 @@ use crate::xdr::{Encode, Writer};
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     buffer: BytesMut,
+    /// How much of the frame that was begun is in it still.
+    begun: usize,
     /// Since when nothing of it could be written, or the stream has kept back what was.
     since: Option<Instant>,
     /// Whether the stream keeps back what it took, as one does that encrypts: that it takes more is then no sign that
@@ -46,7 +48,8 @@ impl Outbound {
         self.since
     }
 
-    /// Writes as much as the stream takes.
+    /// Writes as much as the stream takes, and never two frames at once: over TLS what is written at once is a record, and
+    /// a daemon hears nothing of a second frame in a record until more comes.
     pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -73,14 +76,83 @@ impl Outbound {
                 }
                 return Ok(());
             }
-            match poll_write_buf(Pin::new(stream), context, &mut self.buffer)? {
+            if self.begun == 0 {
+                self.begun = frame::length(&self.buffer);
+            }
+            let mut rest = (&mut self.buffer).take(self.begun);
+            match poll_write_buf(Pin::new(stream), context, &mut rest)? {
                 Poll::Ready(0) => return Err(End::Closed),
-                Poll::Ready(_) if self.kept_back => {}
-                Poll::Ready(_) => self.since = None,
+                Poll::Ready(_) => {
+                    self.begun = rest.limit();
+                    if !self.kept_back {
+                        self.since = None;
+                    }
+                }
                 Poll::Pending => {
                     self.since.get_or_insert(now);
                     return Ok(());
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::limits::FRAME_MIN;
+    use crate::procedure::{ConnectFlags, ConnectGetHostname, ConnectOpen};
+
+    /// Takes at most so many bytes at a time, and keeps each write for itself, as TLS does in its records.
+    struct Records {
+        most: usize,
+        records: Vec<Vec<u8>>,
+    }
+
+    impl AsyncWrite for Records {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = &bytes[..bytes.len().min(self.most)];
+            self.records.push(taken.to_vec());
+            Poll::Ready(Ok(taken.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_at_once_is_of_one_frame() {
+        for most in [1, 3, FRAME_MIN, 1_000] {
+            let mut stream = Records { most, records: Vec::new() };
+            let mut outbound = Outbound::default();
+            outbound.call(1, 1, &ConnectOpen { uri: Some("qemu:///system".to_owned()), flags: ConnectFlags });
+            outbound.call(59, 2, &ConnectGetHostname {});
+            outbound.ping();
+            outbound.pong();
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            outbound.poll_flush(&mut stream, &mut context, Instant::now()).unwrap();
+            let bytes = stream.records.concat();
+            let (mut ends, mut at) = (Vec::new(), 0);
+            while at < bytes.len() {
+                at += frame::length(&bytes[at..]);
+                ends.push(at);
+            }
+            assert_eq!(ends.len(), 4, "two calls, a PONG and a PING: {bytes:?}");
+            let mut end = 0;
+            for record in &stream.records {
+                let begin = end;
+                end += record.len();
+                assert!(
+                    !ends.iter().any(|&other| begin < other && other < end),
+                    "{most}: {begin} to {end} of {ends:?}"
+                );
             }
         }
     }

@@ -84,7 +84,9 @@ impl SshStream {
         let said = String::from_utf8_lossy(&self.said);
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let said = said.join(" / ");
-        let advice = if said.contains("Host key verification failed") {
+        let advice = if said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+            "; the host's key is another one than known_hosts has: make sure that it is the right host, then put its new key there"
+        } else if said.contains("Host key verification failed") {
             "; ssh would ask whether the host's key is the right one, and there is nobody to be asked: put the key into known_hosts"
         } else if said.contains("Permission denied (") {
             "; ssh would ask for a password or a passphrase, and there is nobody to be asked: give it a key with keyfile= or by an agent"

@@ -48,6 +48,10 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
 
     for (script, expected) in [
         ("echo 'Host key verification failed.' >&2; exit 255", "put the key into known_hosts"),
+        (
+            "echo 'WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!' >&2; echo 'Host key verification failed.' >&2; exit 255",
+            "another one than known_hosts has",
+        ),
         ("echo 'ann@host: Permission denied (publickey,password).' >&2; exit 255", "keyfile= or by an agent"),
         ("echo 'sh: 1: nc: not found' >&2; exit 127", "the host needs virt-ssh-helper"),
         ("seq 100000 >&2; echo last words >&2; exit 1", "last words"),

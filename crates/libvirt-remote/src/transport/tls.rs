@@ -22,6 +22,12 @@ const FILE_MAX: u64 = 1_048_576;
 /// What a daemon says when it has looked at our certificate, and takes us.
 const WELCOME: u8 = 1;
 
+/// What to say where a certificate of ours is missing.
+const WANTED: &str = "the daemon wants a certificate of ours, and none was found: put clientcert.pem and clientkey.pem where libvirt has them";
+
+/// Where to look when it is not taken.
+const OURS: &str = "see its CA, its dates, and tls_allowed_dn_list";
+
 /// Connects, and makes sure of who is there.
 pub(super) async fn connect(host: &str, port: u16, pki: &Pki) -> Result<TlsStream<TcpStream>, ConnectError> {
     let pki = pki.clone();
@@ -30,13 +36,14 @@ pub(super) async fn connect(host: &str, port: u16, pki: &Pki) -> Result<TlsStrea
     let config = config.unwrap_or_else(|_| Err(tls(host, "the program is ending")))?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| tls(host, "this is no name that a certificate could have"))?;
+    let shown = config.client_auth_cert_resolver.has_certs();
     let stream = super::tcp(host, port).await?;
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let mut stream = connecting.map_err(|error| tls(host, advice(host, &error)))?;
+    let mut stream = connecting.map_err(|error| tls(host, advice(host, &error, shown)))?;
     match stream.read_u8().await {
         Ok(WELCOME) => Ok(stream),
         Ok(other) => Err(tls(host, format!("what is there says {other} where a libvirt daemon says {WELCOME}"))),
-        Err(error) => Err(tls(host, unwelcome(&error))),
+        Err(error) => Err(tls(host, unwelcome(&error, shown))),
     }
 }
 
@@ -117,12 +124,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectErro
 }
 
 /// What a failed handshake means, and what to do.
-fn advice(host: &str, error: &io::Error) -> String {
+fn advice(host: &str, error: &io::Error, shown: bool) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(error) = inner else { return format!("the handshake failed ({error})") };
     let rustls::Error::InvalidCertificate(problem) = error else {
         return match error {
-            rustls::Error::AlertReceived(alert) => refused(*alert),
+            rustls::Error::AlertReceived(alert) => refused(*alert, shown),
             rustls::Error::InvalidMessage(_) => "what is there does not speak TLS".to_owned(),
             other => format!("the handshake failed ({other})"),
         };
@@ -156,24 +163,42 @@ fn advice(host: &str, error: &io::Error) -> String {
     }
 }
 
-/// What a daemon's refusal of our certificate means. It may come with the handshake, or after it.
-fn refused(alert: AlertDescription) -> String {
+/// What a daemon's refusal means, when it has looked at our certificate or seen that we have `shown` none. It may come
+/// with the handshake, or after it.
+fn refused(alert: AlertDescription, shown: bool) -> String {
     match alert {
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            "the daemon wants a certificate of ours: put clientcert.pem and clientkey.pem where libvirt has them"
-                .to_owned()
-        }
-        alert => format!(
-            "the daemon does not take our certificate ({alert:?}): see its CA, its dates, and tls_allowed_dn_list"
-        ),
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => WANTED.to_owned(),
+        _ if !shown => WANTED.to_owned(),
+        alert => format!("the daemon does not take our certificate ({alert:?}): {OURS}"),
     }
 }
 
-fn unwelcome(error: &io::Error) -> String {
+/// What it means that it says nothing where it should have welcomed us.
+fn unwelcome(error: &io::Error, shown: bool) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::AlertReceived(alert)) => refused(*alert),
-        _ => "the daemon hung up when it had looked at our certificate: see its CA, its dates, and tls_allowed_dn_list"
-            .to_owned(),
+        Some(rustls::Error::AlertReceived(alert)) => refused(*alert, shown),
+        // libvirtd asks for a certificate, demands none in the handshake, and hangs up on who has none.
+        _ if !shown => WANTED.to_owned(),
+        _ => format!("the daemon hung up when it had looked at our certificate: {OURS}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_certificate_is_told_to_get_one_and_who_has_one_to_look_at_it() {
+        let closed = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let alert = |alert| io::Error::other(rustls::Error::AlertReceived(alert));
+        for error in [closed(), alert(AlertDescription::AccessDenied), alert(AlertDescription::CertificateRequired)] {
+            let said = unwelcome(&error, false);
+            assert!(said.contains("wants a certificate of ours") && said.contains("clientcert.pem"), "{error}: {said}");
+        }
+        for error in [closed(), alert(AlertDescription::UnknownCA)] {
+            let said = unwelcome(&error, true);
+            assert!(said.contains("our certificate") && said.contains("tls_allowed_dn_list"), "{error}: {said}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What a fuzzer drives, and what the corpus that it has left is run with in every test.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use libvirt_remote::procedure::{
     ConnectGetAllDomainStats, ConnectGetLibVersion, ConnectListAllDomains, DomainGetJobStats, DomainGetState,
     DomainGetXmlDesc, Procedure,
 };
-use libvirt_remote::{Connection, Error, EventKind};
+use libvirt_remote::{Connection, Error, EventKind, Keepalive};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 
 use super::{Daemon, LONG, Received, SOCKET, domain, reply};
@@ -33,13 +35,17 @@ pub(crate) fn stream(data: &[u8]) {
     });
 }
 
+/// How long a client waits for a daemon that owes it an answer: that is the caller's to decide.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Everything that a client does. Where a call fails because of its answer alone, the next one follows.
 async fn dialogue(stream: DuplexStream) {
-    let _ = calls(stream).await;
+    let _ = tokio::time::timeout(PATIENCE, calls(stream)).await;
 }
 
 async fn calls(stream: DuplexStream) -> Result<(), Error> {
     let mut libvirt = Connection::open(stream, "qemu:///system").await?;
+    libvirt.keep_alive(Some(Keepalive { interval: Duration::from_secs(5), count: 3 }));
     libvirt.register_all(&EventKind::ALL).await?;
     let web = || domain("web");
     let _ = libvirt.call(&ConnectGetLibVersion {}).await;
@@ -57,7 +63,7 @@ async fn calls(stream: DuplexStream) -> Result<(), Error> {
 /// Takes what has come.
 async fn events(libvirt: &mut Connection<DuplexStream>) -> Result<(), Error> {
     for _ in 0..EVENTS {
-        let soon = std::time::Duration::from_millis(1);
+        let soon = Duration::from_millis(1);
         match tokio::time::timeout(soon, libvirt.next_event()).await {
             Ok(event) => drop(event?),
             Err(_) => break,

@@ -1,6 +1,7 @@
 //! Which domains have calls of ours in them, and which of these are stuck. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -11,6 +12,14 @@ use super::budget::Reach;
 /// the QEMU, and that is how a stuck VM is still read. It hangs too only if it waits for the VM's lock, or if the first
 /// has ended meanwhile.
 pub(super) const HUNG_MAX: usize = 2;
+
+/// How long a worker that waits for nothing but a VM's lock is believed to hang when its connection has ended: twice what
+/// the longest holder of such a lock was seen to take.
+pub(super) const LOCKED_FOR: Duration = Duration::from_secs(30);
+
+/// How many domains are remembered that nothing goes on in, for whether their statistics came whole: that is asked for at
+/// once, if an XML call waits for it, or never.
+const REMEMBERED_MAX: usize = 256;
 
 /// The one XML call of ours in a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,9 +40,9 @@ pub(super) struct Case {
     pub(super) reading: bool,
     /// The statistics calls that were left behind and may still return.
     hung: Vec<Reach>,
-    /// Those whose connection has ended: they never return, and the daemon's workers hang on.
-    orphans: Vec<Reach>,
-    pub(super) xml: Xml,
+    /// Those whose connection has ended, and when: they never return, and the daemon's workers hang on.
+    orphans: Vec<(Reach, Instant)>,
+    xml: Xml,
     /// A call of ours is known to hang in it.
     pub(super) stuck: bool,
     /// Whether its last statistics came back whole; `None` before the first.
@@ -53,8 +62,13 @@ impl Case {
         self.hung.is_empty() && self.has_orphans()
     }
 
+    /// Its XML call.
+    pub(super) const fn xml(&self) -> Xml {
+        self.xml
+    }
+
     fn has_orphans(&self) -> bool {
-        self.orphans.iter().any(|reach| *reach != Reach::Xml)
+        self.orphans.iter().any(|(reach, _)| *reach != Reach::Xml)
     }
 
     /// Whether there is nothing to remember.
@@ -67,6 +81,8 @@ impl Case {
 #[derive(Debug, Default)]
 pub(super) struct Cases {
     cases: HashMap<Uuid, Case>,
+    /// Those with an XML call, which are few.
+    with_xml: Vec<Uuid>,
 }
 
 impl Cases {
@@ -79,19 +95,31 @@ impl Cases {
         self.cases.entry(domain).or_default()
     }
 
+    fn set_xml(&mut self, domain: Uuid, xml: Xml) {
+        self.case(domain).xml = xml;
+        self.with_xml.retain(|other| *other != domain);
+        if xml != Xml::None {
+            self.with_xml.push(domain);
+        }
+    }
+
     /// A call began.
     pub(super) fn start(&mut self, domain: Uuid, reach: Reach, now: Instant) {
-        let case = self.case(domain);
-        if reach == Reach::Xml { case.xml = Xml::Running(now) } else { case.reading = true }
+        if reach == Reach::Xml {
+            self.set_xml(domain, Xml::Running(now));
+        } else {
+            self.case(domain).reading = true;
+        }
     }
 
     /// A running call returned; `whole` what it says of the QEMU, if anything.
     pub(super) fn finish(&mut self, domain: Uuid, reach: Reach, whole: Option<bool>) {
-        let case = self.case(domain);
         if reach == Reach::Xml {
-            case.xml = Xml::None
-        } else {
-            case.reading = false
+            self.set_xml(domain, Xml::None);
+        }
+        let case = self.case(domain);
+        if reach != Reach::Xml {
+            case.reading = false;
         }
         case.whole = whole.or(case.whole);
         self.tidy();
@@ -100,55 +128,82 @@ impl Cases {
     /// The running call was left behind. Returns what an earlier one was called for that hangs no longer: if it did, this
     /// one would have returned.
     pub(super) fn abandon(&mut self, domain: Uuid, reach: Reach) -> Option<Reach> {
-        let case = self.case(domain);
         if reach == Reach::Xml {
-            case.xml = Xml::Late;
+            self.set_xml(domain, Xml::Late);
             return None;
         }
+        let case = self.case(domain);
         case.reading = false;
         case.hung.push(reach);
         case.whole = Some(false);
-        let over = case.orphans.iter().position(|orphan| *orphan != Reach::Xml)?;
-        Some(case.orphans.swap_remove(over))
+        let over = case.orphans.iter().position(|(orphan, _)| *orphan != Reach::Xml)?;
+        Some(case.orphans.swap_remove(over).0)
     }
 
     /// A call that had been left behind returned. True if the domain was stuck and is no longer: it was the last.
     pub(super) fn recover(&mut self, domain: Uuid, reach: Reach) -> bool {
-        let case = self.case(domain);
         if reach == Reach::Xml {
-            case.xml = Xml::None;
-        } else if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
-            case.hung.swap_remove(at);
+            self.set_xml(domain, Xml::None);
+        } else {
+            let case = self.case(domain);
+            if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
+                case.hung.swap_remove(at);
+            }
         }
         self.heal(domain)
     }
 
     /// The connection of a call that had no answer has ended: the daemon's worker hangs on. Whether it counts: no more
     /// than [`HUNG_MAX`] do in one domain.
-    pub(super) fn orphan(&mut self, domain: Uuid, reach: Reach) -> bool {
-        let case = self.case(domain);
+    pub(super) fn orphan(&mut self, domain: Uuid, reach: Reach, now: Instant) -> bool {
         if reach == Reach::Xml {
-            case.xml = Xml::Late;
-        } else if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
+            self.set_xml(domain, Xml::Late);
+        }
+        let case = self.case(domain);
+        if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
             case.hung.swap_remove(at);
-        } else {
+        } else if reach != Reach::Xml {
             case.reading = false;
         }
-        let alike = case.orphans.iter().filter(|orphan| (**orphan == Reach::Xml) == (reach == Reach::Xml)).count();
+        let alike = case.orphans.iter().filter(|(orphan, _)| (*orphan == Reach::Xml) == (reach == Reach::Xml)).count();
         let counts = alike < HUNG_MAX;
         if counts {
-            case.orphans.push(reach);
+            case.orphans.push((reach, now));
         }
         counts
+    }
+
+    /// Those that waited for a lock, without a connection, for longer than anybody holds one. Returns what they were called
+    /// for.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Reach> {
+        let mut over = Vec::new();
+        let mut free = Vec::new();
+        for (domain, case) in &mut self.cases {
+            let before = case.orphans.len();
+            case.orphans.retain(|(reach, since)| {
+                let waits = *reach != Reach::NoMonitor || now.saturating_duration_since(*since) < LOCKED_FOR;
+                if !waits {
+                    over.push(*reach);
+                }
+                waits
+            });
+            if case.orphans.len() < before {
+                free.push(*domain);
+            }
+        }
+        for domain in free {
+            self.heal(domain);
+        }
+        over
     }
 
     /// The workers that hung in the domain without a connection are free: it answered as a whole, or its QEMU is gone.
     /// Returns what they were called for.
     pub(super) fn adopt(&mut self, domain: Uuid) -> Vec<Reach> {
         let Some(case) = self.cases.get_mut(&domain) else { return Vec::new() };
-        let orphans = std::mem::take(&mut case.orphans);
+        let orphans: Vec<Reach> = std::mem::take(&mut case.orphans).into_iter().map(|(reach, _)| reach).collect();
         if orphans.contains(&Reach::Xml) {
-            case.xml = Xml::None;
+            self.set_xml(domain, Xml::None);
         }
         if !orphans.is_empty() {
             self.heal(domain);
@@ -181,6 +236,12 @@ impl Cases {
         self.cases.retain(|_, case| !case.is_over());
     }
 
+    /// How many domains are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.cases.len()
+    }
+
     /// How many domains are stuck.
     pub(super) fn stuck(&self) -> usize {
         self.cases.values().filter(|case| case.stuck).count()
@@ -188,7 +249,7 @@ impl Cases {
 
     /// Since when XML calls are out that are within their deadline.
     pub(super) fn xml_since(&self) -> impl Iterator<Item = Instant> {
-        self.cases.values().filter_map(|case| match case.xml {
+        self.xml_calls().filter_map(|xml| match xml {
             Xml::Running(since) => Some(since),
             Xml::None | Xml::Late => None,
         })
@@ -196,17 +257,21 @@ impl Cases {
 
     /// How many XML calls are late, or have been out since before `since` and so look like it.
     pub(super) fn slow_xml(&self, since: Instant) -> usize {
-        let slow = |case: &&Case| match case.xml {
+        let slow = |xml: &Xml| match xml {
             Xml::None => false,
-            Xml::Running(began) => began <= since,
+            Xml::Running(began) => *began <= since,
             Xml::Late => true,
         };
-        self.cases.values().filter(slow).count()
+        self.xml_calls().filter(slow).count()
     }
 
-    /// Forgets what is over. Whether a domain's statistics came whole is remembered while an XML call is out.
+    fn xml_calls(&self) -> impl Iterator<Item = Xml> {
+        self.with_xml.iter().filter_map(|domain| self.cases.get(domain)).map(Case::xml)
+    }
+
+    /// Forgets what is over. Whether a domain's statistics came whole is remembered while an XML call is out, of a few.
     fn tidy(&mut self) {
-        if self.cases.values().all(|case| case.xml == Xml::None) {
+        if self.with_xml.is_empty() || self.cases.len() > REMEMBERED_MAX {
             self.cases.retain(|_, case| !case.is_over());
         }
     }

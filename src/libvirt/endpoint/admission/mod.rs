@@ -91,7 +91,7 @@ impl Admission {
 
     fn describe(&self, domain: Uuid, now: Instant) -> Turn {
         let case = self.cases.of(domain);
-        match case.map(|case| case.xml).unwrap_or_default() {
+        match case.map(Case::xml).unwrap_or_default() {
             Xml::Running(_) => return Turn::Wait,
             Xml::Late => return Turn::Late,
             Xml::None => {}
@@ -115,7 +115,8 @@ impl Admission {
         if case.is_some_and(|case| case.hung() >= HUNG_MAX) {
             return Turn::Late;
         }
-        if case.is_some_and(|case| matches!(case.xml, Xml::Running(_))) || (xml_waits && !self.statistics_first(now)) {
+        if case.is_some_and(|case| matches!(case.xml(), Xml::Running(_))) || (xml_waits && !self.statistics_first(now))
+        {
             return Turn::Wait;
         }
         let room = match case {
@@ -193,7 +194,7 @@ impl Admission {
 
     /// The connection of a call has ended, and it had no answer: the daemon's worker may hang on. `behind` whether it had
     /// been left behind before.
-    pub(super) fn orphan(&mut self, ask: Ask, reach: Reach, behind: bool) {
+    pub(super) fn orphan(&mut self, ask: Ask, reach: Reach, behind: bool, now: Instant) {
         match ask {
             // What waits for a lock does so for seconds.
             Ask::List | Ask::Status(_) if behind => self.control.recover(ask),
@@ -202,7 +203,7 @@ impl Admission {
                 if !behind {
                     self.budget.abandon(reach);
                 }
-                if !self.cases.orphan(domain, reach) {
+                if !self.cases.orphan(domain, reach, now) {
                     self.budget.recover(reach);
                 }
             }
@@ -213,6 +214,15 @@ impl Admission {
     pub(super) fn freed(&mut self, domain: Uuid) {
         for reach in self.cases.adopt(domain) {
             self.budget.recover(reach);
+        }
+    }
+
+    /// Forgets the workers that waited for a lock without a connection: they have it, or have given up.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if self.budget.abandoned() > 0 {
+            for reach in self.cases.expire(now) {
+                self.budget.recover(reach);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 use crate::model::Groups;
 
-use super::budget::ABANDONED_MAX;
+use super::budget::{ABANDONED_MAX, LOCKED_MAX};
+use super::cases::LOCKED_FOR;
 use super::*;
 
 const A: Uuid = Uuid::from_u128(1);
@@ -122,11 +123,11 @@ fn while_two_xml_calls_hang_statistics_tell_whose_xml_is_asked_for() {
 fn a_worker_hangs_on_when_its_connection_has_ended() {
     let mut bench = Bench::new();
     let hung = bench.hang(read(A));
-    bench.admission.orphan(read(A), hung, true);
+    bench.admission.orphan(read(A), hung, true, bench.now);
     let running = bench.start(read(B));
-    bench.admission.orphan(read(B), running, false);
+    bench.admission.orphan(read(B), running, false, bench.now);
     let xml = bench.start(Ask::Describe(C));
-    bench.admission.orphan(Ask::Describe(C), xml, false);
+    bench.admission.orphan(Ask::Describe(C), xml, false, bench.now);
     bench.admission.disconnected();
     assert_eq!((bench.admission.running(), bench.admission.abandoned(), bench.admission.stuck()), (0, 3, 0));
     assert_eq!(bench.turn(Ask::Describe(C)), Turn::Late);
@@ -148,7 +149,7 @@ fn a_vm_whose_calls_are_lost_with_their_connections_again_and_again_is_read_all_
     let mut bench = Bench::new();
     for _ in 0..20 {
         let running = bench.start(read(A));
-        bench.admission.orphan(read(A), running, false);
+        bench.admission.orphan(read(A), running, false, bench.now);
     }
     assert_eq!(bench.admission.abandoned(), HUNG_MAX, "as many as can hang in it");
     for number in 0..6 {
@@ -166,10 +167,43 @@ fn a_vm_whose_calls_are_lost_with_their_connections_again_and_again_is_read_all_
 fn a_domain_whose_call_was_only_lost_with_its_daemon_is_not_stuck() {
     let mut bench = Bench::new();
     let hung = bench.hang(read(A));
-    bench.admission.orphan(read(A), hung, true);
+    bench.admission.orphan(read(A), hung, true, bench.now);
     bench.admission.disconnected();
     assert_eq!(bench.admission.stuck(), 0);
     assert!(bench.admission.condemn(A), "until it has had its time again");
     bench.whole(read(A));
     assert_eq!(bench.admission.stuck(), 0);
+}
+
+#[test]
+fn workers_that_waited_for_a_lock_without_a_connection_do_not_stop_the_others_for_long() {
+    let mut bench = Bench::new();
+    for number in 0..ABANDONED_MAX as u128 {
+        bench.hang(read(Uuid::from_u128(10 + number)));
+    }
+    for number in 0..LOCKED_MAX as u128 {
+        let frozen = read(Uuid::from_u128(10 + number));
+        let Turn::Start(Reach::NoMonitor) = bench.turn(frozen) else { panic!("{:?}", bench.turn(frozen)) };
+        bench.admission.start(frozen, Reach::NoMonitor, bench.now);
+        bench.admission.orphan(frozen, Reach::NoMonitor, false, bench.now);
+    }
+    assert_eq!(bench.turn(read(A)), Turn::Full);
+    bench.admission.expire(bench.now);
+    assert_eq!(bench.turn(read(A)), Turn::Full, "not before they have had their time");
+    bench.now += LOCKED_FOR;
+    bench.admission.expire(bench.now);
+    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::NoMonitor));
+    assert_eq!(bench.admission.abandoned(), ABANDONED_MAX, "those that hang in QEMUs count on");
+}
+
+#[test]
+fn domains_without_number_leave_nothing_behind_though_an_xml_hangs() {
+    let mut bench = Bench::new();
+    bench.start(Ask::Describe(A));
+    bench.admission.abandon(Ask::Describe(A), Reach::Xml);
+    for number in 0..10_000 {
+        bench.whole(read(Uuid::from_u128(10 + number)));
+    }
+    assert!(bench.admission.cases.remembered() < 300, "{} are remembered", bench.admission.cases.remembered());
+    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Late);
 }

@@ -30,6 +30,8 @@ pub(super) struct FakeDomain {
     pub(super) locked: bool,
     /// Somebody else's job keeps us out.
     pub(super) busy: bool,
+    /// The connection of a call for its job ends.
+    pub(super) job_lost: bool,
     /// Its job's call does not return.
     pub(super) job_frozen: bool,
     /// Its XML is not said while somebody has its job, as from libvirt 11 on.
@@ -58,6 +60,10 @@ pub(super) struct State {
     reporter: Option<mpsc::Sender<Notice>>,
     /// Calls that have not returned, and whether their client is still there.
     outstanding: HashMap<u64, (Call, bool)>,
+    /// Its connections go through somebody else.
+    pub(super) remote: bool,
+    /// The next connection that a call comes back with ends while it is idle.
+    pub(super) idle_ends: bool,
     last: u64,
     pub(super) connections: usize,
     pub(super) opens: usize,
@@ -169,6 +175,7 @@ impl State {
                 let description = Description { domain_type: "kvm".into(), ..Description::default() };
                 Said::Described(known.map(|_| Box::new(description)))
             }
+            (Call::Job(_), Some(domain)) if domain.job_lost => return Some(Err(Failure::Lost)),
             (Call::Job(_), Some(domain)) if domain.job_frozen => {
                 domain.holder = Some(id);
                 return None;
@@ -359,7 +366,7 @@ impl Hypervisor for FakeHypervisor {
     type Connection = FakeConnection;
 
     fn is_local(&self) -> bool {
-        true
+        !self.state().remote
     }
 
     fn open(&self) -> Eventually<Result<FakeConnection, OpenError>> {
@@ -422,7 +429,15 @@ impl Hypervisor for FakeHypervisor {
                         let ending = Ending { reason: "the daemon closed the connection".to_owned(), hung_up: true };
                         return Called { connection: Err(ending), result: Err(Failure::Lost) };
                     }
-                    Some(result) => return Called { connection: Ok(connection), result },
+                    Some(result) => {
+                        let idle_ends = std::mem::take(&mut fake.state().idle_ends);
+                        let mut connection = connection;
+                        if idle_ends {
+                            // It says so as soon as it is looked at.
+                            connection.notices = Some(mpsc::channel(1).1);
+                        }
+                        return Called { connection: Ok(connection), result };
+                    }
                     None => changed.changed().await.unwrap(),
                 }
             }

@@ -488,6 +488,35 @@ async fn in_a_vm_whose_lock_is_held_there_are_two_calls_and_no_third() {
     assert!(events.try_recv().is_err(), "healed once");
 }
 
+/// ssh, or what is between here and a remote daemon, ends connections as well.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_on_its_way_does_not_make_its_daemon_another_one() {
+    let fake = FakeHypervisor::with(1);
+    fake.change(|state| (state.tells_process, state.remote) = (false, true));
+    let (endpoint, mut events) = connected(&fake).await;
+    fake.domain(1, |domain| domain.frozen = true);
+    assert!(read(&endpoint, 1).await.is_err());
+    fake.hang_up();
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    pass(Duration::from_millis(1)).await;
+    assert_eq!((endpoint.counters().abandoned(), fake.state().outstanding()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_connection_ends_during_the_job_the_statistics_stand_and_its_worker_counts_on() {
+    let fake = FakeHypervisor::with(1);
+    let (endpoint, _events) = connected(&fake).await;
+    fake.domain(1, |domain| domain.job_lost = true);
+    let stats = endpoint.read(vm(1), Groups::all()).await.unwrap().unwrap();
+    assert_eq!((stats.monitor, stats.job), (Monitor::Answered, None));
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(endpoint.counters().abandoned(), 1, "nobody knows whether it hangs");
+    fake.domain(1, |domain| domain.job_lost = false);
+    assert_eq!(read(&endpoint, 1).await, Ok(Monitor::Answered));
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(endpoint.counters().abandoned(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_job_is_read_with_the_statistics_and_its_delay_costs_them_nothing() {
     let fake = FakeHypervisor::with(1);
@@ -660,6 +689,27 @@ async fn readings_that_run_at_once_over_all_daemons_share_the_places_and_a_slow_
     }
     assert_eq!(read, 3);
     assert_eq!(places.available_permits(), 2);
+}
+
+/// A launcher in bad hands ends its idle connection, and lets the next one open for ever.
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_cannot_be_connected_to_holds_no_place() {
+    let places = Arc::new(Semaphore::new(1));
+    let settings = Settings { places: Some(Arc::clone(&places)), ..host() };
+    let [well, bad] = [FakeHypervisor::with(1), FakeHypervisor::with(1)];
+    let (honest, _honest_events) = connected_with(&well, &settings).await;
+    let (hostile, _hostile_events) = connected_with(&bad, &settings).await;
+    bad.change(|state| (state.idle_ends, state.open_hangs) = (true, true));
+    assert!(hostile.list().await.is_ok());
+
+    let taken = Arc::clone(&places).acquire_owned().await.unwrap();
+    let waiting = tokio::spawn(async move { read(&hostile, 1).await });
+    pass(Duration::from_millis(5)).await;
+    drop(taken);
+    pass(Duration::from_millis(5)).await;
+    assert_eq!((places.available_permits(), bad.state().opening), (1, 1), "it has left the place to others");
+    assert_eq!(read(&honest, 1).await, Ok(Monitor::Answered));
+    waiting.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,135 @@
+//! What stays in memory: KVM domains that come and go under one libvirtd, with freezes, resets, and restarts of the
+//! daemon and of the receiver.
+//!
+//! `tests/lab/prepare.sh packages` makes what it needs; it takes about forty minutes, as root.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a bench prints what it measured, waits by sleeping, reads the real clock, and ends where it cannot go on"
+)]
+
+#[allow(dead_code, unused_imports, reason = "a toolbox: benches do not use every tool")]
+#[path = "../../tests/lab/support/mod.rs"]
+mod lab;
+#[allow(dead_code, reason = "another bench starts it at any port")]
+#[path = "../with_libvirt/receiver.rs"]
+mod receiver;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::VecDeque;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use lab::{Agent, Domain, Libvirtd};
+use receiver::Receiver;
+use support::{mebibytes, print_table};
+
+/// Domains in all, each of another name and UUID.
+const DOMAINS: usize = 930;
+
+/// Domains at a time.
+const AT_ONCE: usize = 5;
+
+/// A row of the table comes after so many.
+const ROW: usize = 93;
+
+/// Every so many, a domain is frozen for longer than a call may take, and then let go on.
+const FREEZE: usize = 20;
+const FROZEN: Duration = Duration::from_secs(5);
+
+/// Every so many, a domain is reset.
+const RESET: usize = 9;
+
+/// Every so many, libvirtd is restarted; half way between, what takes the pushes.
+const RESTART: usize = 100;
+
+/// Of the agent. Its pushes come as often.
+const INTERVAL: &str = "2s";
+const PUSHES: &str = "2000";
+
+/// How long a domain may take until it is on the page.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() {
+    if !support::asked_to_measure() {
+        return;
+    }
+    if !lab::process::is_root() || !lab::kvm() {
+        println!("\nNothing was measured with churn: that needs root and a usable /dev/kvm.");
+        return;
+    }
+    print_table("The machine", "", &["", ""], &support::machine::facts());
+
+    let mut libvirtd = Libvirtd::system();
+    let mut receiver = Some(Receiver::start());
+    let address = receiver.as_ref().expect("a receiver").address();
+    let uri = libvirtd.read_only_uri();
+    let endpoint = format!("http://{address}");
+    let agent = Agent::start(
+        &["--libvirt-uri", &uri, "--interval", INTERVAL],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_METRIC_EXPORT_INTERVAL", PUSHES)],
+    );
+
+    let started = Instant::now();
+    let mut alive = VecDeque::new();
+    let mut rows = Vec::new();
+    for number in 1..=DOMAINS {
+        let name = format!("vm-{number:04}");
+        libvirtd.create_paused(&Domain::kvm(&name).disks(1));
+        agent
+            .wait_for(PATIENCE, &name, |page| page.has("libvirt_domain_cpu_usage_seconds_total", &[("domain", &name)]));
+        libvirtd.virsh(&["resume", &name]);
+        if number.is_multiple_of(RESET) {
+            libvirtd.virsh(&["reset", &name]);
+        }
+        if number.is_multiple_of(FREEZE) {
+            libvirtd.freeze(&name);
+            sleep(FROZEN);
+            libvirtd.thaw(&name);
+        }
+        alive.push_back(name);
+        if alive.len() > AT_ONCE
+            && let Some(oldest) = alive.pop_front()
+        {
+            libvirtd.virsh(&["destroy", &oldest]);
+        }
+        if number.is_multiple_of(RESTART) {
+            libvirtd.restart();
+        }
+        if (number + RESTART / 2).is_multiple_of(RESTART) {
+            drop(receiver.take());
+            sleep(FROZEN);
+            receiver = Some(Receiver::start_at(address));
+        }
+        if number.is_multiple_of(ROW) {
+            eprintln!("bench: {:>4} s: {number} domains", started.elapsed().as_secs());
+            rows.push(vec![
+                number.to_string(),
+                format!("{} s", started.elapsed().as_secs()),
+                mebibytes(agent.anonymous()),
+                mebibytes(agent.resident()),
+                agent.threads().to_string(),
+                agent.descriptors().to_string(),
+            ]);
+        }
+    }
+    print_table(
+        &format!("{DOMAINS} domains that come and go"),
+        &format!(
+            "{AT_ONCE} at a time, read and pushed every {INTERVAL}. Every {RESET}th is reset, every {FREEZE}th frozen for {} s; \
+             libvirtd and the receiver of the pushes are restarted after every {RESTART}.",
+            FROZEN.as_secs()
+        ),
+        &["Domains until then", "After", "Anonymous", "Resident", "Threads", "Descriptors"],
+        &rows,
+    );
+}
