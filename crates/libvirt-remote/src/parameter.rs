@@ -68,18 +68,35 @@ impl Parameters {
     /// Reads `limit` of them at most.
     pub(crate) fn decode(reader: &mut Reader<'_>, limit: usize) -> Result<Self, Malformed> {
         let count = reader.count(limit, LEAST)?;
-        let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Parameter::read(reader).map(drop)))?;
+        let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Parameter::skip(reader)))?;
         Ok(Self { count, bytes })
     }
 }
 
 impl<'a> Parameter<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    /// Its name and its type.
+    fn head(reader: &mut Reader<'a>) -> Result<(&'a [u8], i32), Malformed> {
         let field = reader.bytes()?;
         if field.len() > FIELD_MAX {
             return Err(Malformed::TextTooLong { length: field.len(), limit: FIELD_MAX });
         }
-        let value = match reader.i32()? {
+        Ok((field, reader.i32()?))
+    }
+
+    /// Only looks whether it is well-formed: an answer may have a quarter of a million of them, and is looked at in one
+    /// go, so that neither names nor texts are understood here.
+    fn skip(reader: &mut Reader<'a>) -> Result<(), Malformed> {
+        match Self::head(reader)?.1 {
+            1 | 2 | 6 => reader.u32().map(drop),
+            3..=5 => reader.u64().map(drop),
+            7 => reader.bytes().map(drop),
+            kind => Err(unknown(kind)),
+        }
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let (field, kind) = Self::head(reader)?;
+        let value = match kind {
             1 => Value::Int(reader.i32()?),
             2 => Value::UInt(reader.u32()?),
             3 => Value::LLong(reader.i64()?),
@@ -87,9 +104,43 @@ impl<'a> Parameter<'a> {
             5 => Value::Double(reader.f64()?),
             6 => Value::Boolean(reader.i32()? != 0),
             7 => Value::Text(reader.text()?),
-            // How long its value is, only its type would tell.
-            kind => return Err(Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }),
+            kind => return Err(unknown(kind)),
         };
         Ok(Self { field: String::from_utf8_lossy(field), value })
+    }
+}
+
+/// How long a value is, only its type would tell.
+fn unknown(kind: i32) -> Malformed {
+    Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::xdr::Writer;
+
+    #[test]
+    fn what_is_skipped_is_what_is_read() {
+        for kind in -1..10 {
+            let mut buffer = BytesMut::new();
+            let mut writer = Writer::new(&mut buffer);
+            writer.bytes(b"a.name");
+            writer.i32(kind);
+            writer.bytes(&[0xff, b'x', b'y']);
+            let whole = buffer.freeze();
+            for length in 0..=whole.len() {
+                let body = whole.slice(..length);
+                let (mut skipped, mut read) = (Reader::new(&body), Reader::new(&body));
+                assert_eq!(
+                    Parameter::skip(&mut skipped),
+                    Parameter::read(&mut read).map(drop),
+                    "{kind}, {length} bytes"
+                );
+                assert_eq!(skipped.remaining(), read.remaining(), "{kind}, {length} bytes");
+            }
+        }
     }
 }
