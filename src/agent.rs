@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 pub use error::AgentError;
 pub use settings::{identity, logs, resource};
-pub use sources::Sources;
+pub use sources::{Farewell, Sources};
 
 use crate::admin::{self, Paths, ScrapeCounters};
 use crate::clock::{Clock, SystemClock};
@@ -101,7 +101,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
         health_listen = listeners.health_address(),
         "virt-otel starts"
     );
-    let mut stages = start(config, listeners, &identity).await?;
+    let (mut stages, farewell) = start(config, listeners, &identity).await?;
     let outcome = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal = signal.name(), "told to stop");
@@ -117,6 +117,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     };
     let in_order = async {
         stages.end().await;
+        farewell.wait().await;
         log.finish().await;
     };
     tokio::select! {
@@ -152,7 +153,7 @@ async fn start(
     config: &config::Run,
     listeners: Listeners,
     identity: &telemetry::Identity,
-) -> Result<Stages, AgentError> {
+) -> Result<(Stages, Farewell), AgentError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (publish, snapshots) = snapshot::channel();
     let heartbeats = Heartbeats::new();
@@ -204,6 +205,7 @@ async fn start(
     for work in sources.take_work() {
         stages.spawn(&work.pulse, Phase::Read, work.run);
     }
+    let farewell = sources.farewell();
     let (feeds, roster) = sources.into_feeds();
     stages.spawn(&reading, Phase::Read, |stop| {
         observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, health, stop)
@@ -222,5 +224,5 @@ async fn start(
         let (pulse, shown, scrapes) = (heartbeats.part(name), Arc::clone(&shown), Arc::clone(&scrapes));
         stages.spawn(&pulse.clone(), Phase::Serve, |stop| admin::serve(listeners, paths, shown, scrapes, pulse, stop));
     }
-    Ok(stages)
+    Ok((stages, farewell))
 }

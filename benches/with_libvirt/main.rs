@@ -25,6 +25,7 @@ mod frozen;
 #[path = "../../tests/lab/support/mod.rs"]
 mod lab;
 mod peers;
+#[allow(dead_code, reason = "another bench starts it where it was")]
 mod receiver;
 mod report;
 #[path = "../support/mod.rs"]

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::join::{Change, Choice, Join, VmiName};
@@ -40,6 +41,8 @@ pub(super) struct Launchers {
     pub(super) places: Arc<Semaphore>,
     /// Where their endpoints show that they turn.
     pub(super) heartbeats: Heartbeats,
+    /// What their endpoints' tasks are among.
+    pub(super) tasks: TaskTracker,
 }
 
 impl Launchers {
@@ -197,6 +200,7 @@ impl Fleet {
         settings.deadline = self.launchers.deadline;
         settings.counters = Arc::clone(&self.launchers.counters);
         settings.places = Some(Arc::clone(&self.launchers.places));
+        settings.tasks = self.launchers.tasks.clone();
         settings.heartbeats = self.launchers.heartbeats.clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);

@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::error::AgentError;
 use super::fleet::{self, Fleet};
@@ -73,6 +75,21 @@ fn places() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(cores.saturating_mul(READS_PER_CORE)))
 }
 
+/// How long it may take to take leave of the daemons, all together. Each answers within a millisecond or two.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// That the daemons are taken leave of: one that is left without a word logs an error.
+#[derive(Debug)]
+pub struct Farewell(TaskTracker);
+
+impl Farewell {
+    /// Waits for it, for as long as that may take. Nobody may read any more.
+    pub async fn wait(self) {
+        self.0.close();
+        let _ = tokio::time::timeout(FAREWELL, self.0.wait()).await;
+    }
+}
+
 /// Where VMs are read, and who says so.
 pub struct Sources {
     feeds: Vec<Feed>,
@@ -80,6 +97,8 @@ pub struct Sources {
     work: Vec<Work>,
     endpoints: Vec<(String, Arc<EndpointCounters>)>,
     watch: Option<Arc<WatchCounters>>,
+    /// Those of the endpoints.
+    tasks: TaskTracker,
 }
 
 impl Sources {
@@ -99,8 +118,14 @@ impl Sources {
     }
 
     fn hosts(config: &config::Source, daemons: &[config::Daemon], heartbeats: &Heartbeats) -> Self {
-        let mut sources =
-            Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
+        let mut sources = Self {
+            feeds: Vec::new(),
+            roster: None,
+            work: Vec::new(),
+            endpoints: Vec::new(),
+            watch: None,
+            tasks: TaskTracker::new(),
+        };
         let places = places();
         for daemon in daemons {
             let id = DaemonId(daemon.uri.as_str().into());
@@ -113,6 +138,7 @@ impl Sources {
             settings.deadline = config.deadline;
             settings.places = Some(Arc::clone(&places));
             settings.heartbeats = heartbeats.clone();
+            settings.tasks = sources.tasks.clone();
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
             let endpoint = Endpoint::start(&settings, sender);
             sources.endpoints.push((daemon.uri.clone(), Arc::clone(endpoint.counters())));
@@ -134,6 +160,7 @@ impl Sources {
         let (roster, changes) = mpsc::channel(ROSTER);
         let counters = Arc::new(WatchCounters::default());
         let shared = Arc::new(EndpointCounters::default());
+        let tasks = TaskTracker::new();
         let launchers = fleet::Launchers {
             pods_dir: kubevirt.pods_dir.clone(),
             node: kubevirt.node.as_str().into(),
@@ -141,6 +168,7 @@ impl Sources {
             counters: Arc::clone(&shared),
             places: places(),
             heartbeats: heartbeats.clone(),
+            tasks: tasks.clone(),
         };
         let [watching, following] = ["watch", "agent::fleet"].map(|name| heartbeats.part(name));
         let fleet = Fleet::new(launchers, roster, following.clone());
@@ -155,6 +183,7 @@ impl Sources {
             ],
             endpoints: vec![(LAUNCHERS_NAME.to_owned(), shared)],
             watch: Some(counters),
+            tasks,
         })
     }
 
@@ -183,7 +212,14 @@ impl Sources {
             roster: None,
             work: vec![Work::new(pulse.clone(), |stop| vigil::keep(heard, told, pulse, stop))],
             watch: None,
+            tasks: settings.tasks,
         }
+    }
+
+    /// What is to be waited for at the end.
+    #[must_use]
+    pub fn farewell(&self) -> Farewell {
+        Farewell(self.tasks.clone())
     }
 
     /// The counters of each daemon, by URI; those of all launchers together.

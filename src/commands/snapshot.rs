@@ -76,6 +76,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     let mut sources = Sources::start(&config.source, &Heartbeats::new()).await?;
     let watch = sources.watch();
     sources.work(&stop);
+    let farewell = sources.farewell();
     let (feeds, roster) = sources.into_feeds();
     let observing = tokio::spawn(observe::run(
         settings,
@@ -95,6 +96,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     let snapshot = Arc::clone(&snapshots.borrow());
     stop.cancel();
     let _ = tokio::time::timeout(OBSERVE_END, observing).await;
+    farewell.wait().await;
     logs.finish().await;
     let api = if watch.is_some_and(|watch| !watch.synced()) { Api::Silent } else { Api::Said };
     Ok((snapshot, api))

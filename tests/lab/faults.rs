@@ -20,11 +20,36 @@ const MOST_THREADS: usize = 4;
 
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 2.0;
+/// Calls that may wait for QEMUs while three have not been abandoned: four, those included that were.
+const MOST_AT_ONCE: usize = 4;
 /// Calls that may wait for QEMUs: at most four are in flight, one less for each that was abandoned, and with eight
 /// abandoned there are no others.
 const MOST_WAITING: usize = 8;
 /// With those that no QEMU has to answer: one at a time of these goes beside the others while calls hang.
 const MOST_READING: usize = MOST_WAITING + 1;
+
+/// Looks at how many of a daemon's workers are busy.
+#[derive(Default)]
+struct Workers {
+    least: Option<usize>,
+    most: usize,
+}
+
+impl Workers {
+    fn look(&mut self, libvirtd: &Libvirtd) {
+        let busy = libvirtd.busy_workers();
+        self.most = self.most.max(busy);
+        self.least = Some(self.least.map_or(busy, |least| least.min(busy)));
+    }
+
+    /// Never more than the agent's budget allows; and those that were left behind are in it, for they hang on.
+    #[track_caller]
+    fn check(&self, budget: usize, hanging: usize) {
+        println!("of the daemon's workers {:?} to {} were busy", self.least, self.most);
+        assert!(self.most <= budget, "{} busy workers where {budget} are allowed", self.most);
+        assert_eq!(self.least, Some(hanging), "busy workers while nothing but the frozen guests takes long");
+    }
+}
 
 fn guest(name: &str) -> Domain {
     let domain = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
@@ -91,10 +116,16 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
     let healthy: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != frozen).collect();
     libvirtd.freeze(frozen);
     // Its next reading hangs, and is given up after three seconds; what was read before is dropped after three intervals.
-    let mut most_hanging = 0;
+    let (mut most_hanging, mut workers) = (0, Workers::default());
+    let began = Instant::now();
     let oldest = watch_in_time(&agent, &healthy, Duration::from_secs(18), || {
         most_hanging = most_hanging.max(proxy.traffic().hanging());
+        // Until its next reading nothing hangs.
+        if began.elapsed() > Duration::from_secs(4) {
+            workers.look(&libvirtd);
+        }
     });
+    workers.check(MOST_AT_ONCE, 1);
     println!(
         "with one of 20 frozen, the oldest reading of the 19 was {oldest:.2} s old at an interval of {INTERVAL} s"
     );
@@ -152,8 +183,9 @@ fn twenty_frozen_vms_stay_within_the_budget() {
     }
     wait_until(Duration::from_secs(60), "eight abandoned calls", || (proxy.traffic().hanging() == 8).then_some(()));
     let started = Instant::now();
-    let mut oldest: f64 = 0.0;
+    let (mut oldest, mut workers) = (0.0_f64, Workers::default());
     while started.elapsed() < Duration::from_secs(15) {
+        workers.look(&libvirtd);
         let page = agent.metrics();
         for name in healthy {
             assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state:\n{}", agent.log());
@@ -164,6 +196,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+    workers.check(MOST_READING, MOST_WAITING);
     assert!(oldest < 3.0 * INTERVAL, "a healthy guest's state was {oldest} s old; the log:\n{}", agent.log());
     another_client_answers("twenty are frozen");
     let traffic = proxy.traffic();

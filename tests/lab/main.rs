@@ -21,6 +21,8 @@ mod support;
 mod addresses;
 mod alone;
 mod chart;
+mod descriptors;
+mod ends;
 mod faults;
 mod hostile;
 mod incluster;

@@ -74,9 +74,6 @@ pub enum End {
     /// The peer does not answer PINGs.
     #[error("the daemon has not answered {} PINGs, one every {:?}", .0.count, .0.interval)]
     Mute(Keepalive),
-    /// It was closed on our side.
-    #[error("the connection was closed on our side")]
-    Ours,
 }
 
 impl From<io::Error> for End {

@@ -92,7 +92,8 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 pub const READ_MAX: usize = 32_768;
 
 /// How long a peer may take no byte of what is written to it. It is a call of a few hundred bytes, which fits into any
-/// socket's buffer unless nothing is read at all.
+/// socket's buffer unless nothing is read at all. Of a stream that collects what it sends (TLS) it is the time until all of
+/// it is sent, since such a stream says no more than that.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a frame may take from its first byte to its last: time for 4 MiB through a slow tunnel, and too short for a

@@ -62,54 +62,85 @@ impl Parameters {
     pub fn iter(&self) -> impl Iterator<Item = Parameter<'_>> {
         let mut reader = Reader::new(&self.bytes);
         // They were read once already, when they came: nothing is malformed.
-        (0..self.count).map_while(move |_| Raw::read(&mut reader).ok().map(Raw::understood))
+        (0..self.count).map_while(move |_| Parameter::read(&mut reader).ok())
     }
 
     /// Reads `limit` of them at most.
     pub(crate) fn decode(reader: &mut Reader<'_>, limit: usize) -> Result<Self, Malformed> {
         let count = reader.count(limit, LEAST)?;
-        // No text is looked at before it is asked for.
-        let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Raw::read(reader).map(drop)))?;
+        let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Parameter::skip(reader)))?;
         Ok(Self { count, bytes })
     }
 }
 
-/// A parameter whose texts are still bytes.
-struct Raw<'a> {
-    field: &'a [u8],
-    value: RawValue<'a>,
-}
-
-enum RawValue<'a> {
-    Text(&'a [u8]),
-    Other(Value<'a>),
-}
-
-impl<'a> Raw<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+impl<'a> Parameter<'a> {
+    /// Its name and its type.
+    fn head(reader: &mut Reader<'a>) -> Result<(&'a [u8], i32), Malformed> {
         let field = reader.bytes()?;
         if field.len() > FIELD_MAX {
             return Err(Malformed::TextTooLong { length: field.len(), limit: FIELD_MAX });
         }
-        let value = match reader.i32()? {
-            1 => RawValue::Other(Value::Int(reader.i32()?)),
-            2 => RawValue::Other(Value::UInt(reader.u32()?)),
-            3 => RawValue::Other(Value::LLong(reader.i64()?)),
-            4 => RawValue::Other(Value::ULLong(reader.u64()?)),
-            5 => RawValue::Other(Value::Double(reader.f64()?)),
-            6 => RawValue::Other(Value::Boolean(reader.i32()? != 0)),
-            7 => RawValue::Text(reader.bytes()?),
-            // How long its value is, only its type would tell.
-            kind => return Err(Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }),
-        };
-        Ok(Self { field, value })
+        Ok((field, reader.i32()?))
     }
 
-    fn understood(self) -> Parameter<'a> {
-        let value = match self.value {
-            RawValue::Text(bytes) => Value::Text(kept(bytes, TEXT_MAX)),
-            RawValue::Other(value) => value,
+    /// Only looks whether it is well-formed: an answer may have a quarter of a million of them, and is looked at in one
+    /// go, so that neither names nor texts are understood here.
+    fn skip(reader: &mut Reader<'a>) -> Result<(), Malformed> {
+        match Self::head(reader)?.1 {
+            1 | 2 | 6 => reader.u32().map(drop),
+            3..=5 => reader.u64().map(drop),
+            7 => reader.bytes().map(drop),
+            kind => Err(unknown(kind)),
+        }
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let (field, kind) = Self::head(reader)?;
+        let value = match kind {
+            1 => Value::Int(reader.i32()?),
+            2 => Value::UInt(reader.u32()?),
+            3 => Value::LLong(reader.i64()?),
+            4 => Value::ULLong(reader.u64()?),
+            5 => Value::Double(reader.f64()?),
+            6 => Value::Boolean(reader.i32()? != 0),
+            7 => Value::Text(kept(reader.bytes()?, TEXT_MAX)),
+            kind => return Err(unknown(kind)),
         };
-        Parameter { field: kept(self.field, FIELD_MAX), value }
+        Ok(Self { field: kept(field, FIELD_MAX), value })
+    }
+}
+
+/// How long a value is, only its type would tell.
+fn unknown(kind: i32) -> Malformed {
+    Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::xdr::Writer;
+
+    #[test]
+    fn what_is_skipped_is_what_is_read() {
+        for kind in -1..10 {
+            let mut buffer = BytesMut::new();
+            let mut writer = Writer::new(&mut buffer);
+            writer.bytes(b"a.name");
+            writer.i32(kind);
+            writer.bytes(&[0xff, b'x', b'y']);
+            let whole = buffer.freeze();
+            for length in 0..=whole.len() {
+                let body = whole.slice(..length);
+                let (mut skipped, mut read) = (Reader::new(&body), Reader::new(&body));
+                assert_eq!(
+                    Parameter::skip(&mut skipped),
+                    Parameter::read(&mut read).map(drop),
+                    "{kind}, {length} bytes"
+                );
+                assert_eq!(skipped.remaining(), read.remaining(), "{kind}, {length} bytes");
+            }
+        }
     }
 }

@@ -6,6 +6,10 @@
 #[allow(dead_code, reason = "a toolbox: not every test uses every tool")]
 mod support;
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libvirt_remote::limits::{
@@ -15,11 +19,12 @@ use libvirt_remote::limits::{
 use libvirt_remote::procedure::{
     Call, ConnectGetAllDomainStats, ConnectGetType, ConnectListAllDomains, DomainGetXmlDesc, Procedure,
 };
-use libvirt_remote::{Connection, End, Error, EventKind, Value};
+use libvirt_remote::{Connection, End, Error, EventKind, Keepalive, Value};
 use support::{
     Daemon, KEEPALIVE, MESSAGE, REMOTE, REPLY, Received, SOCKET, domain, frame, opened, ping, reply, within,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::Instant;
 
 /// What becomes of a call whose answer is what `answer` makes of it.
 async fn answered<C: Call>(
@@ -226,7 +231,7 @@ async fn a_malformed_event_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn a_byte_a_second_is_too_slow() {
     let (mut libvirt, mut daemon) = opened().await;
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     tokio::spawn(async move {
         let call = daemon.receive().await.unwrap();
         for byte in Daemon::proper(&call) {
@@ -245,7 +250,7 @@ async fn a_byte_a_second_is_too_slow() {
 async fn a_peer_that_reads_nothing_is_given_up() {
     // A stream that takes 64 bytes, as the buffer of a socket that is full.
     let (client, server) = tokio::io::duplex(64);
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let opening = tokio::spawn(async move { Connection::open(client, &format!("qemu:///{}", "x".repeat(200))).await });
     let mut daemon = Daemon(server);
     let auth = daemon.receive().await.unwrap();
@@ -254,6 +259,98 @@ async fn a_peer_that_reads_nothing_is_given_up() {
     assert!(matches!(error, Error::Ended(End::NotReading)), "{error:?}");
     assert_eq!(started.elapsed(), WRITE_DEADLINE);
     drop(daemon);
+}
+
+/// A stream that takes whatever is written to it and, from a moment on, sends nothing of it: TLS over a socket that is
+/// full.
+struct KeepsBack {
+    stream: tokio::io::DuplexStream,
+    stuck: Arc<AtomicBool>,
+    /// What it took while it was stuck.
+    kept: usize,
+}
+
+impl AsyncRead for KeepsBack {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, room)
+    }
+}
+
+impl AsyncWrite for KeepsBack {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        if self.stuck.load(Ordering::Relaxed) {
+            self.kept += bytes.len();
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.kept > 0 && self.stuck.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        self.kept = 0;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A connection over such a stream, which is not stuck yet.
+async fn kept_back() -> (Connection<KeepsBack>, Arc<AtomicBool>, Daemon) {
+    let (client, server) = tokio::io::duplex(SOCKET);
+    let stuck = Arc::new(AtomicBool::new(false));
+    let stream = KeepsBack { stream: client, stuck: Arc::clone(&stuck), kept: 0 };
+    let mut daemon = Daemon(server);
+    let (libvirt, ()) = tokio::join!(Connection::open(stream, "qemu:///system"), daemon.welcome());
+    (libvirt.unwrap(), stuck, daemon)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_everything_and_sends_nothing_is_given_up() {
+    let (mut libvirt, stuck, _daemon) = kept_back().await;
+    stuck.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    let error = within(libvirt.call(&ConnectGetType {})).await.unwrap_err();
+    assert!(matches!(error, Error::Ended(End::NotReading)), "{error:?}");
+    assert_eq!(started.elapsed(), WRITE_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_such_a_stream_takes_meanwhile_is_no_excuse() {
+    let (mut libvirt, stuck, _daemon) = kept_back().await;
+    // A PING now and then, each of which the stream takes.
+    let interval = Duration::from_secs(2);
+    libvirt.keep_alive(Some(Keepalive { interval, count: 100 }));
+    let started = Instant::now();
+    stuck.store(true, Ordering::Relaxed);
+    let end = within(libvirt.next_event()).await.unwrap_err();
+    assert!(matches!(end, End::NotReading), "{end}");
+    assert_eq!(started.elapsed(), interval + WRITE_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_sends_in_the_end_is_kept() {
+    let (mut libvirt, stuck, mut daemon) = kept_back().await;
+    for _ in 0..5 {
+        stuck.store(true, Ordering::Relaxed);
+        let ticket = libvirt.send(&ConnectGetType {}).unwrap();
+        let waited = tokio::time::timeout(WRITE_DEADLINE * 9 / 10, libvirt.next_event()).await;
+        assert!(waited.is_err(), "{waited:?}");
+        stuck.store(false, Ordering::Relaxed);
+        // What it kept is gone here; its answer is made up.
+        let serial = format!("{ticket:?}").split([' ', ')']).find_map(|word| word.parse().ok()).unwrap();
+        let procedure = ConnectGetType::PROCEDURE.number;
+        let call = Received { program: REMOTE, procedure, serial, body: Vec::new() };
+        daemon.send(&Daemon::proper(&call)).await;
+        assert!(within(libvirt.receive(ticket)).await.is_ok());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +366,7 @@ async fn pings_without_end_are_neither_queued_nor_an_excuse() {
         }
         sent
     });
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let end = within(libvirt.next_event()).await.unwrap_err();
     assert!(matches!(end, End::NotReading), "{end}");
     let took = started.elapsed();
@@ -303,7 +400,7 @@ async fn a_flood_of_events_is_taken_at_a_pace_and_calls_are_answered() {
             }
         }
     });
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     for _ in 0..5 {
         assert!(within(libvirt.call(&ConnectGetType {})).await.is_ok());
         let pause = tokio::time::timeout(Duration::from_secs(2), libvirt.next_event()).await;

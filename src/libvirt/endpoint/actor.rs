@@ -20,12 +20,13 @@ use super::backoff::{LONGEST_LOCAL, LONGEST_REMOTE};
 use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
-use super::hypervisor::{Called, Connection as _, Eventually, Hypervisor};
+use super::hypervisor::{Called, Connection, Eventually, Hypervisor};
 use super::link::{self, Link};
 use super::outbox::Outbox;
 use super::pool::{self, Pool};
 use super::queue::{Queue, Request};
 use crate::heartbeat::Pulse;
+use crate::libvirt::limits::Promise;
 use crate::model::DaemonId;
 use crate::source::{ReadError, SourceEvent};
 
@@ -107,19 +108,35 @@ impl Voice {
     }
 }
 
-/// The places for readings that run at once over all daemons, as one of them sees it.
+/// How long a reading may wait for its place before it goes without one: daemons that hold theirs on purpose must not hold
+/// up the others. Twice what all of a node with a thousand VMs take that are read at once, so that this burst stays spread.
+pub(super) const PLACE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The places for readings that run at once over all daemons, as one of them sees it. They spare the machine; nobody
+/// depends on them.
 pub(super) struct Places {
     all: Option<Arc<Semaphore>>,
     waiting: Option<Eventually<Option<OwnedSemaphorePermit>>>,
+    /// Since when one is waited for.
+    since: Option<Instant>,
     got: Option<OwnedSemaphorePermit>,
 }
 
 impl Places {
-    /// A place, if one is free; else one is waited for. `Err`: none yet.
-    pub(super) fn take(&mut self) -> Result<Option<OwnedSemaphorePermit>, ()> {
+    pub(super) const fn new(all: Option<Arc<Semaphore>>) -> Self {
+        Self { all, waiting: None, since: None, got: None }
+    }
+
+    /// A place, if one is free, or none if it has been waited for long enough; else one is waited for. `Err`: not yet.
+    pub(super) fn take(&mut self, now: Instant) -> Result<Option<OwnedSemaphorePermit>, ()> {
         let Some(all) = &self.all else { return Ok(None) };
         if let Some(place) = self.got.take() {
+            self.give_back();
             return Ok(Some(place));
+        }
+        if self.wake().is_some_and(|until| until <= now) {
+            self.give_back();
+            return Ok(None);
         }
         if self.waiting.is_none() {
             if let Ok(place) = Arc::clone(all).try_acquire_owned() {
@@ -127,14 +144,21 @@ impl Places {
             }
             let all = Arc::clone(all);
             self.waiting = Some(Box::pin(async move { all.acquire_owned().await.ok() }));
+            self.since = Some(now);
         }
         Err(())
+    }
+
+    /// When a reading goes without one.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.since.map(|since| since + PLACE_PATIENCE)
     }
 
     /// One was waited for and nobody needs it any more.
     pub(super) fn give_back(&mut self) {
         self.got = None;
         self.waiting = None;
+        self.since = None;
     }
 
     fn poll_place(&mut self, context: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
@@ -156,6 +180,8 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) deadline: Duration,
     pub(super) voice: Voice,
     load: ShownLoad,
+    /// For a connection for calls, while there is none.
+    promise: Option<Promise>,
 
     // Boxed: tokio reserves 32 places at once, and there may be a thousand actors.
     requests: mpsc::Receiver<Box<Request>>,
@@ -189,16 +215,18 @@ impl<H: Hypervisor> Actor<H> {
             hypervisor,
             deadline: settings.deadline,
             load: ShownLoad::new(counters.clone()),
+            promise: None,
             voice: Voice { id: settings.id.clone(), counters, outbox: Outbox::default(), names: HashMap::new() },
             requests,
             hurry,
             events,
             link: Link::new(longest),
-            pool: Pool::new(longest),
+            // Beside the events, what a daemon of one VM is asked is asked over one connection: there may be a thousand.
+            pool: Pool::new(longest, if settings.calls_at_once == 1 { 1 } else { usize::MAX }),
             queue: Queue::default(),
             calls: Calls::new(),
             admission: Admission::new(settings.calls_at_once),
-            places: Places { all: settings.places.clone(), waiting: None, got: None },
+            places: Places::new(settings.places.clone()),
             probe: None,
             prepared: false,
             blame_at: None,
@@ -211,7 +239,9 @@ impl<H: Hypervisor> Actor<H> {
         loop {
             self.tick();
             self.dispatch();
+            self.pool.trim();
             self.show_load();
+            self.promise();
             let wake = self.wake();
             pulse.promise(wake);
             tokio::select! {
@@ -289,11 +319,25 @@ impl<H: Hypervisor> Actor<H> {
 
     fn wake(&self) -> Instant {
         let probe = self.probe.as_ref().map(|probe| probe.until);
-        [self.link.wake(), self.pool.wake(), self.calls.wake(), probe, self.blame_at, self.waiting_wake()]
+        // One that has waited long enough lacks something else, which says so itself.
+        let place = self.places.wake().filter(|until| *until > Instant::now());
+        let waiting = [place, self.waiting_wake()];
+        [self.link.wake(), self.pool.wake(), self.calls.wake(), probe, self.blame_at]
             .into_iter()
+            .chain(waiting)
             .flatten()
             .min()
             .unwrap_or_else(|| Instant::now() + LONG)
+    }
+
+    /// Who listens needs a connection for calls, too: when there are too few files for both, there is none for either.
+    fn promise(&mut self) {
+        let lacks = self.link.has_connection() && self.calls.records.is_empty() && self.pool.len() == 0;
+        if lacks {
+            self.promise.get_or_insert_with(Promise::new);
+        } else {
+            self.promise = None;
+        }
     }
 
     fn show_load(&mut self) {
@@ -306,11 +350,19 @@ impl<H: Hypervisor> Actor<H> {
         });
     }
 
-    /// Ends the connections in order, so that the daemon takes their end for no error. Those that carry a call are dropped.
+    /// Ends the connections in order, so that the daemon takes their end for no error; those that carry a call, when it
+    /// returns. What takes longer than that may is dropped.
     async fn end(mut self) {
-        self.calls.drop_all();
-        let connections = self.link.take().into_iter().chain(self.pool.drain());
-        let closing = futures_util::future::join_all(connections.map(|connection| connection.close()));
-        let _ = tokio::time::timeout(CLOSE, closing).await;
+        let events = self.link.take().map(Connection::close);
+        let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(events));
+        let returning = async {
+            while self.calls.expects_a_connection() {
+                let (_, called) = std::future::poll_fn(|context| self.calls.poll_returned(context)).await;
+                if let Ok(connection) = called.connection {
+                    connection.close().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE, futures_util::future::join(closing, returning)).await;
     }
 }

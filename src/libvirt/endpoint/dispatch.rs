@@ -102,7 +102,7 @@ impl<H: Hypervisor> Actor<H> {
                         break;
                     }
                     let slot = match reach {
-                        Reach::Monitor => match self.places.take() {
+                        Reach::Monitor => match self.places.take(now) {
                             Ok(slot) => slot,
                             Err(()) => {
                                 place = Queue::behind_lane(place);

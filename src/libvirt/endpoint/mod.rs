@@ -15,7 +15,9 @@
 //! `backoff`.
 //!
 //! A launcher pod has a daemon of its own, with one VM: there may be a thousand endpoints. Nothing that one of these
-//! daemons does can hold up another: they share no connection, no task, no lock and no thread.
+//! daemons does can hold up another: they share no connection, no task, no lock and no thread. What they share are the places
+//! of [`Settings::places`], a number of readings that work at the same time, which spares the machine and nothing else: a
+//! reading that is slow gives its place to the next, and one that has waited for a place goes without.
 
 mod actor;
 mod address;
@@ -42,6 +44,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use self::address::{Address, LauncherSocket};
 pub use self::counters::{CallCounters, CallName, EndpointCounters};
@@ -75,6 +78,8 @@ pub struct Settings {
     pub counters: Arc<EndpointCounters>,
     /// Where the endpoint shows that it turns.
     pub heartbeats: Heartbeats,
+    /// The endpoint's task is one of these, so that its end can be waited for.
+    pub tasks: TaskTracker,
 }
 
 impl Settings {
@@ -96,7 +101,8 @@ impl Settings {
         };
         let deadline = Self::DEADLINE;
         let heartbeats = Heartbeats::default();
-        Self { id, address, deadline, calls_at_once, places: None, counters: Arc::default(), heartbeats }
+        let (counters, tasks) = (Arc::default(), TaskTracker::new());
+        Self { id, address, deadline, calls_at_once, places: None, counters, heartbeats, tasks }
     }
 }
 
@@ -167,7 +173,7 @@ impl Endpoint {
         let hurry = Arc::new(Notify::new());
         let pulse = settings.heartbeats.part_of(PART, Arc::clone(&settings.id.0));
         let actor = Actor::new(hypervisor, settings, requests, hurry.clone(), events);
-        drop(tokio::spawn(pulse.over(actor.run(pulse.clone()))));
+        drop(settings.tasks.spawn(pulse.over(actor.run(pulse.clone()))));
         let counters = settings.counters.clone();
         Arc::new(EndpointHandle { id: settings.id.clone(), requests: sender, hurry, counters, pulse })
     }

@@ -21,6 +21,10 @@ struct Idle<C> {
 /// See the module.
 pub(super) struct Pool<C> {
     idle: VecDeque<Idle<C>>,
+    /// Most of them that may be idle.
+    idle_max: usize,
+    /// Those that are being closed in order, which takes a moment and is bounded.
+    closing: Vec<Eventually<()>>,
     /// One at a time per daemon.
     opening: Option<(Instant, Eventually<Result<C, OpenError>>)>,
     /// After a failure, not before then.
@@ -37,8 +41,9 @@ pub(super) enum Change<C> {
 }
 
 impl<C: Connection> Pool<C> {
-    pub(super) fn new(longest: Duration) -> Self {
-        Self { idle: VecDeque::new(), opening: None, open_after: None, backoff: Backoff::new(longest) }
+    pub(super) fn new(longest: Duration, idle_max: usize) -> Self {
+        let backoff = Backoff::new(longest);
+        Self { idle: VecDeque::new(), idle_max, closing: Vec::new(), opening: None, open_after: None, backoff }
     }
 
     /// A connection, if one waits.
@@ -84,20 +89,43 @@ impl<C: Connection> Pool<C> {
     /// Drops all of them.
     pub(super) fn clear(&mut self) {
         self.idle = VecDeque::new();
+        self.closing = Vec::new();
         self.opening = None;
     }
 
-    /// Takes all of them out, to be closed in order.
-    pub(super) fn drain(&mut self) -> Vec<C> {
-        self.opening = None;
-        std::mem::take(&mut self.idle).into_iter().map(|idle| idle.connection).collect()
+    /// Closes all of them in order, the one that is being opened, too: what that waits for.
+    pub(super) fn drain(&mut self) -> Vec<Eventually<()>> {
+        if let Some((_, opening)) = self.opening.take() {
+            self.closing.push(Box::pin(async move {
+                if let Ok(connection) = opening.await {
+                    connection.close().await;
+                }
+            }));
+        }
+        while let Some(idle) = self.idle.pop_front() {
+            self.closing.push(idle.connection.close());
+        }
+        std::mem::take(&mut self.closing)
     }
 
     /// Closes those that have waited for long.
     pub(super) fn tick(&mut self, now: Instant) {
         self.open_after = self.open_after.filter(|after| now < *after);
         while self.idle.front().is_some_and(|idle| idle.since + IDLE_MAX <= now) {
-            self.idle.pop_front();
+            self.close_first();
+        }
+    }
+
+    /// Closes those that are too many, once whatever waited for one has had its chance.
+    pub(super) fn trim(&mut self) {
+        while self.idle.len() > self.idle_max {
+            self.close_first();
+        }
+    }
+
+    fn close_first(&mut self) {
+        if let Some(idle) = self.idle.pop_front() {
+            self.closing.push(idle.connection.close());
         }
     }
 
@@ -116,6 +144,7 @@ impl<C: Connection> Pool<C> {
             self.opening = None;
             return Poll::Ready(Change::Opened(opened, took));
         }
+        self.closing.retain_mut(|closing| closing.as_mut().poll(context).is_pending());
         for at in 0..self.idle.len() {
             // Nobody has asked for events over these: what comes all the same is not looked at.
             while let Poll::Ready(notice) = self.idle[at].connection.poll_notice(context) {

@@ -10,8 +10,8 @@
 mod error;
 mod held;
 
-use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use libvirt_remote::transport::{self, ConnectError};
 use tokio::net::UnixStream;
@@ -22,7 +22,7 @@ pub(super) use libvirt_remote::transport::Stream;
 use self::held::Held;
 use super::address::LauncherSocket;
 use super::hypervisor::ProcessId;
-use crate::libvirt::limits;
+use crate::libvirt::limits::Files;
 
 /// How a daemon is reached.
 #[derive(Debug, Clone)]
@@ -67,19 +67,40 @@ impl Route {
         }
     }
 
-    /// Goes there. Waits for nobody on this host; for another one it may.
-    pub(super) async fn dial(&self) -> Result<(Stream, Dialed), SocketError> {
-        let (stream, uri) = match self {
-            Self::Uri(address) => (address.connect().await?, address.driver_uri().to_owned()),
-            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await?,
-            Self::Socket(path) => Self::through(&Held::at(path)?).await?,
-        };
+    /// Goes there. Waits for nobody on this host; for another one it may. Files that are kept back, or promised to others,
+    /// are not taken.
+    pub(super) async fn dial(&self, files: Files) -> Result<(Stream, Dialed), SocketError> {
+        let reached = self.reach(files).await.and_then(|(stream, uri)| {
+            // When there is no room, the stream is dropped here, and a program that it leads through is killed.
+            self.leave_room(files, Some(stream.highest_descriptor()))?;
+            Ok((stream, uri))
+        });
+        let (stream, uri) = reached.map_err(|error| match error {
+            // Wherever on the way they ran out, it is the same to the operator, and told once.
+            SocketError::Descriptors { .. } | SocketError::Connect(ConnectError::Descriptors { .. }) => {
+                self.no_room(files)
+            }
+            error => error,
+        })?;
         let process = match &stream {
             Stream::Unix(stream) => process(stream),
             _ => None,
         };
-        self.leave_room(&stream)?;
         Ok((stream, Dialed { uri, process }))
+    }
+
+    async fn reach(&self, files: Files) -> Result<(Stream, String), SocketError> {
+        match self {
+            Self::Uri(address) => {
+                // What is refused afterwards should not have been begun, if it starts a program or greets another host.
+                if !address.is_local() {
+                    self.leave_room(files, files.last_of(address.descriptors_to_connect()))?;
+                }
+                Ok((address.connect().await?, address.driver_uri().to_owned()))
+            }
+            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await,
+            Self::Socket(path) => Self::through(&Held::at(path)?).await,
+        }
     }
 
     async fn through(held: &Held) -> Result<(Stream, String), SocketError> {
@@ -91,19 +112,16 @@ impl Route {
     }
 
     /// Descriptors are numbered from the lowest free one: a high number means that few are left. What is left is for what
-    /// must go on, such as probes and scrapes.
-    fn leave_room(&self, stream: &Stream) -> Result<(), SocketError> {
-        let number = match stream {
-            Stream::Unix(stream) => stream.as_raw_fd(),
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            _ => 0,
-        };
-        match limits::room(number) {
-            limits::Room::Left => Ok(()),
-            limits::Room::Reserved { limit } => {
-                Err(SocketError::Descriptors { path: Path::new(&self.place()).to_owned(), limit })
-            }
+    /// must go on, such as probes and scrapes. `None`: there is none at all.
+    fn leave_room(&self, files: Files, number: Option<RawFd>) -> Result<(), SocketError> {
+        if number.is_some_and(|number| files.may_keep(number)) {
+            return Ok(());
         }
+        Err(self.no_room(files))
+    }
+
+    fn no_room(&self, files: Files) -> SocketError {
+        SocketError::Descriptors { path: PathBuf::from(self.place()), limit: files.limit() }
     }
 }
 
@@ -119,3 +137,6 @@ impl From<ConnectError> for SocketError {
         Self::Connect(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use super::hypervisor::{
 };
 use super::socket::{Dialed, Route, SocketError, Stream};
 use crate::libvirt::groups::{NOWAIT, bits};
+use crate::libvirt::limits::Files;
 use crate::libvirt::{decode, domain_xml, event};
 use crate::model::{DaemonFacts, Description, Group, Status, Version};
 use crate::source::{Ask, Listed, Said};
@@ -61,7 +62,7 @@ impl Wire {
     }
 
     /// A connection with its driver opened, and whoever listens at its other end.
-    async fn connect(route: Route) -> Result<(Remote<Stream>, Dialed), OpenError> {
+    async fn connect(route: Route, files: impl FnOnce() -> Files) -> Result<(Remote<Stream>, Dialed), OpenError> {
         let first_word = if route.is_local() { FIRST_WORD } else { FIRST_WORD_REMOTE };
         let mute = || {
             OpenError::Mute(format!(
@@ -70,7 +71,7 @@ impl Wire {
             ))
         };
         let greet = async {
-            let (stream, dialed) = route.dial().await.map_err(refused)?;
+            let (stream, dialed) = route.dial(files()).await.map_err(refused)?;
             let remote = Remote::authenticated(stream).await.map_err(|error| stranger(&route, error))?;
             Ok((remote, dialed))
         };
@@ -83,7 +84,7 @@ impl Wire {
 
     async fn introduced(route: Route) -> Result<Met<WireConnection>, OpenError> {
         let of_one = route.is_of_one();
-        let (mut remote, dialed) = Self::connect(route).await?;
+        let (mut remote, dialed) = Self::connect(route, Files::for_the_first).await?;
         let introduce = introduce(&mut remote);
         let introduced = timeout(OPEN_DEADLINE, introduce).await.map_err(|_| slow("introduced itself"))?;
         let (facts, refused_events) = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
@@ -143,7 +144,7 @@ impl Hypervisor for Wire {
     }
 
     fn open(&self) -> Eventually<Result<WireConnection, OpenError>> {
-        let connect = Self::connect(self.route.clone());
+        let connect = Self::connect(self.route.clone(), Files::for_the_promised);
         Box::pin(async move { connect.await.map(|(remote, _)| WireConnection::new(remote)) })
     }
 

@@ -44,6 +44,16 @@ impl Agent {
         Agent::launch_by(command, arguments).ready()
     }
 
+    /// Starts `virt-otel run` where it may have so many files open and cannot allow itself more, and waits until its
+    /// endpoint answers.
+    #[track_caller]
+    pub(crate) fn with_files(files: u64, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={files}:{files}"), &program()]);
+        steer_by(&mut command, environment);
+        Agent::launch_by(command, arguments).ready()
+    }
+
     #[track_caller]
     fn ready(mut self) -> Agent {
         let port = self.port;

@@ -341,6 +341,23 @@ impl Libvirtd {
         virsh::run(&self.uri(), timeout, arguments)
     }
 
+    /// How many of the daemon's workers have something to do, by its own account.
+    #[track_caller]
+    pub(crate) fn busy_workers(&self) -> usize {
+        let socket = self.socket().with_file_name("libvirt-admin-sock");
+        let mut command = Command::new("virt-admin");
+        command.args(["--connect", &format!("libvirtd+unix:///system?socket={}", socket.display())]);
+        command.args(["server-threadpool-info", "libvirtd"]).env("LC_ALL", "C");
+        let output = process::run(command, Duration::from_secs(5)).expect("an answer of the daemon's admin server");
+        assert_eq!(output.code, Some(0), "virt-admin: {}", output.stderr);
+        let number = |name: &str| {
+            let line = output.stdout.lines().find_map(|line| line.trim().strip_prefix(name));
+            let value = line.and_then(|line| line.trim_start().strip_prefix(':')?.trim().parse::<usize>().ok());
+            value.unwrap_or_else(|| panic!("no {name} in {}", output.stdout))
+        };
+        number("nWorkers") - number("freeWorkers")
+    }
+
     /// Another client of the daemon, which listens to a guest's lifecycle: a line of its log for each event, with the
     /// time at which it came.
     #[track_caller]

@@ -87,6 +87,10 @@ pub(crate) struct Pki {
     pub(crate) given: bool,
 }
 
+/// What it takes to start a program: three pipes of two ends each, two for word of whether it could be started, and one by
+/// which its end is noticed.
+const SSH_DESCRIPTORS: u8 = 9;
+
 impl Address {
     /// The URI that was given.
     #[must_use]
@@ -104,6 +108,17 @@ impl Address {
     #[must_use]
     pub const fn is_local(&self) -> bool {
         matches!(self.way, Way::Unix(_))
+    }
+
+    /// How many descriptors [`connect`](Self::connect) takes at most while it connects. Who has fewer left does not begin.
+    #[must_use]
+    pub const fn descriptors_to_connect(&self) -> u8 {
+        match &self.way {
+            Way::Unix(_) | Way::Tcp { .. } => 1,
+            // The connection, and a file of certificates while it is read.
+            Way::Tls { .. } => 2,
+            Way::Ssh { .. } => SSH_DESCRIPTORS,
+        }
     }
 
     /// The socket of a daemon on this host: the first that is there, else the last that could be.

@@ -18,8 +18,11 @@ pub(super) struct Outbound {
     buffer: BytesMut,
     /// How much of the frame that was begun is in it still.
     begun: usize,
-    /// Since when nothing of it could be written.
+    /// Since when nothing of it could be written, or the stream has kept back what was.
     since: Option<Instant>,
+    /// Whether the stream keeps back what it took, as one does that encrypts: that it takes more is then no sign that
+    /// the peer reads.
+    kept_back: bool,
     /// The peer is to be asked for a sign of life once everything else is written.
     ping: bool,
     /// The peer has asked for a sign of life. One is the answer to as many as came.
@@ -40,7 +43,7 @@ impl Outbound {
         self.pong = true;
     }
 
-    /// Since when nothing could be written of what waits.
+    /// Since when nothing could be sent of what waits.
     pub(super) const fn since(&self) -> Option<Instant> {
         self.since
     }
@@ -64,9 +67,13 @@ impl Outbound {
             if self.buffer.is_empty() {
                 // What is idle keeps nothing.
                 self.buffer = BytesMut::new();
-                self.since = None;
                 // Streams that collect what is written (TLS) send it now.
-                let _ = Pin::new(stream).poll_flush(context)?;
+                self.kept_back = Pin::new(stream).poll_flush(context)?.is_pending();
+                if self.kept_back {
+                    self.since.get_or_insert(now);
+                } else {
+                    self.since = None;
+                }
                 return Ok(());
             }
             if self.begun == 0 {
@@ -77,7 +84,9 @@ impl Outbound {
                 Poll::Ready(0) => return Err(End::Closed),
                 Poll::Ready(_) => {
                     self.begun = rest.limit();
-                    self.since = None;
+                    if !self.kept_back {
+                        self.since = None;
+                    }
                 }
                 Poll::Pending => {
                     self.since.get_or_insert(now);

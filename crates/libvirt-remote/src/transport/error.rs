@@ -34,10 +34,10 @@ pub enum ConnectError {
         path: PathBuf,
     },
     /// The process, or the host, has no descriptors left.
-    #[error("no file descriptor is left to open {path}: raise the limit of open files ({cause})")]
+    #[error("no file descriptor is left for {place}: raise the limit of open files ({cause})")]
     Descriptors {
-        /// The socket.
-        path: PathBuf,
+        /// What would have taken it.
+        place: String,
         /// The cause.
         cause: io::Error,
     },

@@ -11,6 +11,7 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -66,9 +67,28 @@ impl Address {
     }
 }
 
+impl Stream {
+    /// The highest number among its descriptors. The kernel gives the lowest that is free: a high one means that few are
+    /// left.
+    #[must_use]
+    pub fn highest_descriptor(&self) -> RawFd {
+        match self {
+            Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+            Self::Ssh(stream) => stream.highest_descriptor(),
+        }
+    }
+}
+
 /// What Linux says when the process, or the host, has as many files open as may be.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+
+fn no_descriptors(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(EMFILE | ENFILE))
+}
 
 /// Connects to a socket at `path`, which errors call `name`.
 ///
@@ -76,9 +96,10 @@ const ENFILE: i32 = 23;
 ///
 /// If nobody listens there, or we may not.
 pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> {
+    let place = || name.display().to_string();
     let name = || name.to_owned();
     UnixStream::connect(path).await.map_err(|cause| match cause.kind() {
-        _ if matches!(cause.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectError::Descriptors { path: name(), cause },
+        _ if no_descriptors(&cause) => ConnectError::Descriptors { place: place(), cause },
         io::ErrorKind::PermissionDenied => ConnectError::Permission { path: name() },
         io::ErrorKind::NotFound => ConnectError::Absent { path: name() },
         // A connection that does not wait is refused so when the queue of those that do is full.
@@ -88,10 +109,15 @@ pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> 
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let unreached = |cause| ConnectError::Host { host: host.to_owned(), port, cause };
+    let failed = |cause| {
+        if no_descriptors(&cause) {
+            return ConnectError::Descriptors { place: format!("a connection to {host}, port {port}"), cause };
+        }
+        ConnectError::Host { host: host.to_owned(), port, cause }
+    };
     let look_up = move |name: &str| (name, port).to_socket_addrs().map(Iterator::collect);
-    let addresses = addresses(&GATE, host, port, look_up).await?.map_err(unreached)?;
-    let stream = TcpStream::connect(&addresses[..]).await.map_err(unreached)?;
+    let addresses = addresses(&GATE, host, port, look_up).await?.map_err(failed)?;
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
     // A call is small, and its answer is waited for. Without it, it is only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)

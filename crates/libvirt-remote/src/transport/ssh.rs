@@ -1,6 +1,7 @@
 //! Through the ssh program: its standard input and output are the stream.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
@@ -36,7 +37,12 @@ impl SshStream {
         for name in ASKING {
             command.env_remove(name);
         }
-        let failed = |cause| ConnectError::Program { program: program.to_owned(), cause };
+        let failed = |cause| {
+            if super::no_descriptors(&cause) {
+                return ConnectError::Descriptors { place: format!("the program `{program}`"), cause };
+            }
+            ConnectError::Program { program: program.to_owned(), cause }
+        };
         let mut child = command.spawn().map_err(failed)?;
         let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output)) = (input, output) else {
@@ -49,6 +55,11 @@ impl SshStream {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    pub(super) fn highest_descriptor(&self) -> RawFd {
+        let errors = self.errors.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        self.input.as_raw_fd().max(self.output.as_raw_fd()).max(errors)
     }
 
     /// Takes in what it says on its standard error, and keeps the end of it.

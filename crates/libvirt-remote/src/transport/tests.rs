@@ -1,4 +1,3 @@
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,8 +15,11 @@ fn address(uri: &str) -> Address {
 fn program(script: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ssh");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // By a process of its own: a file that this one has open for writing cannot be run, and a fork in another test at that
+    // moment keeps it open for a while.
+    let write = "printf '#!/bin/sh\n%s\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
+    let written = std::process::Command::new("sh").args(["-c", write, "sh"]).arg(&path).arg(script).status();
+    assert!(written.unwrap().success());
     let uri = format!("qemu+ssh://host/system?command={}", path.display());
     (folder, uri)
 }
@@ -105,6 +107,21 @@ async fn a_look_up_that_hangs_is_given_up_and_keeps_its_place_until_it_ends() {
 
     drop(server);
     assert_eq!(look_up("fourth").await.unwrap().unwrap(), [found], "a place is free when a look-up ends");
+}
+
+#[tokio::test]
+async fn the_highest_descriptor_is_that_of_all_pipes() {
+    let (_folder, uri) = program("exec sleep 1000");
+    let address = address(&uri);
+    let stream = address.connect().await.unwrap();
+    let Stream::Ssh(ssh) = &stream else { panic!("no ssh") };
+    let child = ssh.id().unwrap();
+    // The child's standard input, output and error are the other ends of the three pipes that are ours.
+    let pipe = |path: String| std::fs::read_link(path).unwrap();
+    let theirs = [0, 1, 2].map(|number| pipe(format!("/proc/{child}/fd/{number}")));
+    let highest = stream.highest_descriptor();
+    assert!(theirs.contains(&pipe(format!("/proc/self/fd/{highest}"))), "{highest} is none of its pipes");
+    assert!(highest >= 5 && address.descriptors_to_connect() > 3, "{highest}");
 }
 
 #[tokio::test]

@@ -57,6 +57,43 @@ async fn the_one_vm_of_a_launcher_is_read_while_it_is_stuck_with_one_connection_
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_keeps_all_places_holds_up_nobody_for_long() {
+    let places = Arc::new(Semaphore::new(1));
+    let settings = || Settings { places: Some(places.clone()), ..launcher(&Arc::default()) };
+    let (slow, well) = (FakeHypervisor::with(1), FakeHypervisor::with(1));
+    let (first, _first_events) = connected_with(&slow, &settings()).await;
+    let (second, _second_events) = connected_with(&well, &settings()).await;
+    assert_eq!(read(&first, 1).await, Ok(Monitor::Answered));
+    assert_eq!(read(&second, 1).await, Ok(Monitor::Answered));
+
+    // One that hangs gives its place back after a moment.
+    slow.domain(1, |domain| domain.frozen = true);
+    let began = Instant::now();
+    let (hung, read_beside) = tokio::join!(read(&first, 1), async {
+        pass(Duration::from_millis(1)).await;
+        let answer = read(&second, 1).await;
+        (answer, began.elapsed())
+    });
+    assert!(deadline(&hung.unwrap_err()));
+    assert_eq!(read_beside.0, Ok(Monitor::Answered));
+    assert!(read_beside.1 < calls::SLOW * 2, "{:?}", read_beside.1);
+
+    // Nobody gives one back.
+    let kept = places.clone().acquire_owned().await.unwrap();
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(read(&second, 1).await, Ok(Monitor::Answered));
+        let took = began.elapsed();
+        assert!(took >= actor::PLACE_PATIENCE && took < actor::PLACE_PATIENCE * 2, "{took:?}");
+    }
+    drop(kept);
+    let began = Instant::now();
+    assert_eq!(read(&second, 1).await, Ok(Monitor::Answered));
+    assert!(began.elapsed() < calls::SLOW, "{:?}", began.elapsed());
+    assert_eq!(places.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_left_of_an_endpoint_whose_handle_is_dropped() {
     let before = tasks();
     let fake = FakeHypervisor::with(2);

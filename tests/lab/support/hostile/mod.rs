@@ -1,5 +1,6 @@
 //! A fake: a daemon that speaks libvirt's protocol well, until it does what a launcher does that somebody has taken over.
 
+mod longest;
 mod words;
 
 use std::io::Write as _;
@@ -76,11 +77,15 @@ pub(crate) enum Manner {
     Immense,
     /// Another thousand domains each time it is asked.
     Thousands,
+    /// To every question the longest answer that there may be.
+    Fullest,
+    /// The same but for the last byte, which never comes.
+    Hoards,
 }
 
 impl Manner {
     /// All that is wrong.
-    pub(crate) const ALL: [Manner; 28] = [
+    pub(crate) const ALL: [Manner; 30] = [
         Manner::LengthZero,
         Manner::LengthThree,
         Manner::LengthMost,
@@ -109,6 +114,20 @@ impl Manner {
         Manner::NoStatistics,
         Manner::Immense,
         Manner::Thousands,
+        Manner::Fullest,
+        Manner::Hoards,
+    ];
+
+    /// Those that cost the most memory.
+    pub(crate) const HEAVIEST: [Manner; 8] = [
+        Manner::LongNames,
+        Manner::TooManyParameters,
+        Manner::LongXml,
+        Manner::NewDomains,
+        Manner::Immense,
+        Manner::Thousands,
+        Manner::Fullest,
+        Manner::Hoards,
     ];
 
     /// What the log must say when the connection ends for it; `None` where it goes on.
@@ -117,7 +136,7 @@ impl Manner {
             Manner::LengthZero => "a message of 0 bytes",
             Manner::LengthThree => "a message of 3 bytes",
             Manner::LengthMost => "a message of 2147483647 bytes",
-            Manner::Trickle => "has not ended a message within",
+            Manner::Trickle | Manner::Hoards => "has not ended a message within",
             Manner::WrongSerial | Manner::TwoReplies => "which was not made or has been answered",
             Manner::ReplyBefore => "which was not made or has been answered",
             Manner::WrongProcedure => "an answer to procedure 7",
@@ -140,15 +159,21 @@ impl Manner {
             | Manner::SaysClosed
             | Manner::NoStatistics
             | Manner::Immense
-            | Manner::Thousands => return None,
+            | Manner::Thousands
+            | Manner::Fullest => return None,
         })
     }
 }
 
 impl Manner {
+    /// Whether every answer is as long as may be.
+    fn is_full(self) -> bool {
+        matches!(self, Manner::Fullest | Manner::Hoards)
+    }
+
     /// Whether only time tells: its connection ends after half a minute, and the next one is as good for as long.
     pub(crate) fn lasts(self) -> bool {
-        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing)
+        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing | Manner::Hoards)
     }
 }
 
@@ -162,7 +187,8 @@ struct Shared {
     manner: Manner,
     domain: Named,
     over: AtomicBool,
-    clients: Mutex<Vec<UnixStream>>,
+    /// Those that are connected, by the numbers of their connections.
+    clients: Mutex<Vec<(usize, UnixStream)>>,
     connections: AtomicUsize,
 }
 
@@ -184,12 +210,14 @@ impl Hostile {
                 if serving.over.load(Ordering::SeqCst) {
                     return;
                 }
-                serving.clients.lock().expect("the clients").extend(client.try_clone());
-                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let number = serving.connections.fetch_add(1, Ordering::SeqCst);
+                let another = client.try_clone().map(|client| (number, client));
+                serving.clients.lock().expect("the clients").extend(another);
                 let serving = Arc::clone(&serving);
                 std::thread::spawn(move || {
                     let _ = Peer { shared: &serving, callbacks: 0 }.serve(&client);
                     let _ = client.shutdown(Shutdown::Both);
+                    serving.clients.lock().expect("the clients").retain(|(other, _)| *other != number);
                 });
             }
         });
@@ -205,7 +233,7 @@ impl Hostile {
 impl Drop for Hostile {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
-        for client in self.shared.clients.lock().expect("the clients").drain(..) {
+        for (_, client) in self.shared.clients.lock().expect("the clients").drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
         // Wakes the thread that accepts, by a name that a socket may have.
@@ -248,6 +276,11 @@ impl Peer<'_> {
                 continue;
             }
             let answered = match call.procedure {
+                7 | 14 | 344 if self.shared.manner == Manner::Hoards => {
+                    let answer = call.reply(&self.proper(call));
+                    client.write_all(&answer[..answer.len() - 1])?;
+                    true
+                }
                 344 => self.statistics(client, call)?,
                 _ => false,
             };
@@ -269,6 +302,7 @@ impl Peer<'_> {
         match call.procedure {
             3 => Body::default().text("QEMU"),
             4 | 157 => Body::default().u64(9_000_000),
+            7 if self.shared.manner.is_full() => Body::default().text(&" ".repeat(longest::TEXT)),
             7 => Body::default().text("<capabilities/>"),
             14 => Body::default().text(&self.xml()),
             59 | 110 => Body::default().text("hostile.test"),
@@ -278,6 +312,7 @@ impl Peer<'_> {
             273 => self.list(),
             298 => Body::of(&[0, 0]),
             316 => Body::of(&[self.callbacks + 1]),
+            344 if self.shared.manner.is_full() => longest::statistics(Body::of(&[1]).domain(domain)),
             344 => {
                 let statistics = Body::of(&[1]).domain(domain).u32(5).int("state.state", 1).int("state.reason", 1);
                 let statistics = statistics.figure("cpu.time", 5_000_000_000).figure("balloon.current", 65_536);
@@ -289,8 +324,10 @@ impl Peer<'_> {
 
     fn list(&self) -> Body {
         let mut domains = vec![self.shared.domain.clone()];
-        if self.shared.manner == Manner::Thousands {
-            domains.extend((0..1_000).map(|_| stranger()));
+        match self.shared.manner {
+            Manner::Thousands => domains.extend((0..1_000).map(|_| stranger())),
+            Manner::Fullest => domains.extend((1..longest::LISTED).map(|_| stranger())),
+            _ => {}
         }
         let count = u32::try_from(domains.len()).expect("a number");
         domains.iter().fold(Body::of(&[count]), |body, domain| body.domain(domain)).u32(count)
@@ -301,6 +338,7 @@ impl Peer<'_> {
         let head = format!("<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><devices>");
         match self.shared.manner {
             Manner::LongXml => head + &" ".repeat(4 * 1_024 * 1_024 + 1),
+            Manner::Fullest | Manner::Hoards => longest::document(&head),
             Manner::Immense => {
                 let disk = |number: usize| {
                     let alias = format!("ua-{number:04}-{}", "a".repeat(1_000));

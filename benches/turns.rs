@@ -1,0 +1,204 @@
+//! For how long an answer keeps the runtime from other tasks: the longest ones that a daemon may give, through the whole
+//! endpoint, on a runtime with one thread, while another task wants its turn every millisecond.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a bench prints what it measured, reads the real clock, and ends where it cannot go on"
+)]
+
+#[path = "../tests/lab/support/hostile/longest.rs"]
+mod longest;
+mod support;
+#[allow(dead_code, reason = "a toolbox: not every user uses every tool")]
+#[path = "../tests/lab/support/hostile/words.rs"]
+mod words;
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::{Spread, print_table, promise, row, show};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+use virt_otel::libvirt::endpoint::{Address, Endpoint, EndpointHandle, Settings};
+use virt_otel::model::{DaemonId, Group, Groups};
+use virt_otel::source::{Ask, Order, Source as _, SourceEvent};
+use words::{Body, Call, KEEPALIVE, MESSAGE, Named, frame};
+
+/// How often each answer is given.
+const RUNS: usize = 20;
+
+/// How often the other task wants its turn.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What is promised: how much longer than that it waits, at most. A scrape and a probe take longer.
+const KEPT_FROM: Duration = Duration::from_millis(5);
+
+/// How long the deadline of a call is here: what is measured is not how fast a debug build is.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The longest name of which the longest list has as many as it may.
+const NAME: usize = 228;
+
+fn domain() -> Named {
+    Named { name: "full".to_owned(), uuid: Uuid::from_u128(0x0b5c_2f6e_8a3d_4b1c_9e7f_1d2c_3b4a_5968) }
+}
+
+/// What a daemon answers to one procedure in place of what it should.
+struct Odd {
+    procedure: u32,
+    body: Body,
+}
+
+/// A daemon with one domain, and one answer that is as long as may be.
+fn serve(socket: &Path, odd: Odd) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let odd = Arc::new(odd);
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let odd = Arc::clone(&odd);
+            std::thread::spawn(move || {
+                let _ = answer(&client, &odd);
+            });
+        }
+    });
+}
+
+fn answer(mut client: &UnixStream, odd: &Odd) -> std::io::Result<()> {
+    let mut callbacks = 0;
+    loop {
+        let call = Call::read(&mut client)?;
+        if call.program == KEEPALIVE {
+            client.write_all(&frame(KEEPALIVE, 2, MESSAGE, 0, 0, &Body::default()))?;
+            continue;
+        }
+        let body = match call.procedure {
+            procedure if procedure == odd.procedure => odd.body.clone(),
+            3 => Body::default().text("QEMU"),
+            4 | 157 => Body::default().u64(9_000_000),
+            7 => Body::default().text("<capabilities/>"),
+            59 => Body::default().text("host.test"),
+            66 => Body::of(&[1, 0]),
+            273 => Body::of(&[1]).domain(&domain()).u32(1),
+            298 => Body::of(&[0, 0]),
+            316 => {
+                callbacks += 1;
+                Body::of(&[callbacks])
+            }
+            _ => Body::default(),
+        };
+        client.write_all(&call.reply(&body))?;
+    }
+}
+
+fn list() -> Body {
+    let count = u32::try_from(longest::LISTED).unwrap();
+    let named = |number: u128| {
+        let name = format!("{number:0>NAME$}");
+        Named { name, uuid: Uuid::from_u128(number) }
+    };
+    (0..u128::from(count)).map(named).fold(Body::of(&[count]), |body, domain| body.domain(&domain)).u32(count)
+}
+
+async fn connected(socket: &Path) -> (Arc<EndpointHandle>, mpsc::Receiver<SourceEvent>) {
+    let mut settings = Settings::new(DaemonId("full".into()), Address::Socket(socket.to_owned()));
+    settings.deadline = DEADLINE;
+    let (sender, mut events) = mpsc::channel(64);
+    let endpoint = Endpoint::start(&settings, sender);
+    while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
+    (endpoint, events)
+}
+
+/// How much longer than a tick another task had to wait at most, each time that this was asked, and how long the answers
+/// took.
+fn measure(name: &str, ask: Option<Ask>, odd: Odd) -> (Vec<String>, Option<Spread>) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("sock");
+    let length = odd.body.0.len();
+    serve(&socket, odd);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let (gaps, took) = local.block_on(&runtime, async {
+        let (endpoint, _events) = connected(&socket).await;
+        let longest = Rc::new(Cell::new(Duration::ZERO));
+        let ticking = Rc::clone(&longest);
+        tokio::task::spawn_local(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut last = Instant::now();
+            loop {
+                ticks.tick().await;
+                let late = last.elapsed().saturating_sub(TICK);
+                ticking.set(ticking.get().max(late));
+                last = Instant::now();
+            }
+        });
+        let (mut gaps, mut took) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            longest.set(Duration::ZERO);
+            let began = Instant::now();
+            match ask {
+                Some(ask) => drop(endpoint.ask(ask, Order::AtOnce).await.expect("an answer")),
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            took.push(began.elapsed());
+            tokio::time::sleep(TICK * 3).await;
+            gaps.push(longest.get());
+        }
+        (Spread::of(gaps), Spread::of(took))
+    });
+    let row = row([name, &support::thousands(length), &took.three(), &gaps.three()]);
+    (row, ask.map(|_| gaps))
+}
+
+fn main() {
+    if !support::asked_to_measure() {
+        return;
+    }
+    print_table("The machine", "", &["", ""], &support::machine::facts());
+    let uuid = domain().uuid;
+    let record = || Body::of(&[1]).domain(&domain());
+    let head = format!("<domain type='kvm'><name>full</name><uuid>{uuid}</uuid><devices>");
+    let read =
+        Some(Ask::Read(uuid, [Group::State, Group::Cpu, Group::Vcpu, Group::Block].into_iter().collect::<Groups>()));
+    let measured = [
+        measure("Nothing", None, Odd { procedure: 0, body: Body::default() }),
+        measure("Statistics of 8 MiB", read, Odd { procedure: 344, body: longest::statistics(record()) }),
+        measure("262,144 parameters", read, Odd { procedure: 344, body: longest::parameters(record()) }),
+        measure(
+            "XML of 4 MiB",
+            Some(Ask::Describe(uuid)),
+            Odd { procedure: 14, body: Body::default().text(&longest::document(&head)) },
+        ),
+        measure("A list of 16,384 domains", Some(Ask::List), Odd { procedure: 273, body: list() }),
+    ];
+    let rows: Vec<Vec<String>> = measured.iter().map(|(row, _)| row.clone()).collect();
+    print_table(
+        "How long the longest answers keep others waiting",
+        &format!("On one thread. Times are the least, the median and the largest of {RUNS} runs."),
+        &["", "Bytes", "Until the answer", "Another task waited"],
+        &rows,
+    );
+    // The median: at the largest, another process had the core.
+    let worst = measured.iter().filter_map(|(_, gaps)| gaps.as_ref()).map(Spread::median).max().expect("some answers");
+    let kept = worst <= KEPT_FROM;
+    let line = promise(
+        "The longest answer",
+        &format!("keeps others waiting for {} at most", show(KEPT_FROM)),
+        &show(worst),
+        kept,
+    );
+    print_table("What is promised", "", &support::PROMISES, &[line]);
+}

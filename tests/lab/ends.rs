@@ -1,0 +1,88 @@
+//! An agent that ends takes leave of its daemon: nothing of it is an error there.
+
+use std::time::Duration;
+
+use super::support::{Agent, Domain, Libvirtd, Node, wait_until};
+
+const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
+const CPU_OF_VMI: &str = "kubevirt_vmi_cpu_usage_seconds_total";
+
+/// What a daemon logs of a client that is gone without a word.
+const GONE: &str = "End of file while reading data";
+
+/// How long the daemon may take to notice that.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// How much longer an end may take that waits for a daemon's farewell.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+const ROUNDS: usize = 5;
+
+/// How long anything may take that the agent does within a second or two: this machine may be busy.
+const SOON: Duration = Duration::from_secs(15);
+
+/// What the daemon has logged as an error so far.
+fn errors(libvirtd: &Libvirtd) -> Vec<String> {
+    libvirtd.log().lines().filter(|line| line.contains(": error :")).map(str::to_owned).collect()
+}
+
+fn agent(uri: &str) -> Agent {
+    Agent::start(&["--libvirt-uri", uri, "--interval", "1s", "--exporters", "prometheus"], &[])
+}
+
+#[test]
+fn an_end_in_order_is_no_error_to_the_daemon() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create_paused(&Domain::tcg("steady"));
+    let uri = libvirtd.read_only_uri();
+    let read = |agent: &Agent| agent.wait_for(SOON, "the guest", |page| page.has(CPU, &[("domain", "steady")]));
+
+    // One that is killed is an error, which shows that such errors are logged.
+    let killed = agent(&uri);
+    read(&killed);
+    drop(killed);
+    wait_until(NOTICED, "the error that a client is gone", || libvirtd.log().contains(GONE).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    let before = errors(&libvirtd).len();
+
+    let alone = (0..ROUNDS).map(|_| {
+        let mut agent = agent(&format!("{uri}-of-nobody"));
+        agent.wait_for(SOON, "nobody to be there", |page| page.get("libvirt_up", &[]) == Some(0.0));
+        agent.terminate()
+    });
+    let alone = alone.map(|exit| exit.took).max().unwrap();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let mut agent = agent(&uri);
+        read(&agent);
+        std::thread::sleep(Duration::from_millis(1_500));
+        let exit = agent.terminate();
+        assert_eq!(exit.code, Some(0), "{}", agent.log());
+        slowest = slowest.max(exit.took);
+        let snapshot = Agent::output(&["snapshot", "--libvirt-uri", &uri], &[]);
+        assert_eq!(snapshot.code, Some(0), "{}", snapshot.stderr);
+    }
+    println!("the end took {slowest:?} at most, and {alone:?} where there is no daemon");
+    assert!(slowest < alone + FAREWELL, "{slowest:?}, and {alone:?} where there is no daemon");
+    // What it would have said of them, it would have said by now.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(errors(&libvirtd)[before..], [""; 0]);
+}
+
+/// A connection that is not needed any more is closed in order, too.
+#[test]
+fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
+    let launcher = Node::new("node-a").launcher();
+    launcher.create_paused(&Domain::tcg("shop_web").like_kubevirt());
+    let before = errors(&launcher).len();
+    let mut agent = Agent::in_pod(&launcher, "shop", &[], None);
+    agent.wait_for(SOON, "the guest", |page| page.has(CPU_OF_VMI, &[]));
+    // Its XML and its figures were read beside each other; then one connection for calls is enough.
+    agent.wait_for(SOON, "two connections", |page| {
+        page.all("virt_otel_libvirt_connections", &[]).iter().map(|sample| sample.value).sum::<f64>() == 2.0
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(agent.terminate().code, Some(0));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(errors(&launcher)[before..], [""; 0]);
+}
