@@ -12,7 +12,7 @@ use super::fleet::{self, Fleet};
 use super::vigil;
 use crate::config::{self, Kubevirt, Sidecar, Vms};
 use crate::heartbeat::{Heartbeats, Pulse};
-use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings};
+use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings, room};
 use crate::libvirt::limits;
 use crate::model::{DaemonId, GuestOs, Launcher};
 use crate::observe::{Feed, Owner, Roster, Who};
@@ -101,7 +101,7 @@ impl Sources {
     fn hosts(config: &config::Source, daemons: &[config::Daemon], heartbeats: &Heartbeats) -> Self {
         let mut sources =
             Self { feeds: Vec::new(), roster: None, work: Vec::new(), endpoints: Vec::new(), watch: None };
-        let places = places();
+        let (places, room) = (places(), room());
         for daemon in daemons {
             let id = DaemonId(daemon.uri.as_str().into());
             let address = match &daemon.way {
@@ -112,6 +112,7 @@ impl Sources {
             let mut settings = Settings::new(id, address);
             settings.deadline = config.deadline;
             settings.places = Some(Arc::clone(&places));
+            settings.room = Some(Arc::clone(&room));
             settings.heartbeats = heartbeats.clone();
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
             let endpoint = Endpoint::start(&settings, sender);
@@ -140,6 +141,7 @@ impl Sources {
             deadline: config.deadline,
             counters: Arc::clone(&shared),
             places: places(),
+            room: room(),
             heartbeats: heartbeats.clone(),
         };
         let [watching, following] = ["watch", "agent::fleet"].map(|name| heartbeats.part(name));
@@ -172,6 +174,7 @@ impl Sources {
         let name = sidecar.socket.display().to_string();
         let mut settings = Settings::new(DaemonId(name.as_str().into()), Address::Socket(sidecar.socket.clone()));
         settings.deadline = config.deadline;
+        settings.room = Some(room());
         settings.heartbeats = heartbeats.clone();
         let (sender, heard) = mpsc::channel(EVENTS);
         let (told, events) = mpsc::channel(EVENTS);

@@ -76,11 +76,13 @@ pub(crate) enum Manner {
     Immense,
     /// Another thousand domains each time it is asked.
     Thousands,
+    /// Statistics of 8 MiB without their last byte, and then nothing.
+    Hoards,
 }
 
 impl Manner {
     /// All that is wrong.
-    pub(crate) const ALL: [Manner; 28] = [
+    pub(crate) const ALL: [Manner; 29] = [
         Manner::LengthZero,
         Manner::LengthThree,
         Manner::LengthMost,
@@ -109,6 +111,7 @@ impl Manner {
         Manner::NoStatistics,
         Manner::Immense,
         Manner::Thousands,
+        Manner::Hoards,
     ];
 
     /// What the log must say when the connection ends for it; `None` where it goes on.
@@ -118,6 +121,8 @@ impl Manner {
             Manner::LengthThree => "a message of 3 bytes",
             Manner::LengthMost => "a message of 2147483647 bytes",
             Manner::Trickle => "has not ended a message within",
+            // A launcher has less time for it than a host.
+            Manner::Hoards => "has not ended a",
             Manner::WrongSerial | Manner::TwoReplies => "which was not made or has been answered",
             Manner::ReplyBefore => "which was not made or has been answered",
             Manner::WrongProcedure => "an answer to procedure 7",
@@ -148,7 +153,7 @@ impl Manner {
 impl Manner {
     /// Whether only time tells: its connection ends after half a minute, and the next one is as good for as long.
     pub(crate) fn lasts(self) -> bool {
-        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing)
+        matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing | Manner::Hoards)
     }
 }
 
@@ -347,6 +352,11 @@ impl Peer<'_> {
                 call.reply(&parameters.fold(record().u32(262_145), |body, name| body.int(&name, 1)))
             }
             Manner::NoStatistics => Vec::new(),
+            Manner::Hoards => {
+                let mut answer = call.reply(&Body(vec![0; 8 * 1_024 * 1_024]));
+                answer.pop();
+                answer
+            }
             Manner::Immense => call.reply(&immense(record())),
             _ => return Ok(false),
         };
