@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::join::{Change, Choice, Join, VmiName};
-use crate::libvirt::endpoint::{self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Settings};
+use crate::libvirt::endpoint::{
+    self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Room, Settings,
+};
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::observe::{Feed, Owner, Roster, Who};
 use crate::watch::VmiEvent;
@@ -39,6 +41,8 @@ pub(super) struct Launchers {
     pub(super) counters: Arc<EndpointCounters>,
     /// The places for readings that run at once.
     pub(super) places: Arc<Semaphore>,
+    /// The room for their long messages.
+    pub(super) room: Arc<Room>,
     /// Where their endpoints show that they turn.
     pub(super) heartbeats: Heartbeats,
     /// What their endpoints' tasks are among.
@@ -201,6 +205,7 @@ impl Fleet {
         settings.counters = Arc::clone(&self.launchers.counters);
         settings.places = Some(Arc::clone(&self.launchers.places));
         settings.tasks = self.launchers.tasks.clone();
+        settings.room = Some(Arc::clone(&self.launchers.room));
         settings.heartbeats = self.launchers.heartbeats.clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);

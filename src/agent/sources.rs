@@ -14,7 +14,7 @@ use super::fleet::{self, Fleet};
 use super::vigil;
 use crate::config::{self, Kubevirt, Sidecar, Vms};
 use crate::heartbeat::{Heartbeats, Pulse};
-use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings};
+use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings, room};
 use crate::libvirt::limits;
 use crate::model::{DaemonId, GuestOs, Launcher};
 use crate::observe::{Feed, Owner, Roster, Who};
@@ -126,7 +126,7 @@ impl Sources {
             watch: None,
             tasks: TaskTracker::new(),
         };
-        let places = places();
+        let (places, room) = (places(), room());
         for daemon in daemons {
             let id = DaemonId(daemon.uri.as_str().into());
             let address = match &daemon.way {
@@ -137,6 +137,7 @@ impl Sources {
             let mut settings = Settings::new(id, address);
             settings.deadline = config.deadline;
             settings.places = Some(Arc::clone(&places));
+            settings.room = Some(Arc::clone(&room));
             settings.heartbeats = heartbeats.clone();
             settings.tasks = sources.tasks.clone();
             let (sender, events) = mpsc::channel::<SourceEvent>(EVENTS);
@@ -167,6 +168,7 @@ impl Sources {
             deadline: config.deadline,
             counters: Arc::clone(&shared),
             places: places(),
+            room: room(),
             heartbeats: heartbeats.clone(),
             tasks: tasks.clone(),
         };
@@ -201,6 +203,7 @@ impl Sources {
         let name = sidecar.socket.display().to_string();
         let mut settings = Settings::new(DaemonId(name.as_str().into()), Address::Socket(sidecar.socket.clone()));
         settings.deadline = config.deadline;
+        settings.room = Some(room());
         settings.heartbeats = heartbeats.clone();
         let (sender, heard) = mpsc::channel(EVENTS);
         let (told, events) = mpsc::channel(EVENTS);

@@ -9,8 +9,11 @@ use uuid::Uuid;
 use super::detection::{Cause, backoff};
 use super::figures::has_figures;
 use super::owned::Owned;
+use super::pace::Bucket;
 use super::roster::Owner;
-use super::settings::{LIST_EVERY, LIST_RETRY, LIST_RETRY_MOST};
+use super::settings::{
+    LIST_EVERY, LIST_PACE, LIST_RETRY, LIST_RETRY_MOST, STRANGERS_OF_A_HOST, STRANGERS_OF_A_LAUNCHER,
+};
 use super::told::Told;
 use super::track::{CallState, Pending, Surroundings, Track};
 use crate::model::{Daemon, DaemonFacts, State, Version};
@@ -58,11 +61,17 @@ pub(super) struct Keeper {
     pub(super) list_wanted: bool,
     pub(super) list_due: Option<Instant>,
     pub(super) list_failures: u32,
+    /// Lists that events may ask for now.
+    pub(super) lists: Bucket,
+    /// Domains that events may name now and that we do not know.
+    pub(super) strangers: Bucket,
 }
 
 impl Keeper {
     pub(super) fn new(source: Arc<dyn Source>, around: Surroundings, owner: Option<Owner>) -> Self {
         let shown = Daemon { id: around.daemon.clone(), up: false, facts: None, domains: None };
+        let now = Instant::now();
+        let strangers = if owner.is_some() { STRANGERS_OF_A_LAUNCHER } else { STRANGERS_OF_A_HOST };
         let mut keeper = Self {
             source,
             around,
@@ -83,9 +92,11 @@ impl Keeper {
             list_wanted: false,
             list_due: None,
             list_failures: 0,
+            lists: Bucket::new(LIST_PACE, now),
+            strangers: Bucket::new(strangers, now),
         };
         if let Some(owner) = owner {
-            keeper.own(owner, Instant::now());
+            keeper.own(owner, now);
         }
         keeper
     }
@@ -179,6 +190,19 @@ impl Keeper {
         true
     }
 
+    /// The domains are to be listed because of an event: now, or as soon as that may be.
+    pub(super) fn list_soon(&mut self, now: Instant) {
+        if self.lists.take(now) {
+            self.list_wanted = true;
+        } else {
+            self.list_by(self.lists.next());
+        }
+    }
+
+    fn list_by(&mut self, by: Instant) {
+        self.list_due = Some(self.list_due.map_or(by, |due| due.min(by)));
+    }
+
     /// The domains were listed, or not.
     pub(super) fn listed(&mut self, succeeded: bool, now: Instant) {
         if let Some(owned) = &mut self.owned {
@@ -186,12 +210,13 @@ impl Keeper {
         }
         if succeeded {
             self.list_failures = 0;
-            self.list_due = Some(now + LIST_EVERY);
+            // Something may have asked for another one meanwhile.
+            self.list_by(now + LIST_EVERY);
             if self.round == Round::Waiting {
                 self.round = Round::Reading;
             }
         } else {
-            self.list_due = Some(now + backoff(self.list_failures, LIST_RETRY, LIST_RETRY_MOST));
+            self.list_by(now + backoff(self.list_failures, LIST_RETRY, LIST_RETRY_MOST));
             self.list_failures = self.list_failures.saturating_add(1);
             self.round = Round::Done;
         }

@@ -16,7 +16,7 @@ use super::members::roster_change;
 use super::publish::Publisher;
 use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
-use super::track::{CallState, Moment, Phase, Track, Wants};
+use super::track::{CallState, Moment, Phase, Wants};
 use super::turns::LIST_TIMER;
 use crate::clock::Clock;
 use crate::model::{DaemonId, Groups};
@@ -186,19 +186,30 @@ impl Engine {
                         "events were lost; every domain is read afresh, now and whenever it happens again on this connection"
                     );
                 }
-                keeper.list_wanted = true;
-                keeper.tracks.values_mut().for_each(Track::doubt);
-                let all: Vec<Uuid> = keeper.tracks.keys().copied().collect();
-                self.list_if_wanted(place);
-                for uuid in all {
-                    self.follow(place, uuid, Wants { status: true, read: true, ..Wants::default() });
+                let mut all = Vec::new();
+                for (uuid, track) in &mut keeper.tracks {
+                    track.doubt();
+                    let wants = Wants { status: true, read: true, ..Wants::default() };
+                    all.push((*uuid, track.paced(wants, moment.instant)));
+                }
+                self.list_soon(place, moment.instant);
+                for (uuid, wants) in all {
+                    self.follow(place, uuid, wants);
                 }
             }
             SourceEvent::Domain { uuid, name, event } => {
                 // What is not worth a reading of a domain that we know is no news of one that we do not.
                 let known = keeper.tracks.contains_key(&uuid);
-                if (event.is_lifecycle() || known) && keeper.accepts(uuid, &name) {
-                    let wants = keeper.track(uuid, &name, moment.instant).on_event(&event, &name, moment);
+                let may_be_news = known || (event.is_lifecycle() && keeper.is_its(&name));
+                if may_be_news && !known && !keeper.strangers.take(moment.instant) {
+                    return self.list_soon(place, moment.instant);
+                }
+                if may_be_news && keeper.accepts(uuid, &name) {
+                    let track = keeper.track(uuid, &name, moment.instant);
+                    let wants = track.on_event(&event, &name, moment);
+                    if track.owed.is_some() {
+                        self.publisher.changed();
+                    }
                     self.follow(place, uuid, wants);
                 }
             }
@@ -305,7 +316,9 @@ impl Engine {
             // An answer to another question than was asked is none.
             Ok(_) => return,
             Err(error) => {
-                if first_failure && keeper.around.may_log() {
+                // That it is not connected, the source says itself.
+                let news = first_failure && !matches!(error, ReadError::Disconnected { .. });
+                if news && keeper.around.may_log() {
                     tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
                 }
                 return;

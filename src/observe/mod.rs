@@ -53,6 +53,12 @@
 //! type as it is known; any other failure makes it `unknown`. A domain type that is well read and none of those we know
 //! is `unknown` too, and not asked again: the XML of a running domain does not change its type.
 //!
+//! # Events without end
+//!
+//! What an event asks for is asked at once, until events have asked for more than any honest VM's do; from then on once a
+//! second for each VM, with what the last of them asked for. A domain that an event names and nobody knows has its turn
+//! likewise, by daemon; those that have none are found by a list soon after.
+//!
 //! # Stuck, busy, late
 //!
 //! A reading past its deadline makes its VM stuck; a whole answer, or the late one, heals it. Of the late answer only
@@ -71,6 +77,7 @@ mod labels;
 mod lines;
 mod members;
 mod owned;
+mod pace;
 mod publish;
 mod reading;
 pub mod room;

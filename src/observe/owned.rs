@@ -188,6 +188,11 @@ impl Keeper {
         true
     }
 
+    /// Whether a domain of this name is one of its.
+    pub(super) fn is_its(&self, domain: &str) -> bool {
+        self.owned.as_ref().is_none_or(|owned| owned.owner.launcher_of(domain).is_some())
+    }
+
     /// Whether a domain may be read. Its VM is known by name from then on.
     pub(super) fn accepts(&mut self, uuid: Uuid, domain: &str) -> bool {
         let Some(owned) = &mut self.owned else { return true };

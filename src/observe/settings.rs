@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::model::{Group, Groups};
 
 /// The interval at which every group is read unless the user says otherwise.
@@ -41,6 +42,22 @@ pub(super) const TURN_BATCH: usize = 128;
 /// Least time between two readings of a VM that events ask for, unless they are lifecycle events: a guest in a reset
 /// loop makes a reboot event every few seconds, or faster.
 pub(super) const EVENT_GAP: Duration = Duration::from_secs(1);
+
+/// How often lifecycle events of one VM may make us ask for its state, its XML and its figures. A start has four events, a
+/// migration ten, and a script that does both and pauses it as well is still seen at once. After that once a second: an
+/// event costs whoever has taken over a launcher nothing, and the answers may have 8 MiB each.
+pub(super) const EVENT_PACE: Pace = Pace { burst: 16, every: Duration::from_secs(1) };
+
+/// How often events of one libvirt host may name a domain that we do not know. Hundreds may be restored at once when a host
+/// boots; after that no host makes more than ten a second.
+pub(super) const STRANGERS_OF_A_HOST: Pace = Pace { burst: 256, every: Duration::from_millis(100) };
+
+/// The same for a launcher, which has one domain, and at times the one before it.
+pub(super) const STRANGERS_OF_A_LAUNCHER: Pace = Pace { burst: 4, every: Duration::from_secs(10) };
+
+/// How often events of one daemon may make us list its domains: when some were lost, or named more unknown domains than
+/// they may. A list may have 4 MiB.
+pub(super) const LIST_PACE: Pace = Pace { burst: 4, every: Duration::from_secs(10) };
 
 /// A RESUMED and a STARTED (either may come first) within this time are one boot, and one detection. libvirt sends them
 /// within one dispatch; the rest is the queue between.

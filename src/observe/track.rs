@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::detection::Detection;
 use super::figures::{Figures, has_figures, strip};
 use super::lines::Lines;
+use super::pace::{Bucket, Owed};
 use super::schedule::Schedule;
-use super::settings::{HEARTBEAT, Intervals, STAMP_STEP};
+use super::settings::{EVENT_PACE, HEARTBEAT, Intervals, STAMP_STEP};
 use crate::model::{
     Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Launcher, Place, Timestamp, Vm, VmKey,
     Vmi,
@@ -187,7 +188,10 @@ pub(super) struct Track {
     pub(super) attempted: bool,
     /// Whether the last reading failed: it is logged once.
     pub(super) failing: bool,
-    /// When events last asked for a reading, and when they do next.
+    /// What lifecycle events may ask for now, and what they have to wait for.
+    pub(super) pace: Bucket,
+    pub(super) owed: Option<Owed>,
+    /// When other events last asked for a reading, and when they do next.
     pub(super) event_read: Option<Instant>,
     pub(super) event_due: Option<Instant>,
     pub(super) event_describe: bool,
@@ -230,6 +234,8 @@ impl Track {
             calls: Pending::default(),
             attempted: false,
             failing: false,
+            pace: Bucket::new(EVENT_PACE, now),
+            owed: None,
             event_read: None,
             event_due: None,
             event_describe: false,
@@ -289,6 +295,9 @@ impl Track {
         self.end();
         if self.visible {
             self.held = Some(Arc::clone(&self.vm));
+        }
+        if self.vm.status.is_some_and(|status| !status.state.is_active()) {
+            self.vm_mut().status = None; // that was before it began
         }
         self.visible = false;
         self.phase = Phase::Active;
@@ -365,6 +374,7 @@ impl Track {
     pub(super) fn daemon_lost(&mut self) -> bool {
         self.calls.cancel();
         self.wake = None;
+        self.owed = None;
         self.event_due = None;
         if !(self.incarnated && self.visible && has_figures(&self.vm)) {
             return false;
@@ -432,7 +442,7 @@ impl Track {
 
     /// When it must next be looked at.
     pub(super) fn next_wake(&self, around: &Surroundings) -> Option<Instant> {
-        match self.phase {
+        let asked = match self.phase {
             Phase::Active => {
                 let due = self.schedule.next(around.groups).filter(|_| self.calls.read == CallState::Idle);
                 let retry = self.detection.retry_at().filter(|_| self.calls.describe == CallState::Idle);
@@ -442,12 +452,13 @@ impl Track {
                 let state: Groups = [Group::State].into_iter().collect();
                 self.schedule.next(state).filter(|_| self.calls.status == CallState::Idle)
             }
-        }
+        };
+        asked.into_iter().chain(self.owed.map(|owed| owed.due)).min()
     }
 
     /// The time has come that `next_wake` said.
     pub(super) fn on_wake(&mut self, now: Instant, around: &Surroundings) -> Wants {
-        let mut wants = Wants::default();
+        let mut wants = self.take_owed(now);
         if self.phase != Phase::Active {
             self.schedule.take(Groups::all(), now, &around.intervals);
             wants.status = true;
@@ -457,7 +468,7 @@ impl Track {
             self.event_due = None;
             self.event_read = Some(now);
             wants.read = true;
-            wants.describe = std::mem::take(&mut self.event_describe);
+            wants.describe |= std::mem::take(&mut self.event_describe);
         }
         wants.describe |= self.detection.take_retry(now);
         wants

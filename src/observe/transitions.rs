@@ -70,7 +70,7 @@ impl Track {
         wants.read &= self.phase == Phase::Active;
         // Of the others nothing is known yet but that it is time to ask.
         wants.lifecycle = self.calls.epoch != epoch;
-        wants
+        self.paced(wants, moment.instant)
     }
 
     fn begin_now(&mut self, moment: Moment) {

@@ -24,6 +24,7 @@ impl Engine {
             let Some(keeper) = self.keepers.get_mut(&place) else { continue };
             if uuid == LIST_TIMER {
                 if keeper.up && keeper.list_due.take_if(|due| *due <= now).is_some() {
+                    keeper.lists.take(now);
                     self.ask(place, Ask::List);
                 }
                 continue;
@@ -52,6 +53,14 @@ impl Engine {
                 self.follow(place, uuid, super::track::Wants::default());
             }
         }
+    }
+
+    /// Lists a daemon's domains because of an event.
+    pub(super) fn list_soon(&mut self, place: usize, now: Instant) {
+        let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        keeper.list_soon(now);
+        self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
+        self.list_if_wanted(place);
     }
 
     /// Reads what is due of a domain until `until`. `false` if nothing is.

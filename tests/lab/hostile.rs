@@ -326,3 +326,57 @@ fn a_hostile_launcher_stays_within_the_memory_of_its_sidecar() {
         assert!(peak < limit, "{manner:?}: {peak} bytes where {limit} are allowed");
     }
 }
+
+/// Launchers that hoard: what they may hold together is bounded, however many they are.
+const HOARDERS: usize = 24;
+
+#[test]
+fn twenty_launchers_that_hoard_stay_below_the_memory_limit() {
+    let (node, cluster) = (Node::new("node-a"), Cluster::start());
+    let launcher = node.launcher();
+    launcher.create_paused(&guest("shop_good").like_kubevirt());
+    Vmi::create_running(&cluster.api, "shop", "good", launcher.place());
+    let hoarders: Vec<_> = (0..HOARDERS)
+        .map(|number| {
+            let place = node.place();
+            let name = format!("hoards-{number}");
+            let socket = node.make_pod(&place.pod_uid).join(VIRTQEMUD_SOCKET);
+            let daemon = Hostile::start(&socket, place.user, Manner::Hoards, &format!("shop_{name}"));
+            Vmi::create_running(&cluster.api, "shop", &name, &place);
+            (name, daemon)
+        })
+        .collect();
+
+    let agent = Agent::on_node(&node, &cluster.kubeconfig, &[], None);
+    agent.wait_for(Duration::from_secs(30), "the honest one", |page| {
+        page.has("kubevirt_vmi_cpu_usage_seconds_total", &[("name", "good")])
+    });
+    let cpu = agent.cpu_time();
+    let (started, mut oldest) = (Instant::now(), 0.0_f64);
+    let mut unknown = vec![false; hoarders.len()];
+    while started.elapsed() < WATCHED_LONG {
+        let page = agent.metrics();
+        let ages = page.all("kubevirt_vmi_collection_age_seconds", &[("name", "good")]);
+        assert!(!ages.is_empty(), "the honest one has lost its figures:\n{}", agent.log());
+        oldest = ages.iter().map(|sample| sample.value).fold(oldest, f64::max);
+        for ((name, _), unknown) in hoarders.iter().zip(&mut unknown) {
+            *unknown |= hypervisor(&page, "shop", name).as_deref() == Some("unknown");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let used = (agent.cpu_time() - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+    let connections: usize = hoarders.iter().map(|(_, daemon)| daemon.connections()).sum();
+    eprintln!(
+        "beside {HOARDERS} launchers that hoard: the honest VM was {oldest:.1} s old at most, {} MiB, {:.0} % of a core, \
+         {connections} connections",
+        agent.peak() / 1_048_576,
+        100.0 * used
+    );
+    let log = agent.log();
+    assert!(agent.peak() < memory_limit(), "{} bytes", agent.peak());
+    assert!(oldest < 2.0 * NODE_INTERVAL, "{oldest} s");
+    assert!(unknown.iter().all(|unknown| *unknown), "nobody vouches for what hoards; the log:\n{log}");
+    assert!(log.contains("has not ended a long message within"), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+    assert_eq!(warnings(&log, "shop/good in pod"), [""; 0]);
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::keepalive::Keepalive;
 use crate::limits::{CALLS_MAX, EVENT_MAX, FRAME_DEADLINE, FRAME_MAX, FRAME_MIN, TEXT_MAX, WRITE_DEADLINE};
@@ -71,6 +72,19 @@ pub enum End {
     /// The peer began a frame and did not end it in time.
     #[error("the daemon has not ended a message within {FRAME_DEADLINE:?}")]
     Unfinished,
+    /// The peer began a message longer than [`LONG`](crate::limits::LONG) and did not end it in the time that such a one
+    /// may take.
+    #[error("the daemon has not ended a long message within {0:?}")]
+    Withheld(Duration),
+    /// A long message does not fit into the [`Room`](crate::Room) that there is for those of all connections. That need
+    /// not be this peer's fault.
+    #[error(
+        "its message is too long for what the {most} bytes that there are for all daemons' long messages have left"
+    )]
+    NoRoom {
+        /// How much there is for all of them.
+        most: usize,
+    },
     /// The peer does not answer PINGs.
     #[error("the daemon has not answered {} PINGs, one every {:?}", .0.count, .0.interval)]
     Mute(Keepalive),

@@ -109,5 +109,12 @@ pub const BLOCKING_MAX: usize = 4;
 /// connection that needs files and a name waits no longer than a quarter of a minute.
 pub const BLOCKING_DEADLINE: Duration = Duration::from_secs(7);
 
+/// Longest message that takes nothing of the [`Room`](crate::Room) that connections share: an ordinary domain's answers
+/// have a few KiB.
+pub const LONG: usize = 65_536;
+
+/// How many times the length of a long message must be free for it in the [`Room`](crate::Room), its own included.
+pub const ROOM_PART: usize = 4;
+
 /// How long the daemon may take to answer an orderly end.
 pub const CLOSE_DEADLINE: Duration = Duration::from_millis(100);

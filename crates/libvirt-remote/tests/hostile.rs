@@ -13,13 +13,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libvirt_remote::limits::{
-    FRAME_DEADLINE, REPLACED_MAX, STRING_MAX, TEXT_MAX, UNASKED_BURST, UNASKED_PER_SECOND, WRITE_DEADLINE,
+    FRAME_DEADLINE, LONG, REPLACED_MAX, STRING_MAX, TEXT_MAX, UNASKED_BURST, UNASKED_PER_SECOND, WRITE_DEADLINE,
     XML_ANSWER_MAX,
 };
 use libvirt_remote::procedure::{
     Call, ConnectGetAllDomainStats, ConnectGetType, ConnectListAllDomains, DomainGetXmlDesc, Procedure,
 };
-use libvirt_remote::{Connection, End, Error, EventKind, Keepalive, Value};
+use libvirt_remote::{Bounds, Connection, End, Error, Event, EventKind, Keepalive, Room, Value};
 use support::{
     Daemon, KEEPALIVE, MESSAGE, REMOTE, REPLY, Received, SOCKET, domain, frame, opened, ping, reply, within,
 };
@@ -472,4 +472,99 @@ async fn every_answer_may_be_cut_at_every_byte() {
         longer.push(0);
         assert!(procedure.check(&longer.into()).is_err(), "{} with a byte more", procedure.function);
     }
+}
+
+/// How long a long message may take in these tests.
+const LONG_WITHIN: Duration = Duration::from_secs(3);
+
+fn bounds(room: &Arc<Room>) -> Bounds {
+    Bounds { room: Some(Arc::clone(room)), long_within: LONG_WITHIN, events: 32 }
+}
+
+/// A call whose answer of so many bytes stops a byte short of its end: why its connection ends, and after how long.
+async fn withheld(room: Arc<Room>, length: usize) -> (End, Duration) {
+    let (mut libvirt, mut daemon) = opened().await;
+    libvirt.bound(bounds(&room));
+    let started = Instant::now();
+    let daemon = tokio::spawn(async move {
+        let call = daemon.receive().await.unwrap();
+        let mut answer = reply(&call, &vec![0; length]);
+        answer.pop();
+        daemon.send(&answer).await;
+        daemon
+    });
+    let error = libvirt.call(&stats()).await.unwrap_err();
+    let end = error.end().expect("its end").clone();
+    drop((libvirt, daemon));
+    (end, started.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_four_that_hoard_share_the_room_and_give_it_back() {
+    const LENGTH: usize = 1_048_576;
+    let room = Arc::new(Room::new(6 * LENGTH));
+    let hoarders: Vec<_> = (0..24).map(|_| tokio::spawn(withheld(Arc::clone(&room), LENGTH))).collect();
+    let (mut refused, mut late) = (0, 0);
+    tokio::time::sleep(LONG_WITHIN / 2).await;
+    assert!(room.held() >= LENGTH && room.held() <= 3 * LENGTH + 84, "{} bytes", room.held());
+    for hoarder in hoarders {
+        match hoarder.await.unwrap() {
+            (End::NoRoom { .. }, _) => refused += 1,
+            (End::Withheld(LONG_WITHIN), after) => {
+                assert_eq!(after, LONG_WITHIN);
+                late += 1;
+            }
+            (end, _) => panic!("{end}"),
+        }
+    }
+    assert!(refused > 0 && late > 0, "{refused} found no room, {late} withheld their last byte");
+    assert_eq!(room.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_answer_has_its_time_and_takes_no_room() {
+    let room = Arc::new(Room::new(0));
+    let (end, after) = withheld(Arc::clone(&room), LONG - 28).await;
+    assert!(matches!(end, End::Unfinished), "{end}");
+    assert_eq!(after, FRAME_DEADLINE);
+    let (end, _) = withheld(room, LONG).await;
+    assert!(matches!(end, End::NoRoom { most: 0 }), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_answer_has_its_room_until_it_is_dropped() {
+    let room = Arc::new(Room::new(4_500_000));
+    let (mut libvirt, mut daemon) = opened().await;
+    libvirt.bound(bounds(&room));
+    let daemon = tokio::spawn(async move {
+        let call = daemon.receive().await.unwrap();
+        daemon.send(&reply(&call, &support::body(|writer| writer.bytes(&vec![b' '; 1_000_000])))).await;
+        daemon
+    });
+    let document = within(libvirt.call(&xml())).await.unwrap();
+    drop((libvirt, daemon));
+    assert!(room.held() >= 1_000_000, "{} bytes", room.held());
+    assert_eq!(document.len(), 1_000_000);
+    drop(document);
+    assert_eq!(room.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_events_wait_and_then_all_are_lost() {
+    let (mut libvirt, mut daemon) = opened().await;
+    libvirt.bound(bounds(&Arc::new(Room::new(0))));
+    let (registered, ()) = tokio::join!(libvirt.register(EventKind::Lifecycle), async {
+        let call = daemon.receive().await.unwrap();
+        daemon.send(&reply(&call, &[0, 0, 0, 1])).await;
+    });
+    assert!(registered.unwrap());
+    let (answer, ()) = tokio::join!(libvirt.call(&ConnectGetType {}), async {
+        let call = daemon.receive().await.unwrap();
+        for _ in 0..33 {
+            daemon.send(&support::lifecycle(1, "web", 4, 0)).await;
+        }
+        daemon.send(&Daemon::proper(&call)).await;
+    });
+    answer.unwrap();
+    assert!(matches!(within(libvirt.next_event()).await, Ok(Event::Lost(33))));
 }

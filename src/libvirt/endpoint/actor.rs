@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::Settings;
 use super::admission::Admission;
 use super::backoff::{LONGEST_LOCAL, LONGEST_REMOTE};
+use super::bounds;
 use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
@@ -29,10 +30,6 @@ use crate::heartbeat::Pulse;
 use crate::libvirt::limits::Promise;
 use crate::model::DaemonId;
 use crate::source::{ReadError, SourceEvent};
-
-/// Names that are remembered, for messages and for calls. A node has a thousand domains at most; more are named by their
-/// UUID alone.
-const NAMES_MAX: usize = 4096;
 
 /// How long the actor sleeps when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
@@ -63,6 +60,8 @@ pub(super) struct Voice {
     pub(super) counters: Arc<EndpointCounters>,
     pub(super) outbox: Outbox,
     names: HashMap<Uuid, Arc<str>>,
+    /// How many of them are remembered.
+    most_names: usize,
 }
 
 impl Voice {
@@ -74,7 +73,7 @@ impl Voice {
 
     /// Remembers a domain's name.
     pub(super) fn name(&mut self, domain: Uuid, name: &Arc<str>) {
-        if self.names.len() < NAMES_MAX || self.names.contains_key(&domain) {
+        if self.names.len() < self.most_names || self.names.contains_key(&domain) {
             self.names.insert(domain, name.clone());
         }
     }
@@ -216,7 +215,13 @@ impl<H: Hypervisor> Actor<H> {
             deadline: settings.deadline,
             load: ShownLoad::new(counters.clone()),
             promise: None,
-            voice: Voice { id: settings.id.clone(), counters, outbox: Outbox::default(), names: HashMap::new() },
+            voice: Voice {
+                id: settings.id.clone(),
+                counters,
+                outbox: Outbox::new(bounds::events(settings)),
+                names: HashMap::new(),
+                most_names: bounds::names(settings),
+            },
             requests,
             hurry,
             events,

@@ -23,6 +23,7 @@ mod actor;
 mod address;
 mod admission;
 mod backoff;
+mod bounds;
 mod calls;
 mod connecting;
 mod counters;
@@ -42,11 +43,13 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use libvirt_remote::Bounds;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 pub use self::address::{Address, LauncherSocket};
+pub use self::bounds::{ROOM, Room, room};
 pub use self::counters::{CallCounters, CallName, EndpointCounters};
 
 use self::actor::Actor;
@@ -70,10 +73,13 @@ pub struct Settings {
     pub address: Address,
     /// How long a call may take before it is left behind. 3 s is thirty times what a slow one takes.
     pub deadline: Duration,
-    /// Statistics calls at once, 1 to [`Settings::AT_ONCE`]; 1 where the daemon has one VM.
+    /// Statistics calls at once, 1 to [`Settings::AT_ONCE`]; 1 where the daemon has one VM. Fewer names and events of such a
+    /// daemon are kept.
     pub calls_at_once: usize,
     /// Places for readings that run at once over all endpoints that share them; `None` if there is no such limit.
     pub places: Option<Arc<Semaphore>>,
+    /// The room for long messages of all endpoints that share it; `None` if there is no such limit.
+    pub room: Option<Arc<Room>>,
     /// Where the endpoint counts. Endpoints that are given the same count together; a clone of settings shares it too.
     pub counters: Arc<EndpointCounters>,
     /// Where the endpoint shows that it turns.
@@ -102,7 +108,7 @@ impl Settings {
         let deadline = Self::DEADLINE;
         let heartbeats = Heartbeats::default();
         let (counters, tasks) = (Arc::default(), TaskTracker::new());
-        Self { id, address, deadline, calls_at_once, places: None, counters, heartbeats, tasks }
+        Self { id, address, deadline, calls_at_once, places: None, room: None, counters, heartbeats, tasks }
     }
 }
 
@@ -114,7 +120,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// and changes nothing.
 pub async fn answers(address: &Address) -> bool {
     let opened = async {
-        match Way::to(address) {
+        match Way::to(address, Bounds::default()) {
             Way::Protocol(wire) => wire.open().await.is_ok(),
             #[cfg(feature = "virt")]
             Way::Library(library) => library.open().await.is_ok(),
@@ -133,7 +139,7 @@ enum Way {
 }
 
 impl Way {
-    fn to(address: &Address) -> Self {
+    fn to(address: &Address, bounds: Bounds) -> Self {
         let route = match address {
             Address::Uri(address) => Route::Uri(address.clone()),
             Address::Launcher(launcher) => Route::Launcher(launcher.clone()),
@@ -141,7 +147,7 @@ impl Way {
             #[cfg(feature = "virt")]
             Address::Library(uri) => return Self::Library(library::Library::new(uri)),
         };
-        Self::Protocol(Wire::new(route))
+        Self::Protocol(Wire::new(route, bounds))
     }
 }
 
@@ -157,7 +163,7 @@ impl Endpoint {
     /// gets [`SourceEvent::EventsLost`] in the end.
     #[must_use]
     pub fn start(settings: &Settings, events: mpsc::Sender<SourceEvent>) -> Arc<EndpointHandle> {
-        match Way::to(&settings.address) {
+        match Way::to(&settings.address, bounds::of_connections(settings)) {
             Way::Protocol(wire) => Self::start_with(wire, settings, events),
             #[cfg(feature = "virt")]
             Way::Library(library) => Self::start_with(library, settings, events),

@@ -4,17 +4,24 @@ use std::collections::VecDeque;
 
 use crate::source::SourceEvent;
 
-/// Events of domains that may wait. A thousand domains that all change at once fit; beyond that it is cheaper to list
+/// Events of a host's domains that may wait. A thousand domains that all change at once fit; beyond that it is cheaper to list
 /// and read everything afresh.
 pub(super) const WAITING_MAX: usize = 1024;
 
 /// The events that the reader has not taken yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
+    /// How many may wait.
+    most: usize,
     waiting: VecDeque<SourceEvent>,
 }
 
 impl Outbox {
+    /// So many may wait.
+    pub(super) const fn new(most: usize) -> Self {
+        Self { most, waiting: VecDeque::new() }
+    }
+
     /// Puts an event in. Returns how many were dropped for it: when the box is full, what waits to be told of domains
     /// makes room for one [`SourceEvent::EventsLost`]. That the daemon is connected or lost is never dropped.
     pub(super) fn push(&mut self, event: SourceEvent) -> usize {
@@ -24,7 +31,7 @@ impl Outbox {
             SourceEvent::Disconnected { .. } => self.waiting.clear(),
             SourceEvent::Connected(_) | SourceEvent::Hypervisor(_) => {}
             SourceEvent::EventsLost => dropped = self.forget_domains(),
-            _ if self.waiting.len() >= WAITING_MAX => {
+            _ if self.waiting.len() >= self.most => {
                 dropped = self.forget_domains() + 1;
                 self.waiting.push_back(SourceEvent::EventsLost);
                 return dropped;
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn keeps_the_order() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(WAITING_MAX);
         let events = [disconnected("gone"), domain(1), domain(2), SourceEvent::Late { uuid: Uuid::nil(), stats: None }];
         for event in events.clone() {
             assert_eq!(outbox.push(event), 0);
@@ -83,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_full_box_becomes_one_event_that_says_so_and_keeps_what_concerns_the_daemon() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(WAITING_MAX);
         outbox.push(disconnected("gone"));
         let dropped: usize = (0..3 * WAITING_MAX as u128).map(|number| outbox.push(domain(number))).sum();
         assert!(outbox.waiting.len() <= WAITING_MAX);
@@ -95,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_happened_before_the_daemon_was_lost_is_forgotten() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(WAITING_MAX);
         outbox.push(domain(1));
         for number in 0..10_000 {
             outbox.push(disconnected(&number.to_string()));

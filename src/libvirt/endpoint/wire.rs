@@ -9,7 +9,7 @@ use libvirt_remote::procedure::{
     ConnectGetVersion, ConnectListAllDomains, DomainGetJobStats, DomainGetState, DomainGetXmlDesc,
 };
 use libvirt_remote::{
-    Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Parameter, Text, Ticket, Value,
+    Bounds, Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Parameter, Text, Ticket, Value,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -53,16 +53,22 @@ const XML_INLINE_MAX: usize = 128 * 1_024;
 #[derive(Debug)]
 pub(super) struct Wire {
     route: Route,
+    /// What each of its connections may take.
+    bounds: Bounds,
 }
 
 impl Wire {
     /// The daemon at the end of a route.
-    pub(super) const fn new(route: Route) -> Self {
-        Self { route }
+    pub(super) const fn new(route: Route, bounds: Bounds) -> Self {
+        Self { route, bounds }
     }
 
     /// A connection with its driver opened, and whoever listens at its other end.
-    async fn connect(route: Route, files: impl FnOnce() -> Files) -> Result<(Remote<Stream>, Dialed), OpenError> {
+    async fn connect(
+        route: Route,
+        bounds: Bounds,
+        files: impl FnOnce() -> Files,
+    ) -> Result<(Remote<Stream>, Dialed), OpenError> {
         let first_word = if route.is_local() { FIRST_WORD } else { FIRST_WORD_REMOTE };
         let mute = || {
             OpenError::Mute(format!(
@@ -72,7 +78,8 @@ impl Wire {
         };
         let greet = async {
             let (stream, dialed) = route.dial(files()).await.map_err(refused)?;
-            let remote = Remote::authenticated(stream).await.map_err(|error| stranger(&route, error))?;
+            let mut remote = Remote::authenticated(stream).await.map_err(|error| stranger(&route, error))?;
+            remote.bound(bounds);
             Ok((remote, dialed))
         };
         let (mut remote, dialed) = timeout(first_word, greet).await.map_err(|_| mute())??;
@@ -82,9 +89,9 @@ impl Wire {
         Ok((remote, dialed))
     }
 
-    async fn introduced(route: Route) -> Result<Met<WireConnection>, OpenError> {
+    async fn introduced(route: Route, bounds: Bounds) -> Result<Met<WireConnection>, OpenError> {
         let of_one = route.is_of_one();
-        let (mut remote, dialed) = Self::connect(route, Files::for_the_first).await?;
+        let (mut remote, dialed) = Self::connect(route, bounds, Files::for_the_first).await?;
         let introduce = introduce(&mut remote);
         let introduced = timeout(OPEN_DEADLINE, introduce).await.map_err(|_| slow("introduced itself"))?;
         let (facts, refused_events) = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
@@ -144,12 +151,12 @@ impl Hypervisor for Wire {
     }
 
     fn open(&self) -> Eventually<Result<WireConnection, OpenError>> {
-        let connect = Self::connect(self.route.clone(), Files::for_the_promised);
+        let connect = Self::connect(self.route.clone(), self.bounds.clone(), Files::for_the_promised);
         Box::pin(async move { connect.await.map(|(remote, _)| WireConnection::new(remote)) })
     }
 
     fn meet(&self) -> Eventually<Result<Met<WireConnection>, OpenError>> {
-        Box::pin(Self::introduced(self.route.clone()))
+        Box::pin(Self::introduced(self.route.clone(), self.bounds.clone()))
     }
 
     fn call(&self, connection: WireConnection, call: Call, name: Arc<str>) -> Eventually<Called<WireConnection>> {

@@ -165,3 +165,10 @@ proptest! {
         runtime.block_on(check(steps))?;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_boot_while_everything_is_read_afresh_shows_no_figures_of_what_does_not_run() {
+    for wait in 0..8 {
+        check(vec![(Step::EventsLost, wait), (Step::Boot { domain: 2, told: true }, 2)]).await.unwrap();
+    }
+}

@@ -5,6 +5,7 @@ mod convergence;
 mod fake;
 mod faults;
 mod figures;
+mod floods;
 mod lifecycle;
 mod logs;
 mod migration;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::fake::{FakeClock, FakeDomain, FakeSource, destroyed, migrating, paused, running};
 use super::{INTERVAL, MOMENT, SECOND};
 use crate::model::{HypervisorType, Launcher, Migration, Phase, Place, Vm, Vmi};
+use crate::observe::settings::{LIST_PACE, STRANGERS_OF_A_LAUNCHER};
 use crate::observe::{Feed, Health, Owner, Roster, Settings, Who};
 use crate::snapshot::{Snapshots, channel};
 use crate::source::{Ask, DomainEvent, Source};
@@ -501,4 +502,26 @@ async fn becoming_unknown_is_told_at_once() {
     tokio::time::sleep(MOMENT).await;
     assert_eq!(node.vm().hypervisor, Some(HypervisorType::Unknown));
     assert!(node.snapshots.borrow().lifecycle > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_makes_up_one_domain_after_the_other_is_asked_about_few_of_them() {
+    let node = Node::start();
+    let fake = node.running("pod-1").await;
+    fake.forget_calls();
+    for number in 2..3_002 {
+        let uuid = Uuid::from_u128(number);
+        let off = FakeDomain { name: "shop_web".into(), id: None, status: destroyed(), ..running(number) };
+        fake.put(uuid, off);
+        fake.happens(uuid, DomainEvent::Stopped);
+        tokio::time::sleep(SECOND / 50).await;
+        fake.vanish(uuid);
+    }
+    let asked = fake.count(|ask| matches!(ask, Ask::Status(uuid) if *uuid != ONE));
+    let more = 60 / STRANGERS_OF_A_LAUNCHER.every.as_secs();
+    // Each that it may name is asked about again when it is not in a list.
+    assert!(asked as u64 <= 3 * (u64::from(STRANGERS_OF_A_LAUNCHER.burst) + more), "{asked} of 3,000 domains");
+    let lists = fake.count(|ask| *ask == Ask::List);
+    assert!(lists as u64 <= u64::from(LIST_PACE.burst) + 60 / LIST_PACE.every.as_secs() + 1, "{lists} lists");
+    assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm), "its own domain is read on");
 }

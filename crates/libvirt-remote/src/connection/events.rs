@@ -9,17 +9,30 @@ use crate::event::{self, Event, EventKind};
 use crate::limits::EVENTS_MAX;
 
 /// The registrations of one connection, and the events that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Events {
     /// The daemon's number of each registration.
     callbacks: Vec<(i32, EventKind)>,
     waiting: VecDeque<Event>,
+    /// How many may wait.
+    most: usize,
     /// Events that were dropped since the reader was last told.
     lost: u64,
     dropped: u64,
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self { callbacks: Vec::new(), waiting: VecDeque::new(), most: EVENTS_MAX, lost: 0, dropped: 0 }
+    }
+}
+
 impl Events {
+    /// So many may wait, [`EVENTS_MAX`] at most.
+    pub(super) fn bound(&mut self, most: usize) {
+        self.most = most.min(EVENTS_MAX);
+    }
+
     /// The daemon has taken a registration.
     pub(super) fn register(&mut self, callback: i32, kind: EventKind) {
         self.callbacks.retain(|(_, registered)| *registered != kind);
@@ -37,7 +50,7 @@ impl Events {
             event::read(kind, body).map_err(|cause| Violation::Event { procedure, cause })?;
         if !self.callbacks.contains(&(callback, kind)) {
             self.dropped += 1;
-        } else if self.waiting.len() < EVENTS_MAX {
+        } else if self.waiting.len() < self.most {
             self.waiting.push_back(Event::Domain { domain, what });
         } else {
             let lost = 1 + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);

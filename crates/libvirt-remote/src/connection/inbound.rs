@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::error::{End, Violation};
 use crate::frame::{self, Header};
-use crate::limits::{FRAME_MIN, READ_MAX};
+use crate::limits::{FRAME_MIN, LONG, READ_MAX};
+use crate::room::{Room, Share};
 
 /// Bytes that came and were not taken yet. While there are none, it holds no memory; and an announced length reserves
 /// none, only what has come does.
@@ -19,9 +21,16 @@ pub(super) struct Inbound {
     buffer: BytesMut,
     /// Since when a frame has been incomplete.
     since: Option<Instant>,
+    /// What the frame that has begun has of the room for long ones.
+    share: Share,
 }
 
 impl Inbound {
+    /// Long frames need room in there from now on.
+    pub(super) fn share(&mut self, room: Option<Arc<Room>>) {
+        self.share = Share::of(room);
+    }
+
     /// The header of the next frame, if it is there and `expect` has nothing against it. Until then nothing is read for
     /// its body.
     pub(super) fn header(
@@ -48,12 +57,17 @@ impl Inbound {
             self.since = Some(now);
             self.buffer.split_to(length).freeze()
         };
-        Some(frame.split_off(FRAME_MIN))
+        Some(self.share.keep(frame.split_off(FRAME_MIN)))
     }
 
     /// Since when a frame has been incomplete; `None` if none has begun.
     pub(super) const fn since(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// The same if what there is of it is long already.
+    pub(super) fn long_since(&self) -> Option<Instant> {
+        self.since.filter(|_| self.buffer.len() > LONG)
     }
 
     /// Reads what is there, [`READ_MAX`] bytes at most.
@@ -72,6 +86,6 @@ impl Inbound {
         }
         self.buffer.extend_from_slice(room.filled());
         self.since.get_or_insert(now);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.share.reach(self.buffer.len()))
     }
 }

@@ -13,6 +13,7 @@ mod waiting;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +30,7 @@ use crate::frame::{Header, Kind, PING};
 use crate::keepalive::{Keepalive, Pings};
 use crate::limits::{CLOSE_DEADLINE, FRAME_DEADLINE, WRITE_DEADLINE};
 use crate::procedure::{self, Call, ConnectClose, ConnectDomainEventCallbackRegisterAny};
+use crate::room::Bounds;
 
 pub use self::calls::Ticket;
 pub use self::waiting::Waiting;
@@ -43,6 +45,8 @@ pub struct Connection<S> {
     events: Events,
     pace: Pace,
     pings: Option<Pings>,
+    /// How long a long frame may take.
+    long_within: Duration,
     ended: Option<End>,
     /// Wakes at the next deadline. Made when there is the first one.
     timer: Option<Pin<Box<Sleep>>>,
@@ -59,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             events: Events::default(),
             pace: Pace::new(Instant::now()),
             pings: None,
+            long_within: FRAME_DEADLINE,
             ended: None,
             timer: None,
         }
@@ -203,6 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.pings = keepalive.map(|keepalive| Pings::new(keepalive, Instant::now()));
     }
 
+    /// From now on takes no more than this. A connection that is not told may take what [`Bounds::default`] says.
+    pub fn bound(&mut self, bounds: Bounds) {
+        self.inbound.share(bounds.room);
+        self.events.bound(bounds.events);
+        self.long_within = bounds.long_within;
+    }
+
     /// Ends in order: tells the daemon, and waits for its answer for [`CLOSE_DEADLINE`] at most. Dropping a connection
     /// ends it, too, at once; a daemon may log that as an error.
     ///
@@ -284,8 +296,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn due(&self) -> Option<Instant> {
         let write = self.outbound.since().map(|since| since + WRITE_DEADLINE);
         let frame = self.inbound.since().map(|since| since + FRAME_DEADLINE);
+        let long = self.inbound.long_since().map(|since| since + self.long_within);
         let ping = self.pings.as_ref().map(|pings| pings.due);
-        [write, frame, ping, self.pace.until()].into_iter().flatten().min()
+        [write, frame, long, ping, self.pace.until()].into_iter().flatten().min()
     }
 
     /// Does what the time demands.
@@ -295,6 +308,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if self.inbound.since().is_some_and(|since| since + FRAME_DEADLINE <= now) {
             return Err(End::Unfinished);
+        }
+        if self.inbound.long_since().is_some_and(|since| since + self.long_within <= now) {
+            return Err(End::Withheld(self.long_within));
         }
         if let Some(pings) = &mut self.pings {
             match pings.demand(now) {

@@ -136,7 +136,9 @@ impl Manner {
             Manner::LengthZero => "a message of 0 bytes",
             Manner::LengthThree => "a message of 3 bytes",
             Manner::LengthMost => "a message of 2147483647 bytes",
-            Manner::Trickle | Manner::Hoards => "has not ended a message within",
+            Manner::Trickle => "has not ended a message within",
+            // A launcher has less time for it than a host.
+            Manner::Hoards => "has not ended a",
             Manner::WrongSerial | Manner::TwoReplies => "which was not made or has been answered",
             Manner::ReplyBefore => "which was not made or has been answered",
             Manner::WrongProcedure => "an answer to procedure 7",

@@ -1,0 +1,129 @@
+//! How often what a daemon says of its own accord may make us ask it. An event costs it nothing; an answer may have
+//! 8 MiB, and whoever has taken a daemon over can send events without end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::track::{Phase, Track, Wants};
+
+/// So many at once, and then one more after each such time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) burst: u32,
+    pub(super) every: Duration,
+}
+
+/// What is left of a pace.
+#[derive(Debug, Clone)]
+pub(super) struct Bucket {
+    pace: Pace,
+    left: u32,
+    /// When it was last filled.
+    since: Instant,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(super) const fn new(pace: Pace, now: Instant) -> Self {
+        Self { pace, left: pace.burst, since: now }
+    }
+
+    /// Takes one. `false` if none is left.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.since).as_nanos() / self.pace.every.as_nanos().max(1);
+        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(gained).min(self.pace.burst);
+        self.since = if self.left == self.pace.burst { now } else { self.since + self.pace.every * gained };
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
+        true
+    }
+
+    /// When the next one is there, after none was left.
+    pub(super) fn next(&self) -> Instant {
+        self.since + self.pace.every
+    }
+}
+
+/// What events ask for that have used up their burst.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    /// When it is asked.
+    pub(super) due: Instant,
+    status: bool,
+    describe: bool,
+    read: bool,
+}
+
+impl Owed {
+    /// Adds it to what is wanted of a domain. One that does not run has a state and nothing else.
+    fn add_to(self, wants: &mut Wants, phase: Phase) {
+        let runs = phase == Phase::Active;
+        wants.status |= self.status;
+        wants.describe |= self.describe && runs;
+        wants.read |= self.read && runs;
+    }
+}
+
+impl Track {
+    /// What an event asks for is asked now; or, if events have asked for much just before, as soon as it may be,
+    /// together with whatever else they ask for until then. What it tells is shown then as readings are, not at once.
+    pub(super) fn paced(&mut self, mut wants: Wants, now: Instant) -> Wants {
+        if let Some(owed) = self.owed.take() {
+            owed.add_to(&mut wants, self.phase);
+        }
+        if self.pace.take(now) {
+            return wants;
+        }
+        let Wants { status, describe, read, .. } = wants;
+        self.owed = Some(Owed { due: self.pace.next(), status, describe, read });
+        Wants { remove: wants.remove, ..Wants::default() }
+    }
+
+    /// What is owed, if it may be asked now.
+    pub(super) fn take_owed(&mut self, now: Instant) -> Wants {
+        let mut wants = Wants::default();
+        if let Some(owed) = &mut self.owed
+            && owed.due <= now
+        {
+            if self.pace.take(now) {
+                owed.add_to(&mut wants, self.phase);
+                self.owed = None;
+            } else {
+                owed.due = self.pace.next();
+            }
+        }
+        wants
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PACE: Pace = Pace { burst: 3, every: SECOND };
+
+    #[test]
+    fn a_burst_and_then_one_at_a_time() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(PACE, start);
+        let taken = |bucket: &mut Bucket, now: Instant| (0..10).filter(|_| bucket.take(now)).count();
+        assert_eq!(taken(&mut bucket, start), 3);
+        assert_eq!(bucket.next(), start + SECOND);
+        assert_eq!(taken(&mut bucket, start + SECOND / 2), 0);
+        assert_eq!(taken(&mut bucket, start + SECOND * 3 / 2), 1);
+        assert_eq!(bucket.next(), start + 2 * SECOND, "what was gained in part is not lost");
+        assert_eq!(taken(&mut bucket, start + 2 * SECOND), 1);
+        assert_eq!(taken(&mut bucket, start + 100 * SECOND), 3, "and after a rest a burst again");
+    }
+
+    #[test]
+    fn a_minute_of_asking_all_the_time_gives_no_more_than_the_burst_and_one_a_second() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(PACE, start);
+        let taken = (0..60_000).filter(|milli| bucket.take(start + Duration::from_millis(*milli))).count();
+        assert_eq!(taken, 3 + 59);
+    }
+}
