@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use libvirt_remote::address::{Conf, Surroundings};
 
 use super::*;
 
-/// How long a program that was killed may take to be gone.
+/// How long a program may take to be there, or, when it was killed, to be gone.
 const GONE: Duration = Duration::from_secs(5);
 
 fn route(uri: &str) -> Route {
@@ -20,10 +19,12 @@ fn route(uri: &str) -> Route {
 /// A program in place of ssh, which stays, and whose command line names the folder.
 fn program(folder: &Path) -> Route {
     let path = folder.join("ssh");
-    let path = path.display();
-    fs::write(folder.join("ssh"), format!("#!/bin/sh\nexec tail -f {path}\n")).unwrap();
-    fs::set_permissions(folder.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
-    route(&format!("qemu+ssh://host/system?command={path}"))
+    // By a process of its own: a file that this one has open for writing cannot be run, and a fork in another test at that
+    // moment keeps it open for a while.
+    let write = "printf '#!/bin/sh\nexec tail -f %s\n' \"$1\" >\"$1\" && chmod 755 \"$1\"";
+    let written = std::process::Command::new("sh").args(["-c", write, "sh"]).arg(&path).status();
+    assert!(written.unwrap().success());
+    route(&format!("qemu+ssh://host/system?command={}", path.display()))
 }
 
 /// Whether a process runs that names this folder.
@@ -36,6 +37,16 @@ fn runs(folder: &Path) -> bool {
     fs::read_dir("/proc").unwrap().filter_map(names).any(|found| found)
 }
 
+/// Waits until such a process runs, or none does.
+async fn until(folder: &Path, wanted: bool) {
+    let waits = async {
+        while runs(folder) != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(GONE, waits).await.expect("started and not killed, or killed and reaped");
+}
+
 #[tokio::test]
 async fn no_program_is_started_for_which_no_files_are_left() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +57,8 @@ async fn no_program_is_started_for_which_no_files_are_left() {
     assert!(!error.is_absent() && !runs(folder.path()), "{error}");
     let stream = route.dial(Files::limited_to(1_000_000)).await;
     assert!(stream.is_ok(), "{:?}", stream.err());
-    assert!(runs(folder.path()));
+    // Its command line is empty while one program becomes the other.
+    until(folder.path(), true).await;
 }
 
 #[tokio::test]
@@ -59,12 +71,7 @@ async fn a_program_whose_pipes_are_among_the_last_files_does_not_stay() {
     let free = u64::try_from(taken.remove(0).as_raw_fd()).unwrap();
     let error = route.dial(Files::limited_to((free + 12) * 4 / 3)).await.unwrap_err();
     assert!(matches!(error, SocketError::Descriptors { .. }), "{error}");
-    let gone = async {
-        while runs(folder.path()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(GONE, gone).await.expect("killed and reaped");
+    until(folder.path(), false).await;
 }
 
 #[tokio::test]
