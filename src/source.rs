@@ -126,6 +126,8 @@ pub struct Stats {
     pub unknown_parameters: u32,
     /// Parameters that were left out because they are of more vCPUs or devices than are taken.
     pub left_out: u32,
+    /// Parameters that the answer had, those included that were skipped or left out: what it cost to take it apart.
+    pub parameters: u32,
     /// How long the call took, without what the question waited for its turn.
     pub took: Duration,
 }

@@ -40,6 +40,15 @@ impl Bucket {
         true
     }
 
+    /// Takes more of them, for what was asked has turned out to cost more. What is not there yet is owed.
+    pub(super) fn charge(&mut self, more: u32, now: Instant) {
+        let owed = more.saturating_sub(self.left);
+        self.left = self.left.saturating_sub(more);
+        if owed > 0 {
+            self.since = self.since.max(now) + self.pace.every * owed;
+        }
+    }
+
     /// When the next one is there, after none was left.
     pub(super) fn next(&self) -> Instant {
         self.since + self.pace.every
@@ -117,6 +126,19 @@ mod tests {
         assert_eq!(bucket.next(), start + 2 * SECOND, "what was gained in part is not lost");
         assert_eq!(taken(&mut bucket, start + 2 * SECOND), 1);
         assert_eq!(taken(&mut bucket, start + 100 * SECOND), 3, "and after a rest a burst again");
+    }
+
+    #[test]
+    fn what_costs_more_is_paid_for_before_the_next() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(PACE, start);
+        assert!(bucket.take(start));
+        bucket.charge(1, start);
+        assert!(bucket.take(start), "it had that many");
+        bucket.charge(10, start);
+        assert!(!bucket.take(start + 10 * SECOND));
+        assert_eq!(bucket.next(), start + 11 * SECOND);
+        assert!(bucket.take(start + 11 * SECOND));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::figures::Arrival;
-use super::settings::STALE_AFTER;
+use super::settings::{PARAMETERS_OF_ONE, STALE_AFTER};
 use super::track::{Moment, Phase, Surroundings, Track, Wants};
 use crate::model::Groups;
 use crate::source::{Monitor, ReadError, Stats};
@@ -26,6 +26,7 @@ impl Track {
             Ok(Some(stats)) => stats,
             Err(error) => return self.not_read(&error, launched, around),
         };
+        self.pace.charge(stats.parameters / PARAMETERS_OF_ONE, moment.instant);
         if self.figures.state_is_newer_than(launched) {
             // libvirt gathers the state first: it is as old as the call, and an event has made us ask since.
             stats.status = None;

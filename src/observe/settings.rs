@@ -44,9 +44,13 @@ pub(super) const TURN_BATCH: usize = 128;
 pub(super) const EVENT_GAP: Duration = Duration::from_secs(1);
 
 /// How often lifecycle events of one VM may make us ask for its state, its XML and its figures. A start has four events, a
-/// migration ten, and a script that does both and pauses it as well is still seen at once. After that once a second: an
-/// event costs whoever has taken over a launcher nothing, and the answers may have 8 MiB each.
-pub(super) const EVENT_PACE: Pace = Pace { burst: 16, every: Duration::from_secs(1) };
+/// migration ten, and a script that does both and pauses it as well, many times over, is still seen at once. After that
+/// eight a second: an event costs whoever has taken over a launcher nothing.
+pub(super) const EVENT_PACE: Pace = Pace { burst: 64, every: Duration::from_millis(125) };
+
+/// An answer with so many parameters more costs one reading more of that pace: an answer may have 8 MiB. An ordinary VM's
+/// has a tenth of them.
+pub(super) const PARAMETERS_OF_ONE: u32 = 1_024;
 
 /// How often events of one libvirt host may name a domain that we do not know. Hundreds may be restored at once when a host
 /// boots; after that no host makes more than ten a second.

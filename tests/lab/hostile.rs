@@ -143,7 +143,9 @@ fn no_hostile_daemon_harms_an_honest_one() {
     for daemon in &honest {
         daemon.create_paused(&guest("well"));
     }
-    let left = Mutex::new(Manner::ALL.to_vec());
+    // A host may have as many domains as it says, each as large as any: only a launcher's are one.
+    let manners = Manner::ALL.into_iter().filter(|manner| *manner != Manner::Fullest);
+    let left = Mutex::new(manners.collect::<Vec<_>>());
     let (costs, failed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for honest in &honest {

@@ -59,6 +59,7 @@ pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter
 #[derive(Debug, Default)]
 pub struct Decoder {
     draft: Draft,
+    taken: u32,
     unknown: u32,
     beyond: u32,
 }
@@ -66,6 +67,7 @@ pub struct Decoder {
 impl Decoder {
     /// Takes one parameter.
     pub fn take(&mut self, parameter: &Parameter<'_>) {
+        self.taken = self.taken.saturating_add(1);
         match self.draft.take(&parameter.field, &parameter.value) {
             Fit::Unknown => self.unknown = self.unknown.saturating_add(1),
             Fit::Beyond => self.beyond = self.beyond.saturating_add(1),
@@ -77,7 +79,7 @@ impl Decoder {
     #[must_use]
     pub fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
         let stats = self.draft.finish(id, asked);
-        Stats { unknown_parameters: self.unknown, left_out: self.beyond, ..stats }
+        Stats { unknown_parameters: self.unknown, left_out: self.beyond, parameters: self.taken, ..stats }
     }
 }
 
