@@ -63,6 +63,7 @@ proptest! {
         id in any::<Option<u32>>(), parameters in any_parameters(), asked in any_groups(),
     ) {
         let said = stats(id, parameters.iter().cloned(), asked);
+        prop_assert_eq!(said.parameters as usize, parameters.len());
         prop_assert!(said.unknown_parameters as usize <= parameters.len());
         let disks = said.disks.as_deref().unwrap_or_default();
         let vcpus = said.vcpus.as_ref().map_or(&[][..], |vcpus| &vcpus.each);
@@ -79,6 +80,7 @@ proptest! {
             status: said.status,
             unknown_parameters: said.unknown_parameters,
             left_out: said.left_out,
+            parameters: said.parameters,
             ..Stats::default()
         };
         prop_assert!(id.is_some() || said == only_the_status);
