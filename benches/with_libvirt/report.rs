@@ -10,8 +10,8 @@ use crate::support::{PROMISES, Spread, mebibytes, print_table, promise, row, sho
 
 // What is promised, for 100 domains.
 const SCRAPE_WITHIN: Duration = Duration::from_millis(4);
-const RESIDENT_BELOW: u64 = 28 << 20;
-const ANONYMOUS_BELOW: u64 = 8 << 20;
+const RESIDENT_BELOW: u64 = 14 << 20;
+const ANONYMOUS_BELOW: u64 = 4 << 20;
 const VISIBLE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Everything that was measured.
@@ -186,11 +186,11 @@ impl Report {
             ),
             promise(
                 &format!("Resident memory with {DOMAINS} VMs"),
-                "under 28 MiB",
+                "under 14 MiB",
                 &mebibytes(resident),
                 resident < RESIDENT_BELOW,
             ),
-            promise("Of it anonymous", "under 8 MiB", &mebibytes(anonymous), anonymous < ANONYMOUS_BELOW),
+            promise("Of it anonymous", "under 4 MiB", &mebibytes(anonymous), anonymous < ANONYMOUS_BELOW),
             promise(
                 "One VM frozen",
                 "no other VM late by more than one interval",

@@ -113,9 +113,10 @@ fn with_files(files: u64, vms: usize, fit: u64) {
     assert!(log.contains("the limit of open files (RLIMIT_NOFILE) is low"), "{log}");
 }
 
-/// What is left for VMs, two files each: three quarters, less what is open besides.
+/// What is left for VMs: three quarters, less what is open besides. Two files each when all is quiet; on a machine that is
+/// busy with other tests some calls are slow, and the next one to the same VM takes another file meanwhile.
 fn fitting(files: u64) -> u64 {
-    (files - files / 4).saturating_sub(BESIDES) / 2
+    (files - files / 4).saturating_sub(BESIDES) / 4
 }
 
 #[test]
