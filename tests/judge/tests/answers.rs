@@ -56,6 +56,18 @@ impl Court {
         Court { library: Library::open_read_only(uri).unwrap(), client: Client::open(uri).await.unwrap() }
     }
 
+    /// All that can be asked of a daemon whose machines nobody touches meanwhile.
+    async fn compare_everything(&mut self) {
+        self.compare_introductions().await;
+        self.compare_lists().await;
+        self.compare_domains().await;
+        self.compare_statistics().await;
+        for machine in self.library.list(0).unwrap() {
+            self.compare_job_of(&machine).await;
+        }
+        self.compare_errors_of_the_missing().await;
+    }
+
     /// The daemon itself.
     async fn compare_introductions(&mut self) {
         let Court { library, client } = self;
@@ -284,14 +296,7 @@ async fn the_test_driver_says_the_same_to_both() {
     paused.suspend().unwrap();
 
     let mut court = Court::open(&uri).await;
-    court.compare_introductions().await;
-    court.compare_lists().await;
-    court.compare_domains().await;
-    court.compare_statistics().await;
-    for machine in court.library.list(0).unwrap() {
-        court.compare_job_of(&machine).await;
-    }
-    court.compare_errors_of_the_missing().await;
+    court.compare_everything().await;
 }
 
 #[tokio::test]
@@ -368,14 +373,7 @@ async fn real_guests_are_the_same_to_both() {
     daemon.define(&guest("shut-off"));
 
     let mut court = Court::open(&qemu(&daemon)).await;
-    court.compare_introductions().await;
-    court.compare_lists().await;
-    court.compare_domains().await;
-    court.compare_statistics().await;
-    for machine in court.library.list(0).unwrap() {
-        court.compare_job_of(&machine).await;
-    }
-    court.compare_errors_of_the_missing().await;
+    court.compare_everything().await;
 
     // It was not silence that was compared.
     let paused = court.library.list(1).unwrap().into_iter().find(|machine| machine.name == "paused").unwrap();
