@@ -176,6 +176,8 @@ impl Places {
 /// See the module.
 pub(super) struct Actor<H: Hypervisor> {
     pub(super) hypervisor: H,
+    /// Whether the daemon has one VM.
+    pub(super) of_one: bool,
     pub(super) deadline: Duration,
     pub(super) voice: Voice,
     load: ShownLoad,
@@ -210,8 +212,10 @@ impl<H: Hypervisor> Actor<H> {
     ) -> Self {
         let counters = settings.counters.clone();
         let longest = if hypervisor.is_local() { LONGEST_LOCAL } else { LONGEST_REMOTE };
+        let of_one = bounds::is_of_one(settings);
         Self {
             hypervisor,
+            of_one,
             deadline: settings.deadline,
             load: ShownLoad::new(counters.clone()),
             promise: None,
@@ -227,7 +231,7 @@ impl<H: Hypervisor> Actor<H> {
             events,
             link: Link::new(longest),
             // Beside the events, what a daemon of one VM is asked is asked over one connection: there may be a thousand.
-            pool: Pool::new(longest, if settings.calls_at_once == 1 { 1 } else { usize::MAX }),
+            pool: Pool::new(longest, if of_one { 1 } else { usize::MAX }),
             queue: Queue::default(),
             calls: Calls::new(),
             admission: Admission::new(settings.calls_at_once),

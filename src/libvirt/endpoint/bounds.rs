@@ -45,7 +45,7 @@ pub fn room() -> Arc<Room> {
 }
 
 /// Whether the daemon has one VM.
-const fn is_of_one(settings: &Settings) -> bool {
+pub(super) const fn is_of_one(settings: &Settings) -> bool {
     settings.calls_at_once == 1
 }
 

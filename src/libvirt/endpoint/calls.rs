@@ -20,7 +20,8 @@ use crate::source::{Ask, Stats};
 /// at once to another: thirty times what a whole one takes.
 pub(super) const SLOW: Duration = Duration::from_millis(200);
 
-/// How long a reading in turn may take before the next begins beside it: three times what it takes.
+/// How long a reading in turn may take before the next begins beside it, and any call to the daemon of one VM before
+/// another connection is opened: three times what a reading takes, which takes longer than anything else.
 pub(super) const TURN: Duration = Duration::from_millis(25);
 
 /// How far a call is.
@@ -131,6 +132,12 @@ impl<C> Calls<C> {
     /// Whether any call is out that may still return in time, and its connection with it.
     pub(super) fn expects_a_connection(&self) -> bool {
         self.records.values().any(|record| record.stage != Stage::Abandoned)
+    }
+
+    /// Until when a call is expected back, and its connection with it, that began a moment ago.
+    pub(super) fn expected_until(&self) -> Option<Instant> {
+        let running = self.records.values().filter(|record| record.stage == Stage::Running);
+        running.map(|record| record.began + TURN).max()
     }
 
     /// Whether a reading runs that began a moment ago.

@@ -49,7 +49,7 @@ impl<H: Hypervisor> Actor<H> {
         // What is late already is answered before anything else.
         let deadline = self.queue.next_to_wait(WAITING_DEADLINE, now);
         let turn = self.calls.young_until().filter(|until| *until > now).min();
-        [patience, xml, deadline, turn].into_iter().flatten().min()
+        [patience, xml, deadline, turn, self.connection_expected(now)].into_iter().flatten().min()
     }
 
     pub(super) fn tick_waiting(&mut self, now: Instant) {
@@ -98,7 +98,7 @@ impl<H: Hypervisor> Actor<H> {
                 Next::Start(reach) => {
                     // A place that others wait for, too, is not held while a connection is made.
                     if self.pool.len() == 0 {
-                        self.open_one();
+                        self.open_one(now);
                         break;
                     }
                     let slot = match reach {
@@ -128,17 +128,19 @@ impl<H: Hypervisor> Actor<H> {
         if !waits_for_place {
             self.places.give_back();
         }
-        self.prepare_beside();
+        self.prepare_beside(now);
     }
 
     /// Lets a daemon that was just connected to probe its emulators, once nothing that comes first waits for a connection.
-    fn prepare_beside(&mut self) {
-        if self.prepared {
+    /// Of the daemon of one VM nobody wants to know the hypervisor's version, and only readings need it to be prepared:
+    /// an agent that starts on a node with a thousand of them asks for the types first.
+    fn prepare_beside(&mut self, now: Instant) {
+        if self.prepared || (self.of_one && !self.queue.has_reading_of_monitor()) {
             return;
         }
         match self.pool.take() {
             Some(connection) => self.prepare(connection),
-            None => self.open_one(),
+            None => self.open_one(now),
         }
     }
 
@@ -175,9 +177,16 @@ impl<H: Hypervisor> Actor<H> {
         self.prepared && !self.calls.records.values().any(preparing)
     }
 
-    /// Opens one more connection, unless one is being opened or the last attempt has just failed.
-    pub(super) fn open_one(&mut self) {
-        if self.pool.may_open() {
+    /// Until when a connection is waited for that a call is about to come back with, rather than opening one more: a daemon
+    /// of one VM is asked over one, and most of what it is asked comes in threes. To open one costs as much as they do.
+    fn connection_expected(&self, now: Instant) -> Option<Instant> {
+        self.calls.expected_until().filter(|until| self.of_one && *until > now)
+    }
+
+    /// Opens one more connection, unless one is expected to become free or is being opened, or the last attempt has just
+    /// failed.
+    fn open_one(&mut self, now: Instant) {
+        if self.pool.may_open() && self.connection_expected(now).is_none() {
             self.pool.open(self.hypervisor.open());
         }
     }

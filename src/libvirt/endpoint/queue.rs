@@ -78,6 +78,12 @@ impl Queue {
         self.xml.contains(&domain)
     }
 
+    /// Whether a reading waits that may have to wait for a QEMU.
+    pub(super) fn has_reading_of_monitor(&self) -> bool {
+        let of_monitor = |request: &Request| matches!(request.ask, Ask::Read(_, groups) if groups.needs_monitor());
+        self.lanes.iter().flatten().any(of_monitor)
+    }
+
     /// The first place.
     pub(super) const fn first(&self) -> Place {
         Place { lane: 0, at: 0 }

@@ -40,6 +40,21 @@ async fn endpoints_that_share_counters_add_up_and_take_back_their_part() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_daemon_of_one_vm_is_asked_at_once_goes_over_one_connection() {
+    let fake = FakeHypervisor::with(1);
+    let (endpoint, _events) = connected_with(&fake, &launcher(&Arc::default())).await;
+    let state = [Group::State].into_iter().collect();
+    let (status, description, stats) =
+        tokio::join!(endpoint.status(vm(1)), endpoint.describe(vm(1)), endpoint.read(vm(1), state));
+    assert!(status.is_ok() && description.is_ok() && stats.is_ok());
+    assert!(!fake.state().asked.contains(&hypervisor::Call::Prepare), "none of these needs it");
+    let (description, stats) = tokio::join!(endpoint.describe(vm(1)), read(&endpoint, 1));
+    assert!(description.is_ok() && stats == Ok(Monitor::Answered));
+    assert!(fake.state().asked.contains(&hypervisor::Call::Prepare));
+    assert_eq!(fake.state().peak.connections, 2, "one for events and one for calls");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_one_vm_of_a_launcher_is_read_while_it_is_stuck_with_one_connection_more() {
     let fake = FakeHypervisor::with(1);
     let (endpoint, _events) = connected_with(&fake, &launcher(&Arc::default())).await;

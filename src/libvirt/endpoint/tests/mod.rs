@@ -86,7 +86,10 @@ async fn connected(fake: &FakeHypervisor) -> (Arc<EndpointHandle>, Events) {
 async fn connected_with(fake: &FakeHypervisor, settings: &Settings) -> (Arc<EndpointHandle>, Events) {
     let (endpoint, mut events) = begin_with(fake, settings);
     assert!(matches!(events.recv().await, Some(SourceEvent::Connected(_))));
-    assert!(matches!(events.recv().await, Some(SourceEvent::Hypervisor(Version(7_002_000)))));
+    // The daemon of one VM is prepared when its VM is read first, and not before.
+    if !bounds::is_of_one(settings) {
+        assert!(matches!(events.recv().await, Some(SourceEvent::Hypervisor(Version(7_002_000)))));
+    }
     (endpoint, events)
 }
 
