@@ -233,6 +233,16 @@ impl Keeper {
         self.round == Round::Done
     }
 
+    /// Whether what its VMs are is known, or cannot be.
+    pub(super) fn is_known(&self) -> bool {
+        match self.round {
+            _ if !self.is_open() => true,
+            Round::Waiting => false,
+            Round::Reading => self.tracks.values().all(Track::is_known),
+            Round::Done => true,
+        }
+    }
+
     /// The state of this question; `None` for a domain that is not there.
     pub(super) fn state_of(&mut self, ask: Ask) -> Option<&mut CallState> {
         let Some(uuid) = ask.domain() else { return Some(&mut self.list_call) };

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::calls::{Call, Calls};
 use super::daemon::Keeper;
+use super::first::First;
 use super::health::Health;
 use super::members::roster_change;
 use super::publish::Publisher;
@@ -44,6 +45,8 @@ pub(super) struct Engine {
     calls: Calls,
     /// The questions that go out at the end of this turn, so that a burst of events makes one of each.
     outgoing: Vec<(usize, Ask)>,
+    /// The readings that wait until the VMs are known.
+    first: First,
     reads_out: usize,
     pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
@@ -76,6 +79,7 @@ impl Engine {
             timers: BTreeSet::new(),
             calls: Calls::default(),
             outgoing: Vec::new(),
+            first: First::new(Instant::now()),
             reads_out: 0,
             events,
             forward,
@@ -111,6 +115,7 @@ impl Engine {
             if self.publisher.due(moment.instant) <= moment.instant {
                 self.publish(moment);
             }
+            self.begin_to_read(moment.instant);
             self.health.turns.one();
         }
         // The last export shows what came in since the last snapshot.
@@ -128,8 +133,9 @@ impl Engine {
 
     /// The next time at which something must be done though nothing happens.
     fn wake(&self, now: Instant) -> Instant {
-        let due = self.publisher.due(now);
-        self.timers.first().map_or(due, |(at, ..)| due.min(*at))
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        let others = timer.into_iter().chain(self.first.wake());
+        others.fold(self.publisher.due(now), Instant::min)
     }
 
     /// What else is there already, so that a burst makes one snapshot.
@@ -162,6 +168,7 @@ impl Engine {
                     keeper.disconnected("connected anew", false, moment.instant);
                 }
                 keeper.connected(facts, moment.instant);
+                self.first.heard(moment.instant);
                 self.disarm(place);
                 self.publisher.lifecycle();
                 self.list_if_wanted(place);
@@ -236,6 +243,8 @@ impl Engine {
         if let Ask::Read(_, groups) = call.ask {
             self.reads_out -= 1;
             self.count(&answer, groups);
+        } else {
+            self.first.heard(moment.instant);
         }
         let place = call.daemon;
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
@@ -416,9 +425,23 @@ impl Engine {
         }
     }
 
+    /// Lets the first readings begin, once the VMs are known.
+    fn begin_to_read(&mut self, now: Instant) {
+        let readings = self.first.take(self.publisher.knows_all(), now);
+        if !readings.is_empty() {
+            self.outgoing.extend(readings.into_iter().map(|(place, uuid)| (place, reading_of(uuid))));
+            self.send_out();
+        }
+    }
+
     /// Asks what is still to be asked.
     fn send_out(&mut self) {
         for (place, ask) in std::mem::take(&mut self.outgoing) {
+            if let Ask::Read(uuid, _) = ask
+                && self.first.keep(place, uuid)
+            {
+                continue;
+            }
             let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
             let Some(state) = keeper.state_of(ask) else { continue };
             if !state.go() {

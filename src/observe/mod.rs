@@ -72,6 +72,7 @@ mod daemon;
 mod detection;
 mod engine;
 mod figures;
+mod first;
 mod health;
 mod labels;
 mod lines;

@@ -20,6 +20,8 @@ pub(super) struct Publisher {
     sequence: u64,
     lifecycle: u64,
     complete: bool,
+    /// Whether it was known once of every VM what it is, or that it does not say.
+    known: bool,
     published: Timestamp,
     last: Option<Instant>,
     /// Something was read.
@@ -36,6 +38,7 @@ impl Publisher {
             sequence: 0,
             lifecycle: 0,
             complete: false,
+            known: false,
             published: Timestamp::default(),
             last: None,
             changed: false,
@@ -52,6 +55,11 @@ impl Publisher {
     pub(super) fn lifecycle(&mut self) {
         self.lifecycle += 1;
         self.urgent = true;
+    }
+
+    /// Whether it was known once of every VM what it is.
+    pub(super) const fn knows_all(&self) -> bool {
+        self.known
     }
 
     /// When the next snapshot is to be published; a moment that has passed means now.
@@ -93,6 +101,7 @@ impl Publisher {
         for keeper in keepers.values_mut().filter(|keeper| keeper.owned.is_none()) {
             keeper.refresh();
         }
+        self.known = self.known || (rostered && keepers.values().all(Keeper::is_known));
         self.complete = self.complete || (rostered && keepers.values_mut().all(Keeper::round_is_done));
         self.sequence += 1;
         self.published = published;

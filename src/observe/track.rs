@@ -417,10 +417,15 @@ impl Track {
 
     /// Whether the first round over it is done.
     pub(super) fn settled(&self) -> bool {
+        self.is_known() && (self.phase != Phase::Active || self.attempted)
+    }
+
+    /// Whether what it is is known, or cannot be.
+    pub(super) fn is_known(&self) -> bool {
         match self.phase {
             Phase::Unknown => self.attempted,
             Phase::Inactive | Phase::Arriving => true,
-            Phase::Active => self.attempted && self.visible,
+            Phase::Active => self.visible,
         }
     }
 
