@@ -13,8 +13,10 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
 /// How long all VMs may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How often an agent that starts is looked at: it has the page to make each time.
+/// How often an agent that starts is looked at, unless a look takes long: agent and bench have the page to make and to
+/// take apart each time, on the processors on which the agent starts. A pause is this many looks at least.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const PAUSE_OF_LOOKS: u32 = 4;
 
 /// The formats of the endpoint, with what asks for them. The last is what Prometheus 3 sends.
 pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [
@@ -71,13 +73,14 @@ pub(crate) fn start_with(machine: &Machine, include: &[&str], vms: u32) -> (Agen
     let (mut threads, mut unknown) = (0, 0);
     let took = loop {
         threads = threads.max(agent.threads());
+        let looked = Instant::now();
         let [kvm, others] = types(&agent);
         if kvm >= vms as usize {
             break started.elapsed();
         }
         unknown = unknown.max(others);
         assert!(started.elapsed() < PATIENCE, "not all of {vms} VMs were seen; the agent's log:\n{}", agent.log());
-        sleep(LOOK_EVERY);
+        sleep(LOOK_EVERY.max(looked.elapsed() * PAUSE_OF_LOOKS));
     };
     let startup = Startup { took, unknown, cpu: agent.cpu_time(), resident: highest(&agent), threads };
     (agent, startup)
