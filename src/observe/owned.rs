@@ -217,9 +217,9 @@ impl Keeper {
         true
     }
 
-    /// Whether a domain of it runs, as far as is known.
+    /// Whether a domain of a launcher runs, as far as is known. Of a host, which may have thousands, nobody wants to know.
     pub(super) fn any_runs(&self) -> bool {
-        self.tracks.values().any(|track| track.incarnated)
+        self.owned.is_some() && self.tracks.values().any(|track| track.incarnated)
     }
 
     /// Its domain may have said who it is: what has another name is not its.
