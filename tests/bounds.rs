@@ -111,17 +111,16 @@ impl Size {
 
     /// A VM of this size, cut as the reading loop cuts it, and what was cut off.
     fn vm(self) -> (Vm, Cut, u32) {
-        let mut description = self.description();
-        room::fit_description(&mut description);
-        let left_out = description.left_out;
         let mut vm = sample::running();
-        vm.description = Some(Arc::new(description));
+        vm.description = Some(Arc::new(self.description()));
+        room::fit_description(&mut vm, room::PAGE_MAX);
+        let left_out = vm.description.as_ref().map_or(0, |description| description.left_out);
         vm.vcpus = Some(reading(self.vcpus()));
         vm.disks = Some(reading((0..self.disks).map(|device| since(disk(&self.disk(device)))).collect()));
         vm.nics = Some(reading((0..self.nics).map(|device| since(nic(&self.nic(device)))).collect()));
         let thread = |id| IoThread { id, poll_max: Some(Duration::MAX), poll_grow: Some(1), poll_shrink: Some(1) };
         vm.io_threads = Some(reading((0..self.io_threads).map(thread).collect()));
-        let cut = room::fit(&mut vm);
+        let (cut, _) = room::fit(&mut vm, room::PAGE_MAX);
         (vm, cut, left_out)
     }
 
@@ -231,9 +230,48 @@ fn a_long_name_leaves_less_room_for_the_rest() {
     let (mut vm, ..) = LARGE.vm();
     let identity = virt_otel::model::Identity { name: "\\".repeat(4_096).into(), ..(*vm.identity).clone() };
     vm.identity = Arc::new(identity);
-    assert_ne!(room::fit(&mut vm), Cut::default());
+    assert_ne!(room::fit(&mut vm, room::PAGE_MAX).0, Cut::default());
     let page = page(&snapshot(vm, Duration::ZERO));
     assert!(page <= room::PAGE_MAX + 4 * 1_024 * 1_024, "{page} bytes");
+}
+
+/// The VM without its vCPUs and devices.
+fn bare(vm: &Vm) -> Vm {
+    Vm { vcpus: None, disks: None, nics: None, io_threads: None, description: None, ..vm.clone() }
+}
+
+/// Where many VMs share what there is, one may have less.
+#[test]
+fn a_vm_that_is_given_little_takes_no_more() {
+    for most in [0, 16 * 1_024, 128 * 1_024, 1_024 * 1_024] {
+        for text in [0, 64, LONGEST_VALUE] {
+            let mut vm = Size { text, ..FLOOD }.vm().0;
+            let bare_page = page(&snapshot(bare(&vm), Duration::ZERO));
+            assert!(room::fit_description(&mut vm, most));
+            let (cut, taken) = room::fit(&mut vm, most);
+            // What the machine is, is not cut.
+            let machine = 1_024;
+            assert!(taken <= most.max(machine) && cut != Cut::default(), "{most}, {text}: {taken} bytes, {cut:?}");
+            let page = page(&snapshot(vm, Duration::ZERO)) - bare_page;
+            assert!(page <= taken + machine, "{most}, {text}: {page} bytes of the page where {taken} were reckoned");
+        }
+    }
+}
+
+#[test]
+fn a_longer_name_takes_no_more_than_was_reckoned() {
+    let named = |vm: &mut Vm, name: &str| {
+        vm.identity = Arc::new(virt_otel::model::Identity { name: name.into(), ..(*vm.identity).clone() });
+        page(&snapshot(vm.clone(), Duration::ZERO))
+    };
+    for mut vm in [bare(&sample::running()), bare(&sample::migrating())] {
+        let short = named(&mut vm, "");
+        for name in ["web-1", &"x".repeat(255), &"\\".repeat(1_024), &"\0".repeat(1_024)] {
+            let more = named(&mut vm, name) - short;
+            let reckoned = room::name_bytes(name);
+            assert!(more <= reckoned && reckoned < 3 * more, "{name}: {more} bytes where {reckoned} were reckoned");
+        }
+    }
 }
 
 /// What is reckoned for a series is no less than what it takes.
@@ -241,7 +279,7 @@ fn a_long_name_leaves_less_room_for_the_rest() {
 fn the_page_and_the_push_of_a_vm_are_no_larger_than_was_reckoned() {
     for text in [0, 64, LONGEST_VALUE] {
         let (vm, ..) = Size { text, ..FLOOD }.vm();
-        let bare = Vm { vcpus: None, disks: None, nics: None, io_threads: None, description: None, ..vm.clone() };
+        let bare = bare(&vm);
         let description = room::DESCRIPTION_MAX;
         let of = |vm: &Vm| {
             let snapshot = snapshot(vm.clone(), Duration::ZERO);
@@ -249,7 +287,9 @@ fn the_page_and_the_push_of_a_vm_are_no_larger_than_was_reckoned() {
             (page, push(&mut Requests::new(everything(), ResourceSettings::default()), &snapshot).0)
         };
         let ((page, push), (bare_page, bare_push)) = (of(&vm), of(&bare));
-        assert!(page - bare_page <= room::PAGE_MAX + 3 * description, "{text}: {page} bytes of the page");
+        let (_, taken) = room::fit(&mut vm.clone(), room::PAGE_MAX);
+        assert!(taken <= room::PAGE_MAX, "{text}: {taken} bytes were reckoned");
+        assert!(page - bare_page <= taken, "{text}: {page} bytes of the page where {taken} were reckoned");
         assert!(push - bare_push <= room::PUSH_MAX + 2 * description, "{text}: {push} bytes of the push");
     }
 }

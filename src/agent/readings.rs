@@ -43,6 +43,7 @@ impl Counted {
                 description_failures: health.describe_failures.get(),
                 unknown_parameters: health.unknown_parameters.get(),
                 left_out: health.left_out.get(),
+                domains_left_out: health.domains_left_out.get(),
                 snapshots: health.snapshots.get(),
             },
             watch: self.watch.as_deref().map(watch),

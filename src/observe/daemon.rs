@@ -14,6 +14,7 @@ use super::roster::Owner;
 use super::settings::{
     LIST_EVERY, LIST_PACE, LIST_RETRY, LIST_RETRY_MOST, STRANGERS_OF_A_HOST, STRANGERS_OF_A_LAUNCHER,
 };
+use super::share::DOMAINS_MAX;
 use super::told::Told;
 use super::track::{CallState, Pending, Surroundings, Track};
 use crate::model::{Daemon, DaemonFacts, State, Version};
@@ -48,6 +49,8 @@ pub(super) struct Keeper {
     /// Whether it has been lost, and nobody has been found there since.
     pub(super) lost: bool,
     told: Told,
+    /// Whether it was said that it has too many domains.
+    crowded: bool,
     /// Whether nobody was there when it was last tried.
     pub(super) absent: bool,
     /// Whether it was said that events of this connection were lost.
@@ -85,6 +88,7 @@ impl Keeper {
             lost: false,
             absent: false,
             told: Told::default(),
+            crowded: false,
             events_lost: false,
             trying_until: None,
             round: Round::Waiting,
@@ -256,6 +260,24 @@ impl Keeper {
             Ask::Describe(_) => &mut calls.describe,
             Ask::Read(..) => &mut calls.read,
         })
+    }
+
+    /// Whether there is room for a domain of a host by this name.
+    pub(super) fn has_room(&mut self, uuid: Uuid, name: &str) -> bool {
+        let fits = match self.tracks.get(&uuid) {
+            Some(track) => track.claim.takes_name(name),
+            None => self.tracks.len() < DOMAINS_MAX && self.around.share.takes_name(name),
+        };
+        if !fits {
+            self.around.health.domains_left_out.one();
+            if !std::mem::replace(&mut self.crowded, true) && self.around.may_log() {
+                tracing::warn!(
+                    daemon = %self.around.daemon, domain = name, domains = self.tracks.len(),
+                    "the daemon has more domains, or longer names of them, than one may have; the others are not read"
+                );
+            }
+        }
+        fits
     }
 
     /// The domain, which may be new.

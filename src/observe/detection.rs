@@ -148,8 +148,7 @@ impl Track {
         wants
     }
 
-    fn described(&mut self, mut description: Description, around: &Surroundings) {
-        fit_description(&mut description);
+    fn described(&mut self, description: Description, around: &Surroundings) {
         let hypervisor = description.hypervisor();
         self.detection.failures = 0;
         self.detection.done = true;
@@ -164,15 +163,14 @@ impl Track {
         } else {
             self.detection.logged = None;
         }
+        let page = self.claim.room();
         let vm = self.vm_mut();
         vm.hypervisor = Some(hypervisor);
         vm.description = Some(Arc::new(description));
-        let description = vm.description.clone();
-        rejoin(vm, description.as_deref());
+        fit_description(vm, page);
+        rejoin(vm);
         // Names may be longer now.
-        let mut figures = std::mem::take(&mut self.figures);
-        figures.fit(self.vm_mut());
-        self.figures = figures;
+        self.fit();
         self.count_left_out(around);
     }
 

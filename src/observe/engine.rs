@@ -17,6 +17,7 @@ use super::members::roster_change;
 use super::publish::Publisher;
 use super::roster::{Feed, Roster};
 use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
+use super::share::{DOMAINS_MAX, Pool};
 use super::track::{CallState, Moment, Phase, Wants};
 use super::turns::LIST_TIMER;
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ pub(super) struct Engine {
     pub(super) rostered: bool,
     pub(super) settings: Settings,
     pub(super) epoch: Instant,
+    /// What the daemons share of the page.
+    pub(super) pool: Arc<Pool>,
     /// When which domain must be looked at.
     pub(super) timers: BTreeSet<(Instant, usize, Uuid)>,
     calls: Calls,
@@ -76,6 +79,7 @@ impl Engine {
             roster,
             settings: settings.clone(),
             epoch: Instant::now(),
+            pool: Arc::default(),
             timers: BTreeSet::new(),
             calls: Calls::default(),
             outgoing: Vec::new(),
@@ -321,7 +325,13 @@ impl Engine {
         self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
         self.publisher.changed();
         let listed = match answer {
-            Ok(Said::Listed(listed)) => listed,
+            Ok(Said::Listed(mut listed)) => {
+                if listed.len() > DOMAINS_MAX {
+                    // Where there is not room for all, those that run come first.
+                    listed.sort_by_key(|domain| domain.id.is_none());
+                }
+                listed
+            }
             // An answer to another question than was asked is none.
             Ok(_) => return,
             Err(error) => {

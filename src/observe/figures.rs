@@ -6,7 +6,7 @@ use super::labels::{drop_duplicates, join};
 use super::room::{self, Cut};
 use super::settings::Intervals;
 use super::starts::Marks;
-use crate::model::{Collection, Description, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
+use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
 use crate::source::{Monitor, Stats};
 
 /// What is remembered beside the figures themselves.
@@ -35,8 +35,8 @@ pub(super) struct Arrival {
 }
 
 impl Figures {
-    /// Takes a reading in. A group that is not in it keeps its last one, and what does not fit is left out. Says how many
-    /// devices were left out because another one has the same target.
+    /// Takes a reading in. A group that is not in it keeps its last one. Says how many devices were left out because another
+    /// one has the same target.
     pub(super) fn take(&mut self, vm: &mut Vm, stats: Stats, arrival: Arrival) -> u64 {
         let Arrival { at, seen, .. } = arrival;
         let whole = stats.monitor == Monitor::Answered;
@@ -86,7 +86,6 @@ impl Figures {
             vm.job = job.map(|job| gauge(vm.job.as_ref(), job, arrival));
             self.read(Group::Job, arrival);
         }
-        self.fit(vm);
         dropped
     }
 
@@ -104,13 +103,17 @@ impl Figures {
         }
     }
 
-    /// Cuts off what one VM may not have.
-    pub(super) fn fit(&mut self, vm: &mut Vm) {
-        let cut = room::fit(vm);
+    /// Cuts off what does not fit where the VM may take so much of the page. Says what it takes.
+    pub(super) fn fit(&mut self, vm: &mut Vm, page: usize) -> usize {
+        let (cut, taken) = room::fit(vm, page);
+        if cut != Cut::default() {
+            self.marks.keep_shown(vm);
+        }
         self.cut.disks += cut.disks;
         self.cut.nics += cut.nics;
         self.cut.io_threads += cut.io_threads;
         self.cut.vcpus += cut.vcpus;
+        taken
     }
 
     /// How many vCPUs, devices and parameters of such were left out of the newest readings because they do not fit.
@@ -170,14 +173,17 @@ impl Figures {
         stats.dirty_rate = stats.dirty_rate.take().filter(|_| !old(Group::Dirtyrate));
     }
 
-    /// Drops every group whose newest reading is too old.
-    pub(super) fn expire(&self, vm: &mut std::sync::Arc<Vm>, now: Instant, intervals: &Intervals) {
+    /// Drops every group whose newest reading is too old. `true` if there was one.
+    pub(super) fn expire(&self, vm: &mut std::sync::Arc<Vm>, now: Instant, intervals: &Intervals) -> bool {
+        let mut dropped = false;
         for group in Group::ALL {
             let age = self.age(group, now);
             if age.is_some_and(|age| age > intervals.stale_after(group)) && shows(vm, group) {
                 hide(std::sync::Arc::make_mut(vm), group);
+                dropped = true;
             }
         }
+        dropped
     }
 
     fn age(&self, group: Group, now: Instant) -> Option<std::time::Duration> {
@@ -207,8 +213,9 @@ pub(super) fn has_figures(vm: &Vm) -> bool {
     Group::ALL.into_iter().any(|group| group != Group::State && shows(vm, group))
 }
 
-/// Gives the devices that are shown a new description.
-pub(super) fn rejoin(vm: &mut Vm, description: Option<&Description>) {
+/// Gives the devices that are shown their new description.
+pub(super) fn rejoin(vm: &mut Vm) {
+    let description = vm.description.as_deref();
     if let Some(disks) = &mut vm.disks {
         join(&mut disks.value, description);
     }

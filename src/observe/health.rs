@@ -77,8 +77,11 @@ pub struct Health {
     pub describe_failures: Counter,
     /// Devices that were left out because another one of their VM has the same name.
     pub dropped_devices: Counter,
-    /// vCPUs, devices and parameters of such that were left out because one VM may not have so many, counted each time.
+    /// vCPUs, devices and parameters of such that were left out because one VM, or those of a daemon together, may not have
+    /// so many, counted each time.
     pub left_out: Counter,
+    /// Domains that were left out because one daemon may not have so many, counted each time.
+    pub domains_left_out: Counter,
     /// Snapshots that were published.
     pub snapshots: Counter,
     /// VMs that are stuck, at present.
@@ -116,6 +119,7 @@ impl Health {
             describe_failures: Counter::default(),
             dropped_devices: Counter::default(),
             left_out: Counter::default(),
+            domains_left_out: Counter::default(),
             snapshots: Counter::default(),
             stuck: Counter::default(),
             busy: Counter::default(),

@@ -9,6 +9,7 @@ use super::daemon::Keeper;
 use super::engine::Engine;
 use super::lines::{self, Lines};
 use super::roster::{Feed, Roster};
+use super::share::{self, Share};
 use super::track::Surroundings;
 use super::with_needed;
 use crate::model::DaemonId;
@@ -33,6 +34,10 @@ impl Engine {
             epoch: self.epoch,
             health: Arc::clone(&self.health),
             lines: Arc::new(Lines::new(if owner.is_some() { lines::OF_A_LAUNCHER } else { lines::OF_A_HOST })),
+            share: Arc::new(Share::new(
+                &self.pool,
+                if owner.is_some() { share::OF_A_LAUNCHER } else { share::OF_A_HOST },
+            )),
         };
         self.keepers.insert(place, Keeper::new(source, around, owner));
         self.places.insert(daemon, place);

@@ -85,6 +85,7 @@ pub mod room;
 mod roster;
 mod schedule;
 mod settings;
+mod share;
 mod starts;
 mod told;
 mod track;

@@ -195,7 +195,7 @@ impl Keeper {
 
     /// Whether a domain may be read. Its VM is known by name from then on.
     pub(super) fn accepts(&mut self, uuid: Uuid, domain: &str) -> bool {
-        let Some(owned) = &mut self.owned else { return true };
+        let Some(owned) = &mut self.owned else { return self.has_room(uuid, domain) };
         let Some(launcher) = owned.owner.launcher_of(domain).filter(|_| owned.owner.runs()) else { return false };
         if self.tracks.len() >= DOMAINS_MAX && !self.tracks.contains_key(&uuid) {
             let idle = self.tracks.iter().find(|(_, track)| track.phase == Phase::Inactive).map(|(uuid, _)| *uuid);

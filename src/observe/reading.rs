@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::figures::Arrival;
-use super::settings::{PARAMETERS_OF_ONE, STALE_AFTER};
+use super::figures::{Arrival, rejoin};
+use super::room::{PAGE_MAX, fit_description};
+use super::settings::{Intervals, PARAMETERS_OF_ONE, STALE_AFTER};
 use super::track::{Moment, Phase, Surroundings, Track, Wants};
 use crate::model::Groups;
 use crate::source::{Monitor, ReadError, Stats};
@@ -198,16 +199,50 @@ impl Track {
         let mut figures = std::mem::take(&mut self.figures);
         let dropped = figures.take(self.vm_mut(), stats, arrival);
         self.figures = figures;
+        self.fit();
         around.health.dropped_devices.add(dropped);
         self.count_left_out(around);
     }
 
-    /// Counts what was left out of the VM for a bound, and says so once.
+    /// Cuts off what the VM may not have now, and notes what it has.
+    pub(super) fn fit(&mut self) {
+        let page = self.claim.room();
+        let mut figures = std::mem::take(&mut self.figures);
+        let vm = self.vm_mut();
+        if fit_description(vm, page) {
+            rejoin(vm);
+        }
+        let shown = figures.fit(vm, page);
+        self.figures = figures;
+        self.claim.set_shown(shown, page < PAGE_MAX && self.is_cut());
+    }
+
+    /// Drops what is too old, and gives back what it took.
+    pub(super) fn expire(&mut self, now: Instant, intervals: &Intervals) {
+        if self.figures.expire(&mut self.vm, now, intervals) {
+            let shown = self.figures.fit(std::sync::Arc::make_mut(&mut self.vm), PAGE_MAX);
+            self.claim.set_shown(shown, false);
+        }
+    }
+
+    /// Counts what was left out of the VM for a bound, and says so once; if it is one that its daemon's VMs share, once for
+    /// all of them.
     pub(super) fn count_left_out(&mut self, around: &Surroundings) {
         let described = self.vm.description.as_ref().map_or(0, |description| description.left_out);
         let left_out = self.figures.left_out().saturating_add(described.into());
         around.health.left_out.add(left_out);
-        if left_out > 0 && !std::mem::replace(&mut self.cut_told, true) && around.may_log() {
+        if left_out == 0 {
+            return;
+        }
+        if self.claim.room() < PAGE_MAX {
+            if around.share.is_news() && around.may_log() {
+                tracing::warn!(
+                    daemon = %around.daemon, domain = %self.name,
+                    "the domains of this daemon have more vCPUs and devices than they may show together; of the largest, and \
+                     of those that came last, some are left out, and their collection.success is 0"
+                );
+            }
+        } else if !std::mem::replace(&mut self.cut_told, true) && around.may_log() {
             tracing::warn!(
                 domain = %self.name, uuid = %self.vm.key.uuid, left_out,
                 "the domain has more vCPUs or devices than one may show; the last of them are left out, and \

@@ -5,8 +5,12 @@
 //! ends of the lists: first of the vCPUs, then of the I/O threads, the interfaces and the disks.
 //!
 //! What a series takes is reckoned, not measured: `tests/bounds.rs` holds these figures against what is encoded.
+//!
+//! Of what many VMs add together each may have a part ([`share`](super::share)), which is given here.
 
-use crate::model::{Description, Disk, DiskDescription, Nic, NicDescription, Place, Since, Vm};
+use std::sync::Arc;
+
+use crate::model::{Description, DiskDescription, NicDescription, Place, Vm};
 
 /// Series that one VM has of its vCPUs and devices at most. 512 vCPUs with 64 disks and 64 interfaces take 6,720.
 pub const SERIES_MAX: usize = 12_288;
@@ -15,8 +19,8 @@ pub const SERIES_MAX: usize = 12_288;
 /// may have.
 pub const PUSH_MAX: usize = 2 * 1_024 * 1_024;
 
-/// Bytes that these may take at the endpoint, where each series has the labels of its VM: eight times the page of a VM of
-/// 512 vCPUs.
+/// Bytes that these and their description may take at the endpoint, where each series has the labels of its VM: eight times
+/// the page of a VM of 512 vCPUs.
 pub const PAGE_MAX: usize = 16 * 1_024 * 1_024;
 
 /// Bytes of label values that the description of a VM's devices may have: what 64 disks have that all say everything at
@@ -41,6 +45,12 @@ pub const POINT_BYTES: usize = 128;
 /// Bytes of one series at the endpoint, likewise, and without the labels of the VM.
 pub const LINE_BYTES: usize = 192;
 
+/// Bytes of the labels' names of a device that is described, and of what is kept in memory of one that says little.
+const DESCRIBED_BYTES: usize = 512;
+
+/// Series of a VM apart from its vCPUs and devices at most, each with its name.
+pub const BARE_SERIES: usize = 80;
+
 /// What is left.
 struct Room {
     series: usize,
@@ -51,19 +61,18 @@ struct Room {
 }
 
 impl Room {
-    fn of(vm: &Vm) -> Self {
-        Self { series: SERIES_MAX, push: PUSH_MAX, page: PAGE_MAX, identity: identity(vm) }
+    fn of(vm: &Vm, page: usize) -> Self {
+        Self { series: SERIES_MAX, push: PUSH_MAX, page, identity: identity(vm) }
     }
 
-    /// Whether one more thing fits, which has so many series with so many bytes of label values each.
-    fn takes(&mut self, series: usize, label: usize) -> bool {
+    /// Whether one more thing fits, which has so many series with this value of its label each.
+    fn takes(&mut self, series: usize, label: &str) -> bool {
         let left = |left: usize, each: usize| left.checked_sub(series * each);
         let room = (|| {
             Some(Self {
                 series: left(self.series, 1)?,
-                push: left(self.push, POINT_BYTES + label)?,
-                // A character may be escaped.
-                page: left(self.page, LINE_BYTES + self.identity + 2 * label)?,
+                push: left(self.push, POINT_BYTES + label.len())?,
+                page: left(self.page, LINE_BYTES + self.identity + escaped(label))?,
                 identity: self.identity,
             })
         })();
@@ -75,10 +84,13 @@ impl Room {
     }
 
     /// Cuts a list to what fits. How many went.
-    fn cut<T>(&mut self, list: &mut Vec<T>, series: usize, label: impl Fn(&T) -> usize) -> usize {
+    fn cut<T>(&mut self, list: &mut Vec<T>, series: usize, label: fn(&T) -> &str) -> usize {
         let fits = list.iter().take_while(|thing| self.takes(series, label(thing))).count();
         let cut = list.len() - fits;
-        list.truncate(fits);
+        if cut > 0 {
+            list.truncate(fits);
+            list.shrink_to_fit();
+        }
         cut
     }
 }
@@ -96,56 +108,116 @@ pub struct Cut {
     pub vcpus: usize,
 }
 
-/// Cuts a VM's vCPUs and devices to what it may have.
-pub fn fit(vm: &mut Vm) -> Cut {
-    let mut room = Room::of(vm);
-    let disk = |disk: &Since<Disk>| disk.value.drive().len();
-    let nic = |nic: &Since<Nic>| nic.value.interface().len();
-    let disks = vm.disks.as_mut().map_or(0, |disks| room.cut(&mut disks.value, DISK_SERIES, disk));
-    let nics = vm.nics.as_mut().map_or(0, |nics| room.cut(&mut nics.value, NIC_SERIES, nic));
-    let io_threads = vm.io_threads.as_mut().map_or(0, |threads| room.cut(&mut threads.value, IO_THREAD_SERIES, |_| 0));
-    let vcpus = vm.vcpus.as_mut().map_or(0, |vcpus| room.cut(&mut vcpus.value.each, VCPU_SERIES, |_| 0));
-    Cut { disks, nics, io_threads, vcpus }
+/// Cuts a VM's vCPUs and devices to what it may have, where all of it may take so much of the page. What went, and what the
+/// rest takes.
+pub fn fit(vm: &mut Vm, page: usize) -> (Cut, usize) {
+    let page = page.min(PAGE_MAX);
+    let described = vm.description.as_deref().map_or(0, |description| described(description, identity(vm)));
+    let mut room = Room::of(vm, page.saturating_sub(described));
+    let before = room.page;
+    let disks = vm.disks.as_mut().map_or(0, |disks| room.cut(&mut disks.value, DISK_SERIES, |disk| disk.value.drive()));
+    let nics = vm.nics.as_mut().map_or(0, |nics| room.cut(&mut nics.value, NIC_SERIES, |nic| nic.value.interface()));
+    let io_threads = vm.io_threads.as_mut().map_or(0, |threads| room.cut(&mut threads.value, IO_THREAD_SERIES, |_| ""));
+    let vcpus = vm.vcpus.as_mut().map_or(0, |vcpus| room.cut(&mut vcpus.value.each, VCPU_SERIES, |_| ""));
+    (Cut { disks, nics, io_threads, vcpus }, described + before - room.page)
 }
 
-/// Cuts the description of a VM's devices to what it may have. How many went is added to those that had gone before.
-pub fn fit_description(description: &mut Description) {
-    let before = description.disks.len() + description.nics.len();
+/// Cuts the description of a VM's devices to what it may have, where all of it may take so much of the page. How many went
+/// is added to those that had gone before. `true` if any did.
+pub fn fit_description(vm: &mut Vm, page: usize) -> bool {
+    let identity = identity(vm);
+    let Some(shared) = &mut vm.description else { return false };
     // More than that of them are not shown either.
-    description.disks.truncate(SERIES_MAX / DISK_SERIES);
-    description.nics.truncate(SERIES_MAX / NIC_SERIES);
+    let disks = shared.disks.iter().take(SERIES_MAX / DISK_SERIES);
+    let nics = shared.nics.iter().take(SERIES_MAX / NIC_SERIES);
     let mut left = DESCRIPTION_MAX;
-    let mut fits = |bytes: usize| left.checked_sub(bytes).map(|rest| left = rest).is_some();
-    let disks = description.disks.iter().take_while(|disk| fits(disk_bytes(disk))).count();
-    let nics = description.nics.iter().take_while(|nic| fits(nic_bytes(nic))).count();
-    description.disks.truncate(disks);
-    description.nics.truncate(nics);
-    let cut = before - disks - nics;
-    description.left_out = description.left_out.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX));
+    let mut page_left = page.min(PAGE_MAX).saturating_sub(own_bytes(shared));
+    let mut fits = |text: Text| {
+        let (rest, page_rest) = (left.checked_sub(text.bytes), page_left.checked_sub(text.line(identity)));
+        rest.zip(page_rest).map(|rest| (left, page_left) = rest).is_some()
+    };
+    let disks = disks.take_while(|disk| fits(disk_text(disk))).count();
+    let nics = nics.take_while(|nic| fits(nic_text(nic))).count();
+    let cut = shared.disks.len() + shared.nics.len() - disks - nics;
+    if cut > 0 {
+        let description = Arc::make_mut(shared);
+        description.disks.truncate(disks);
+        description.nics.truncate(nics);
+        description.disks.shrink_to_fit();
+        description.nics.shrink_to_fit();
+        description.left_out = description.left_out.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX));
+    }
+    cut > 0
 }
 
-fn disk_bytes(disk: &DiskDescription) -> usize {
+/// What a VM's name takes of the page, on each series that every VM has.
+pub fn name_bytes(name: &str) -> usize {
+    BARE_SERIES * escaped(name)
+}
+
+/// The label values of a device that is described.
+#[derive(Debug, Clone, Copy, Default)]
+struct Text {
+    bytes: usize,
+    escaped: usize,
+}
+
+impl Text {
+    fn of(texts: &[&Option<Arc<str>>]) -> Self {
+        let add = |sum: Self, text: &str| Self { bytes: sum.bytes + text.len(), escaped: sum.escaped + escaped(text) };
+        texts.iter().filter_map(|text| text.as_deref()).fold(Self::default(), add)
+    }
+
+    /// What its series takes of the page.
+    const fn line(self, identity: usize) -> usize {
+        LINE_BYTES + DESCRIBED_BYTES + identity + self.escaped
+    }
+}
+
+/// What a description takes of the page.
+fn described(description: &Description, identity: usize) -> usize {
+    let disks = description.disks.iter().map(|disk| disk_text(disk).line(identity));
+    let nics = description.nics.iter().map(|nic| nic_text(nic).line(identity));
+    own_bytes(description) + disks.chain(nics).sum::<usize>()
+}
+
+/// What a description says of the machine takes so much of the page.
+fn own_bytes(description: &Description) -> usize {
+    let Description { domain_type, os_type, arch, machine, .. } = description;
+    escaped(domain_type) + Text::of(&[os_type, arch, machine]).escaped
+}
+
+fn disk_text(disk: &DiskDescription) -> Text {
     let DiskDescription {
         target, user_alias, source_kind, source, protocol, bus, device, format, cache, serial, ..
     } = disk;
-    target.len() + bytes(&[user_alias, source_kind, source, protocol, bus, device, format, cache, serial])
+    let Text { bytes, escaped: more } =
+        Text::of(&[user_alias, source_kind, source, protocol, bus, device, format, cache, serial]);
+    Text { bytes: target.len() + bytes, escaped: escaped(target) + more }
 }
 
-fn nic_bytes(nic: &NicDescription) -> usize {
+fn nic_text(nic: &NicDescription) -> Text {
     let NicDescription { target, user_alias, mac, model, source_kind, source, .. } = nic;
-    bytes(&[target, user_alias, mac, model, source_kind, source])
+    Text::of(&[target, user_alias, mac, model, source_kind, source])
 }
 
-fn bytes(texts: &[&Option<std::sync::Arc<str>>]) -> usize {
-    texts.iter().filter_map(|text| text.as_deref()).map(str::len).sum()
+/// Bytes of a label's value as it is written.
+fn escaped(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'\\' | b'"' | b'\n' => 1,
+        // A character stands for it.
+        0 => char::REPLACEMENT_CHARACTER.len_utf8() - 1,
+        _ => 0,
+    };
+    text.len() + text.bytes().map(more).sum::<usize>()
 }
 
 /// Bytes of the labels that every series of a VM has at the endpoint.
 fn identity(vm: &Vm) -> usize {
     let place = match &vm.identity.place {
-        Place::Host { .. } => uuid::fmt::Hyphenated::LENGTH + 2 * vm.identity.name.len(),
+        Place::Host { uri, .. } => uuid::fmt::Hyphenated::LENGTH + escaped(&vm.identity.name) + escaped(uri),
         Place::Launcher(launcher) => launcher.namespace.len() + launcher.name.len() + launcher.node.len(),
     };
     let labels = vm.vmi.iter().flat_map(|vmi| vmi.labels.iter());
-    place + labels.map(|label| label.label.len() + 2 * label.value.len()).sum::<usize>()
+    place + labels.map(|label| label.label.len() + escaped(&label.value)).sum::<usize>()
 }

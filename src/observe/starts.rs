@@ -5,7 +5,7 @@
 //! back moves the start of its set to the stamp of that reading: a value never drops without its start moving.
 
 use super::counters::{Counters, Named};
-use crate::model::{Since, Timestamp};
+use crate::model::{Since, Timestamp, Vm};
 use crate::source::Stats;
 
 /// A set of counters that share a start: those of the CPU, of one disk, of one interface.
@@ -115,6 +115,13 @@ impl Marks {
         each(&mut self.nics, seen, at, nics)
     }
 
+    /// Forgets the last of what it remembers, which was cut off the VM: only what is shown counts since a moment.
+    pub(super) fn keep_shown(&mut self, vm: &Vm) {
+        keep(&mut self.vcpus, vm.vcpus.as_ref().map(|vcpus| vcpus.value.each.len()));
+        keep(&mut self.disks, vm.disks.as_ref().map(|disks| disks.value.len()));
+        keep(&mut self.nics, vm.nics.as_ref().map(|nics| nics.value.len()));
+    }
+
     /// Whether any counter that the host keeps has gone back. What the guest reports of its memory is left out: a
     /// guest that reboots begins it anew.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
@@ -167,6 +174,13 @@ fn each<T: Counters + Named>(
     }
     *devices = Some(Devices { start, each: followed });
     (start, since)
+}
+
+fn keep<N, V>(devices: &mut Option<Devices<N, V>>, shown: Option<usize>) {
+    if let Some((devices, shown)) = devices.as_mut().zip(shown) {
+        devices.each.truncate(shown);
+        devices.each.shrink_to_fit();
+    }
 }
 
 fn any_went_back<T: Counters + Named>(devices: Option<&Devices<T::Name, T::Values>>, values: Option<&[T]>) -> bool {

@@ -11,6 +11,7 @@ use super::lines::Lines;
 use super::pace::{Bucket, Owed};
 use super::schedule::Schedule;
 use super::settings::{EVENT_PACE, HEARTBEAT, Intervals, STAMP_STEP};
+use super::share::{Claim, Share};
 use crate::model::{
     Collection, DaemonId, Description, Group, Groups, HypervisorType, Identity, Launcher, Place, Timestamp, Vm, VmKey,
     Vmi,
@@ -149,6 +150,7 @@ pub(super) struct Surroundings {
     pub(super) epoch: Instant,
     pub(super) health: Arc<super::Health>,
     pub(super) lines: Arc<Lines>,
+    pub(super) share: Arc<Share>,
 }
 
 impl Surroundings {
@@ -178,6 +180,8 @@ pub(super) struct Track {
     /// Whether a counter that went back means that the incarnation is another: after the daemon was away.
     pub(super) verify: bool,
     pub(super) figures: Figures,
+    /// What it takes of what the VMs of its daemon share.
+    pub(super) claim: Claim,
     pub(super) detection: Detection,
     last_stamp: Timestamp,
 
@@ -216,6 +220,8 @@ impl Track {
         let key = VmKey { daemon: around.daemon.clone(), uuid };
         let identity = Arc::new(identity(uuid, &name, None, around));
         let vm = Vm { vmi: around.vmi.clone(), ..Vm::new(key, identity) };
+        let mut claim = Claim::new(&around.share);
+        claim.set_names([&name]);
         Self {
             vm: Arc::new(vm),
             visible: false,
@@ -227,6 +233,7 @@ impl Track {
             seen: None,
             verify: false,
             figures: Figures::default(),
+            claim,
             detection: Detection::default(),
             last_stamp: Timestamp::default(),
             schedule: Schedule::new(uuid, around.epoch, now, &around.intervals),
@@ -315,6 +322,7 @@ impl Track {
         self.seen = None;
         self.verify = false;
         self.figures = Figures::default();
+        self.claim.set_shown(0, false);
         self.detection.restart();
         self.attempted = false;
         self.event_due = None;
@@ -335,6 +343,7 @@ impl Track {
             .clone()
             .unwrap_or_else(|| Arc::new(identity(self.vm.key.uuid, &self.name, description.as_deref(), around)));
         self.vm_mut().identity = identity;
+        self.claim.set_names([&self.name]);
         self.visible = true;
         self.held = None;
     }
@@ -399,7 +408,7 @@ impl Track {
         if self.refreshed.is_some_and(|before| now.saturating_duration_since(before) < HEARTBEAT) {
             return;
         }
-        self.figures.expire(&mut self.vm, now, intervals);
+        self.expire(now, intervals);
         // An incarnation of which even the state is not known goes on while its daemon is away.
         let connected = Some(!(self.incarnated && self.phase == Phase::Unknown));
         let collection = if self.incarnated {

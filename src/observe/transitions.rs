@@ -16,7 +16,7 @@ impl Track {
         }
         // A rename undefines the old name and defines the new one.
         if *event != DomainEvent::Undefined {
-            self.name = Arc::clone(name);
+            self.rename(Arc::clone(name));
         }
         let epoch = self.calls.epoch;
         let mut wants = Wants { status: true, read: true, ..Wants::default() };
@@ -133,12 +133,18 @@ impl Track {
         if self.phase == Phase::Active {
             return;
         }
-        self.name = name;
+        self.rename(name);
         if self.incarnated && self.id.is_some() && self.id != id {
             // The daemon was away, and the domain was started anew meanwhile.
             self.end();
             self.phase = Phase::Unknown;
         }
+    }
+
+    /// It has this name now. It is shown by the one before until its incarnation ends.
+    fn rename(&mut self, name: Arc<str>) {
+        self.claim.set_names([&name, &self.vm.identity.name]);
+        self.name = name;
     }
 
     /// It runs, and we did not know.

@@ -154,8 +154,15 @@ pub const METRICS: &[OwnMetric] = &[
         "virt_otel.left_out",
         Unit::Count("item"),
         &[],
-        "vCPUs and devices that were left out because one VM may not have so many, counted each time they are read.",
+        "vCPUs and devices that were left out because one VM, or all of a daemon, may not have so many, counted each time they are read.",
         |now, emit| emit(&[], now.observe.left_out.into()),
+    ),
+    counter(
+        "virt_otel.domains_left_out",
+        Unit::Count("domain"),
+        &[],
+        "Domains that were left out because one daemon may not have so many, counted each time they are named.",
+        |now, emit| emit(&[], now.observe.domains_left_out.into()),
     ),
     counter("virt_otel.snapshots", Unit::Count("snapshot"), &[], "Snapshots published.", |now, emit| {
         emit(&[], now.observe.snapshots.into());

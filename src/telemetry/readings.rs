@@ -93,6 +93,8 @@ pub struct Observe {
     pub unknown_parameters: u64,
     /// vCPUs, devices and parameters of such that were left out because one VM may not have so many, counted each time.
     pub left_out: u64,
+    /// Domains left out because one daemon may not have so many.
+    pub domains_left_out: u64,
     /// Snapshots published.
     pub snapshots: u64,
 }

@@ -12,6 +12,7 @@ mod migration;
 mod owned;
 mod pace;
 mod properties;
+mod share;
 
 use std::sync::Arc;
 use std::time::Duration;

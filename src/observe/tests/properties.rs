@@ -13,6 +13,7 @@ use super::fake::{booted, disk, full, nic, partial};
 use crate::model::{DaemonId, Timestamp, Vm};
 use crate::observe::Intervals;
 use crate::observe::lines::{Lines, OF_A_HOST};
+use crate::observe::share::{self, Share};
 use crate::observe::track::{Moment, Surroundings, Track};
 use crate::source::{DomainEvent, Monitor, Stats};
 
@@ -108,6 +109,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         epoch: origin,
         health: Arc::default(),
         lines: Arc::new(Lines::new(OF_A_HOST)),
+        share: Arc::new(Share::new(&Arc::default(), share::OF_A_HOST)),
     };
     let name: Arc<str> = "vm".into();
     let mut track = Track::new(Uuid::from_u128(1), Arc::clone(&name), &around, origin);

@@ -43,6 +43,7 @@ fn full() -> Readings {
             description_failures: 14,
             unknown_parameters: 15,
             left_out: 45,
+            domains_left_out: 46,
             snapshots: 16,
         },
         watch: Some(Watch {
