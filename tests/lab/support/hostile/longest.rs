@@ -1,5 +1,7 @@
 //! The longest answers that a daemon may give.
 
+use std::sync::OnceLock;
+
 use super::words::Body;
 
 /// The longest text.
@@ -15,23 +17,39 @@ const PARAMETERS: u32 = 262_144;
 /// An XML document that begins like this and has as many disks as fit.
 pub(super) fn document(head: &str) -> String {
     const TAIL: &str = "</devices></domain>";
-    let disk = |number: usize| {
+    static DISKS: OnceLock<Vec<String>> = OnceLock::new();
+    let disks = DISKS.get_or_init(|| {
         let alias = "a".repeat(200);
-        format!("<disk type='file'><target dev='disk{number}'/><alias name='ua-{number}-{alias}'/></disk>")
-    };
-    let mut document = head.to_owned();
-    for disk in (0..).map(disk) {
+        let disk = |number: usize| {
+            format!("<disk type='file'><target dev='disk{number}'/><alias name='ua-{number}-{alias}'/></disk>")
+        };
+        (0..TEXT / 200).map(disk).collect()
+    });
+    let mut document = String::with_capacity(TEXT);
+    document += head;
+    for disk in disks {
         if document.len() + disk.len() + TAIL.len() > TEXT {
             break;
         }
-        document += &disk;
+        document += disk;
     }
     document + TAIL
 }
 
 /// Disks with long names, and then as many figures of processors as still fit, after a record's head.
-pub(super) fn statistics(record: Body) -> Body {
+pub(super) fn statistics(mut record: Body) -> Body {
+    static ALL: OnceLock<(u32, Body)> = OnceLock::new();
+    let (count, all) = ALL.get_or_init(all);
+    record = record.u32(*count);
+    record.0.extend(&all.0);
+    record
+}
+
+/// As many parameters as fit into an answer, and how many these are.
+fn all() -> (u32, Body) {
     const DISKS: u32 = 1_024;
+    // Room for a record's head, the number of parameters, and one of them.
+    const MOST: usize = STATISTICS - 4_096;
     let mut all = basics(Body::default()).int("block.count", DISKS);
     let mut count = BASICS + 1;
     for number in 0..DISKS {
@@ -39,20 +57,16 @@ pub(super) fn statistics(record: Body) -> Body {
         all = all.figure(&format!("block.{number}.rd.reqs"), 5).figure(&format!("block.{number}.wr.reqs"), 5);
         count += 3;
     }
-    // Room for the number of parameters, and one of them.
-    let most = STATISTICS - record.0.len() - 64;
-    'full: for number in 0.. {
+    for number in 0.. {
         for figure in ["time", "wait", "delay", "halted"] {
-            if all.0.len() > most || count == PARAMETERS {
-                break 'full;
+            if all.0.len() > MOST || count == PARAMETERS {
+                return (count, all);
             }
             all = all.figure(&format!("vcpu.{number}.{figure}"), 5);
             count += 1;
         }
     }
-    let mut record = record.u32(count);
-    record.0.extend(&all.0);
-    record
+    (count, all)
 }
 
 /// As many parameters as there may be, after a record's head: states of processors.

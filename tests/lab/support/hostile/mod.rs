@@ -314,7 +314,11 @@ impl Peer<'_> {
             273 => self.list(),
             298 => Body::of(&[0, 0]),
             316 => Body::of(&[self.callbacks + 1]),
-            344 if self.shared.manner.is_full() => longest::statistics(Body::of(&[1]).domain(domain)),
+            // Whichever was asked about.
+            344 if self.shared.manner.is_full() => {
+                let asked = Named { uuid: call.domain.unwrap_or(domain.uuid), ..domain.clone() };
+                longest::statistics(Body::of(&[1]).domain(&asked))
+            }
             344 => {
                 let statistics = Body::of(&[1]).domain(domain).u32(5).int("state.state", 1).int("state.reason", 1);
                 let statistics = statistics.figure("cpu.time", 5_000_000_000).figure("balloon.current", 65_536);

@@ -103,6 +103,8 @@ pub(super) struct Call {
     pub(super) program: u32,
     pub(super) procedure: u32,
     pub(super) serial: u32,
+    /// The domain whose statistics are wanted.
+    pub(super) domain: Option<Uuid>,
 }
 
 impl Call {
@@ -113,7 +115,13 @@ impl Call {
         let word = |at: usize| u32::from_be_bytes(head[4 * at..4 * at + 4].try_into().expect("four bytes"));
         let mut rest = vec![0; (word(0) as usize).saturating_sub(HEAD)];
         from.read_exact(&mut rest)?;
-        Ok(Call { program: word(1), procedure: word(3), serial: word(5) })
+        // One domain in a list: its name, and then its UUID.
+        let domain = (word(3) == 344).then(|| {
+            let name = u32::from_be_bytes(rest[4..8].try_into().expect("four bytes")) as usize;
+            let at = 8 + name.next_multiple_of(4);
+            Uuid::from_slice(&rest[at..at + 16]).expect("a UUID")
+        });
+        Ok(Call { program: word(1), procedure: word(3), serial: word(5), domain })
     }
 
     /// Its answer.
