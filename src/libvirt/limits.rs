@@ -1,11 +1,13 @@
 //! How many files the process may have open. A VM in a launcher pod takes two: a connection for events and one for calls.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files that are open before there is any connection: standard streams, the runtime's own, the listener, and the API.
+const STANDING: u64 = 14;
 
 /// Files that are kept for what must go on when there are no more: probes, scrapes, pushes, the Kubernetes API. A scraper
 /// or two, a kubelet's probes and a Collector take a dozen.
@@ -34,71 +36,91 @@ pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Files that somebody has been promised, over the whole process: so are its descriptors.
-static PROMISED: AtomicU64 = AtomicU64::new(0);
-
-/// The promise that one more file may be opened, for as long as it lives: nobody who comes later takes it. Who needs two
-/// files and got one would else keep it for nothing when there is no other.
+/// The files that connections may have, over the whole process: so are its descriptors. They are counted before they are
+/// opened. The numbers of descriptors do not tell how many are left: those below a high one may be free, and those that
+/// are free may be promised.
 #[derive(Debug)]
-pub(super) struct Promise(());
-
-impl Promise {
-    pub(super) fn new() -> Self {
-        PROMISED.fetch_add(1, Ordering::Relaxed);
-        Self(())
-    }
+pub(super) struct Stock {
+    limit: fn() -> u64,
+    taken: AtomicU64,
 }
 
-impl Drop for Promise {
-    fn drop(&mut self) {
-        PROMISED.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// Those of this process.
+pub(super) static STOCK: Stock = Stock::new(open_files);
 
-/// The files that the process may have open, how many of them are promised, and how many are kept back.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Files {
-    limit: u64,
-    promised: u64,
-}
-
-impl Files {
-    /// For somebody who has been promised another file than the one that is opened now.
-    pub(super) fn for_the_first() -> Self {
-        Self { limit: open_files(), promised: PROMISED.load(Ordering::Relaxed) }
-    }
-
-    /// For somebody who has been promised the one that is opened now.
-    pub(super) fn for_the_promised() -> Self {
-        let first = Self::for_the_first();
-        Self { promised: first.promised.saturating_sub(1), ..first }
-    }
-
-    /// As if so many might be open.
-    #[cfg(test)]
-    pub(super) const fn limited_to(limit: u64) -> Self {
-        Self { limit, promised: 0 }
+impl Stock {
+    pub(super) const fn new(limit: fn() -> u64) -> Self {
+        Self { limit, taken: AtomicU64::new(0) }
     }
 
     /// How many files may be open.
-    pub(super) const fn limit(self) -> u64 {
-        self.limit
+    pub(super) fn limit(&self) -> u64 {
+        (self.limit)()
     }
 
-    /// Whether the file with this number may be kept. The kernel gives the lowest number that is free, so that a high one
-    /// means that few are left.
-    pub(super) fn may_keep(self, number: RawFd) -> bool {
-        let headroom = HEADROOM.min(self.limit / HEADROOM_PART);
-        let taken = headroom.saturating_add(self.promised);
-        u64::try_from(number).is_ok_and(|number| number < self.limit.saturating_sub(taken))
+    fn take(&self, files: u64) -> bool {
+        let limit = self.limit();
+        let most = limit.saturating_sub(STANDING + HEADROOM.min(limit / HEADROOM_PART));
+        let take = |taken: u64| taken.checked_add(files).filter(|taken| *taken <= most);
+        files == 0 || self.taken.fetch_update(Relaxed, Relaxed, take).is_ok()
     }
 
-    /// The number that the last of so many files would get that are opened now, if those above the lowest free number are
-    /// free, too. `None` when there is not even one.
-    pub(super) fn last_of(self, files: u8) -> Option<RawFd> {
-        // A name of a directory that is always there, without opening it.
-        let probe = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        probe.as_raw_fd().checked_add(RawFd::from(files.saturating_sub(1)))
+    /// How many are taken.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Relaxed)
+    }
+}
+
+/// The files of one daemon's connections. It needs two of these, and who got one and no other would keep it for nothing:
+/// the first takes the files of the second as well, or none.
+#[derive(Debug)]
+pub(super) struct Share {
+    stock: &'static Stock,
+    /// Files of a connection.
+    each: u64,
+    connections: Mutex<u64>,
+}
+
+impl Share {
+    pub(super) fn of(stock: &'static Stock, each: u64) -> Arc<Self> {
+        Arc::new(Self { stock, each, connections: Mutex::default() })
+    }
+
+    /// The files of one more connection. `Err`: there are not enough of so many.
+    pub(super) fn take(self: &Arc<Self>) -> Result<Files, u64> {
+        let mut connections = self.connections();
+        if !self.stock.take(self.taken_beside(*connections)) {
+            return Err(self.stock.limit());
+        }
+        *connections += 1;
+        Ok(Files(Arc::clone(self)))
+    }
+
+    fn connections(&self) -> MutexGuard<'_, u64> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a connection takes beside so many others.
+    const fn taken_beside(&self, others: u64) -> u64 {
+        match others {
+            0 => 2 * self.each,
+            1 => 0,
+            _ => self.each,
+        }
+    }
+}
+
+/// The files of a connection, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Files(Arc<Share>);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let Self(share) = self;
+        let mut connections = share.connections();
+        *connections = connections.saturating_sub(1);
+        share.stock.taken.fetch_sub(share.taken_beside(*connections), Relaxed);
     }
 }
 
@@ -108,22 +130,70 @@ mod tests {
 
     #[test]
     fn the_last_files_are_kept_for_others() {
-        let may_keep = |number, limit| Files { limit, promised: 0 }.may_keep(number);
-        assert!(may_keep(959, 1_024) && !may_keep(960, 1_024));
-        assert!(may_keep(11, 16) && !may_keep(12, 16), "a quarter of a low limit");
-        assert!(may_keep(i32::MAX, u64::MAX));
-        assert!(!may_keep(0, 0));
-        let promised = Files { limit: 1_024, promised: 60 };
-        assert!(promised.may_keep(899) && !promised.may_keep(900), "what others were promised is not taken");
-        assert!(!Files { limit: 4, promised: 60 }.may_keep(0));
+        let fit = |limit: fn() -> u64| {
+            let stock = Stock::new(limit);
+            (0..2_000).take_while(|_| stock.take(1)).count()
+        };
+        assert_eq!(fit(|| 1_024), 1_024 - 14 - 64);
+        assert_eq!(fit(|| 64), 64 - 14 - 16, "a quarter of a low limit");
+        assert_eq!((fit(|| 16), fit(|| 0)), (0, 0));
+        assert!(Stock::new(|| u64::MAX).take(1_000_000));
+    }
+
+    /// Whether a daemon may have one more connection, which is then left open.
+    fn opens(share: &Arc<Share>, open: &mut Vec<Files>) -> bool {
+        share.take().map(|files| open.push(files)).is_ok()
     }
 
     #[test]
-    fn a_promise_lasts_as_long_as_it_is_kept() {
-        let promise = Promise::new();
-        // Other tests make some, too.
-        assert!(Files::for_the_first().promised >= 1);
-        drop(promise);
+    fn who_has_the_first_gets_the_second_and_nobody_gets_the_first_alone() {
+        // Room for four.
+        static STOCK: Stock = Stock::new(|| 24);
+        let [one, other, third] = [(); 3].map(|()| Share::of(&STOCK, 1));
+        let [mut ones, mut others] = [Vec::new(), Vec::new()];
+        assert!(opens(&one, &mut ones) && opens(&other, &mut others));
+        assert_eq!(third.take().unwrap_err(), 24);
+        assert!(opens(&one, &mut ones) && !opens(&one, &mut ones), "a third is not taken from who was promised it");
+        assert!(opens(&other, &mut others));
+
+        // The file of a connection that has ended is its daemon's still, whichever of the two it was.
+        drop(ones.remove(0));
+        assert!(third.take().is_err() && opens(&one, &mut ones));
+        ones.clear();
+        assert!(opens(&other, &mut others) && opens(&other, &mut others) && third.take().is_err());
+        others.remove(0);
+        assert_eq!(STOCK.taken(), 3);
+        others.clear();
+        assert_eq!(STOCK.taken(), 0);
+    }
+
+    #[test]
+    fn connections_of_several_files_take_as_many() {
+        static STOCK: Stock = Stock::new(|| 1_024);
+        let share = Share::of(&STOCK, 4);
+        let taken = [8, 8, 12, 16].map(|taken| (share.take().unwrap(), taken, STOCK.taken()));
+        assert!(taken.iter().all(|(_, expected, taken)| expected == taken), "{taken:?}");
+        drop(taken);
+        assert_eq!(STOCK.taken(), 0);
+    }
+
+    #[test]
+    fn however_many_ask_at_once_as_many_get_both_as_fit() {
+        // Room for five.
+        static STOCK: Stock = Stock::new(|| 32);
+        for _ in 0..200 {
+            let began = std::sync::Barrier::new(8);
+            let got = std::thread::scope(|scope| {
+                let ask = || {
+                    let share = Share::of(&STOCK, 1);
+                    began.wait();
+                    share.take().map(|first| [first, share.take().unwrap()])
+                };
+                let asking = [(); 8].map(|()| scope.spawn(ask));
+                asking.map(|asking| asking.join().unwrap()).into_iter().flatten().collect::<Vec<_>>()
+            });
+            assert_eq!((got.len(), STOCK.taken()), (5, 10));
+        }
     }
 
     #[test]

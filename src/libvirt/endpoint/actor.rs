@@ -27,7 +27,6 @@ use super::outbox::Outbox;
 use super::pool::{self, Pool};
 use super::queue::{Queue, Request};
 use crate::heartbeat::Pulse;
-use crate::libvirt::limits::Promise;
 use crate::model::DaemonId;
 use crate::source::{ReadError, SourceEvent};
 
@@ -181,8 +180,6 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) deadline: Duration,
     pub(super) voice: Voice,
     load: ShownLoad,
-    /// For a connection for calls, while there is none.
-    promise: Option<Promise>,
 
     // Boxed: tokio reserves 32 places at once, and there may be a thousand actors.
     requests: mpsc::Receiver<Box<Request>>,
@@ -218,7 +215,6 @@ impl<H: Hypervisor> Actor<H> {
             of_one,
             deadline: settings.deadline,
             load: ShownLoad::new(counters.clone()),
-            promise: None,
             voice: Voice {
                 id: settings.id.clone(),
                 counters,
@@ -250,7 +246,6 @@ impl<H: Hypervisor> Actor<H> {
             self.dispatch();
             self.pool.trim();
             self.show_load();
-            self.promise();
             let wake = self.wake();
             pulse.promise(wake);
             tokio::select! {
@@ -337,16 +332,6 @@ impl<H: Hypervisor> Actor<H> {
             .flatten()
             .min()
             .unwrap_or_else(|| Instant::now() + LONG)
-    }
-
-    /// Who listens needs a connection for calls, too: when there are too few files for both, there is none for either.
-    fn promise(&mut self) {
-        let lacks = self.link.has_connection() && self.calls.records.is_empty() && self.pool.len() == 0;
-        if lacks {
-            self.promise.get_or_insert_with(Promise::new);
-        } else {
-            self.promise = None;
-        }
     }
 
     fn show_load(&mut self) {

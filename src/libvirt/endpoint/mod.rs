@@ -58,6 +58,7 @@ use self::queue::{Request, WAITING_MAX};
 use self::socket::Route;
 use self::wire::Wire;
 use crate::heartbeat::{Heartbeats, Pulse};
+use crate::libvirt::limits::STOCK;
 use crate::model::DaemonId;
 use crate::source::{Answer, Ask, Order, ReadError, Source, SourceEvent};
 
@@ -147,7 +148,7 @@ impl Way {
             #[cfg(feature = "virt")]
             Address::Library(uri) => return Self::Library(library::Library::new(uri)),
         };
-        Self::Protocol(Wire::new(route, bounds))
+        Self::Protocol(Wire::new(route, bounds, &STOCK))
     }
 }
 

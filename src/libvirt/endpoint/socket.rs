@@ -10,8 +10,8 @@
 mod error;
 mod held;
 
-use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use libvirt_remote::transport::{self, ConnectError};
 use tokio::net::UnixStream;
@@ -22,7 +22,7 @@ pub(super) use libvirt_remote::transport::Stream;
 use self::held::Held;
 use super::address::LauncherSocket;
 use super::hypervisor::ProcessId;
-use crate::libvirt::limits::Files;
+use crate::libvirt::limits::{self, Files, Share};
 
 /// How a daemon is reached.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub(super) struct Dialed {
     pub(super) uri: String,
     /// Who listens, if the kernel says so.
     pub(super) process: Option<ProcessId>,
+    /// The stream's, to be kept with it.
+    pub(super) files: Files,
 }
 
 impl Route {
@@ -67,61 +69,54 @@ impl Route {
         }
     }
 
-    /// Goes there. Waits for nobody on this host; for another one it may. Files that are kept back, or promised to others,
-    /// are not taken.
-    pub(super) async fn dial(&self, files: Files) -> Result<(Stream, Dialed), SocketError> {
-        let reached = self.reach(files).await.and_then(|(stream, uri)| {
-            // When there is no room, the stream is dropped here, and a program that it leads through is killed.
-            self.leave_room(files, Some(stream.highest_descriptor()))?;
-            Ok((stream, uri))
-        });
-        let (stream, uri) = reached.map_err(|error| match error {
-            // Wherever on the way they ran out, it is the same to the operator, and told once.
-            SocketError::Descriptors { .. } | SocketError::Connect(ConnectError::Descriptors { .. }) => {
-                self.no_room(files)
+    /// How many files a connection takes.
+    pub(super) const fn files(&self) -> u64 {
+        match self {
+            Self::Uri(address) => address.descriptors(),
+            Self::Launcher(_) | Self::Socket(_) => 1,
+        }
+    }
+
+    /// Goes there. Waits for nobody on this host; for another one it may. Where no files are left, nothing is begun: no
+    /// program is started, and no other host is greeted.
+    pub(super) async fn dial(&self, share: &Arc<Share>) -> Result<(Stream, Dialed), SocketError> {
+        let reached = match self {
+            Self::Uri(address) => {
+                let files = self.take(share)?;
+                let stream = address.connect().await.map_err(SocketError::Connect);
+                stream.map(|stream| (stream, address.driver_uri(), files))
             }
+            Self::Launcher(launcher) => self.through(&Held::of_launcher(launcher)?, share).await,
+            Self::Socket(path) => self.through(&Held::at(path)?, share).await,
+        };
+        let (stream, uri, files) = reached.map_err(|error| match error {
+            // The kernel has none, or not as many as were counted: it is the same to the operator, and told once.
+            SocketError::Connect(ConnectError::Descriptors { .. }) => self.no_room(limits::open_files()),
             error => error,
         })?;
         let process = match &stream {
             Stream::Unix(stream) => process(stream),
             _ => None,
         };
-        Ok((stream, Dialed { uri, process }))
+        Ok((stream, Dialed { uri: uri.to_owned(), process, files }))
     }
 
-    async fn reach(&self, files: Files) -> Result<(Stream, String), SocketError> {
-        match self {
-            Self::Uri(address) => {
-                // What is refused afterwards should not have been begun, if it starts a program or greets another host.
-                if !address.is_local() {
-                    self.leave_room(files, files.last_of(address.descriptors_to_connect()))?;
-                }
-                Ok((address.connect().await?, address.driver_uri().to_owned()))
-            }
-            Self::Launcher(launcher) => Self::through(&Held::of_launcher(launcher)?).await,
-            Self::Socket(path) => Self::through(&Held::at(path)?).await,
-        }
-    }
-
-    async fn through(held: &Held) -> Result<(Stream, String), SocketError> {
+    /// Through a socket that is there: whether one is there matters more than whether it can be connected to.
+    async fn through(&self, held: &Held, share: &Arc<Share>) -> Result<(Stream, &'static str, Files), SocketError> {
+        let files = self.take(share)?;
         let stream = transport::unix(&held.place(), held.path()).await.map_err(|error| match error {
             ConnectError::Permission { path } => SocketError::Permission { path },
             error => SocketError::Connect(error),
         })?;
-        Ok((Stream::Unix(stream), held.driver_uri().to_owned()))
+        Ok((Stream::Unix(stream), held.driver_uri(), files))
     }
 
-    /// Descriptors are numbered from the lowest free one: a high number means that few are left. What is left is for what
-    /// must go on, such as probes and scrapes. `None`: there is none at all.
-    fn leave_room(&self, files: Files, number: Option<RawFd>) -> Result<(), SocketError> {
-        if number.is_some_and(|number| files.may_keep(number)) {
-            return Ok(());
-        }
-        Err(self.no_room(files))
+    fn take(&self, share: &Arc<Share>) -> Result<Files, SocketError> {
+        share.take().map_err(|limit| self.no_room(limit))
     }
 
-    fn no_room(&self, files: Files) -> SocketError {
-        SocketError::Descriptors { path: PathBuf::from(self.place()), limit: files.limit() }
+    fn no_room(&self, limit: u64) -> SocketError {
+        SocketError::Descriptors { path: PathBuf::from(self.place()), limit }
     }
 }
 
@@ -130,12 +125,6 @@ impl Route {
 fn process(stream: &UnixStream) -> Option<ProcessId> {
     let id = stream.peer_cred().ok()?.pid()?;
     u32::try_from(id).ok().filter(|id| *id > 1).map(ProcessId)
-}
-
-impl From<ConnectError> for SocketError {
-    fn from(error: ConnectError) -> Self {
-        Self::Connect(error)
-    }
 }
 
 #[cfg(test)]

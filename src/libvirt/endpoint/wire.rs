@@ -19,7 +19,7 @@ use super::hypervisor::{
 };
 use super::socket::{Dialed, Route, SocketError, Stream};
 use crate::libvirt::groups::{NOWAIT, bits};
-use crate::libvirt::limits::Files;
+use crate::libvirt::limits::{Files, Share, Stock};
 use crate::libvirt::{decode, domain_xml, event};
 use crate::model::{DaemonFacts, Description, Group, Status, Version};
 use crate::source::{Ask, Listed, Said};
@@ -55,20 +55,19 @@ pub(super) struct Wire {
     route: Route,
     /// What each of its connections may take.
     bounds: Bounds,
+    /// The files that they have.
+    files: Arc<Share>,
 }
 
 impl Wire {
-    /// The daemon at the end of a route.
-    pub(super) const fn new(route: Route, bounds: Bounds) -> Self {
-        Self { route, bounds }
+    /// The daemon at the end of a route, whose connections have their files of this stock.
+    pub(super) fn new(route: Route, bounds: Bounds, stock: &'static Stock) -> Self {
+        let files = Share::of(stock, route.files());
+        Self { route, bounds, files }
     }
 
     /// A connection with its driver opened, and whoever listens at its other end.
-    async fn connect(
-        route: Route,
-        bounds: Bounds,
-        files: impl FnOnce() -> Files,
-    ) -> Result<(Remote<Stream>, Dialed), OpenError> {
+    async fn connect(route: Route, bounds: Bounds, files: Arc<Share>) -> Result<(Remote<Stream>, Dialed), OpenError> {
         let first_word = if route.is_local() { FIRST_WORD } else { FIRST_WORD_REMOTE };
         let mute = || {
             OpenError::Mute(format!(
@@ -77,7 +76,7 @@ impl Wire {
             ))
         };
         let greet = async {
-            let (stream, dialed) = route.dial(files()).await.map_err(refused)?;
+            let (stream, dialed) = route.dial(&files).await.map_err(refused)?;
             let mut remote = Remote::authenticated(stream).await.map_err(|error| stranger(&route, error))?;
             remote.bound(bounds);
             Ok((remote, dialed))
@@ -89,14 +88,15 @@ impl Wire {
         Ok((remote, dialed))
     }
 
-    async fn introduced(route: Route, bounds: Bounds) -> Result<Met<WireConnection>, OpenError> {
+    async fn introduced(route: Route, bounds: Bounds, files: Arc<Share>) -> Result<Met<WireConnection>, OpenError> {
         let of_one = route.is_of_one();
-        let (mut remote, dialed) = Self::connect(route, bounds, Files::for_the_first).await?;
+        let (mut remote, dialed) = Self::connect(route, bounds, files).await?;
         let introduce = introduce(&mut remote);
         let introduced = timeout(OPEN_DEADLINE, introduce).await.map_err(|_| slow("introduced itself"))?;
         let (facts, refused_events) = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
         remote.keep_alive(Some(if of_one { KEEPALIVE_OF_ONE } else { KEEPALIVE }));
-        Ok(Met { connection: WireConnection::new(remote), facts, refused_events, process: dialed.process })
+        let Dialed { process, files, .. } = dialed;
+        Ok(Met { connection: WireConnection::new(remote, files), facts, refused_events, process })
     }
 }
 
@@ -105,11 +105,13 @@ pub(super) struct WireConnection {
     remote: Remote<Stream>,
     /// The question for a sign of life that is out.
     sign: Option<Ticket<ConnectGetLibVersion>>,
+    // Given back when it is closed, and so after it.
+    files: Files,
 }
 
 impl WireConnection {
-    const fn new(remote: Remote<Stream>) -> Self {
-        Self { remote, sign: None }
+    const fn new(remote: Remote<Stream>, files: Files) -> Self {
+        Self { remote, sign: None, files }
     }
 }
 
@@ -139,7 +141,11 @@ impl Connection for WireConnection {
     }
 
     fn close(self) -> Eventually<()> {
-        Box::pin(self.remote.close())
+        let Self { remote, files, .. } = self;
+        Box::pin(async move {
+            remote.close().await;
+            drop(files);
+        })
     }
 }
 
@@ -151,23 +157,23 @@ impl Hypervisor for Wire {
     }
 
     fn open(&self) -> Eventually<Result<WireConnection, OpenError>> {
-        let connect = Self::connect(self.route.clone(), self.bounds.clone(), Files::for_the_promised);
-        Box::pin(async move { connect.await.map(|(remote, _)| WireConnection::new(remote)) })
+        let connect = Self::connect(self.route.clone(), self.bounds.clone(), Arc::clone(&self.files));
+        Box::pin(async move { connect.await.map(|(remote, dialed)| WireConnection::new(remote, dialed.files)) })
     }
 
     fn meet(&self) -> Eventually<Result<Met<WireConnection>, OpenError>> {
-        Box::pin(Self::introduced(self.route.clone(), self.bounds.clone()))
+        Box::pin(Self::introduced(self.route.clone(), self.bounds.clone(), Arc::clone(&self.files)))
     }
 
     fn call(&self, connection: WireConnection, call: Call, name: Arc<str>) -> Eventually<Called<WireConnection>> {
         Box::pin(async move {
-            let mut remote = connection.remote;
+            let WireConnection { files, mut remote, .. } = connection;
             match answer(&mut remote, call, name).await {
-                Ok(result) => Called { connection: Ok(WireConnection::new(remote)), result },
+                Ok(result) => Called { connection: Ok(WireConnection::new(remote, files)), result },
                 Err(Error::Ended(end)) => Called { connection: Err(ending(&end)), result: Err(Failure::Lost) },
                 Err(error) => {
                     let result = Err(Failure::Libvirt(error.to_string()));
-                    Called { connection: Ok(WireConnection::new(remote)), result }
+                    Called { connection: Ok(WireConnection::new(remote, files)), result }
                 }
             }
         })

@@ -87,9 +87,8 @@ pub(crate) struct Pki {
     pub(crate) given: bool,
 }
 
-/// What it takes to start a program: three pipes of two ends each, two for word of whether it could be started, and one by
-/// which its end is noticed.
-const SSH_DESCRIPTORS: u8 = 9;
+/// What a program takes: three pipes, and one by which its end is noticed.
+const SSH_DESCRIPTORS: u64 = 4;
 
 impl Address {
     /// The URI that was given.
@@ -110,13 +109,12 @@ impl Address {
         matches!(self.way, Way::Unix(_))
     }
 
-    /// How many descriptors [`connect`](Self::connect) takes at most while it connects. Who has fewer left does not begin.
+    /// How many descriptors a connection takes. While [`connect`](Self::connect) makes it there are a few more: what a file
+    /// of certificates takes while it is read, or the other ends of pipes.
     #[must_use]
-    pub const fn descriptors_to_connect(&self) -> u8 {
+    pub const fn descriptors(&self) -> u64 {
         match &self.way {
-            Way::Unix(_) | Way::Tcp { .. } => 1,
-            // The connection, and a file of certificates while it is read.
-            Way::Tls { .. } => 2,
+            Way::Unix(_) | Way::Tcp { .. } | Way::Tls { .. } => 1,
             Way::Ssh { .. } => SSH_DESCRIPTORS,
         }
     }

@@ -11,7 +11,6 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -63,21 +62,6 @@ impl Address {
             Way::Ssh { program, arguments } => {
                 SshStream::start(program, arguments).map(|stream| Stream::Ssh(Box::new(stream)))
             }
-        }
-    }
-}
-
-impl Stream {
-    /// The highest number among its descriptors. The kernel gives the lowest that is free: a high one means that few are
-    /// left.
-    #[must_use]
-    pub fn highest_descriptor(&self) -> RawFd {
-        match self {
-            Self::Unix(stream) => stream.as_raw_fd(),
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
-            Self::Ssh(stream) => stream.highest_descriptor(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Through the ssh program: its standard input and output are the stream.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
@@ -55,11 +54,6 @@ impl SshStream {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
-    }
-
-    pub(super) fn highest_descriptor(&self) -> RawFd {
-        let errors = self.errors.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        self.input.as_raw_fd().max(self.output.as_raw_fd()).max(errors)
     }
 
     /// Takes in what it says on its standard error, and keeps the end of it.

@@ -1,13 +1,13 @@
 //! The last files are not spent on connections.
 
 use std::fs;
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::Duration;
 
 use libvirt_remote::address::{Conf, Surroundings};
 
 use super::*;
+use crate::libvirt::limits::Stock;
 
 /// How long a program may take to be there, or, when it was killed, to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -47,38 +47,33 @@ async fn until(folder: &Path, wanted: bool) {
     tokio::time::timeout(GONE, waits).await.expect("started and not killed, or killed and reaped");
 }
 
+/// A process that may have only those files open that it has besides.
+static NONE: Stock = Stock::new(|| 16);
+
 #[tokio::test]
 async fn no_program_is_started_for_which_no_files_are_left() {
+    static PLENTY: Stock = Stock::new(|| 1_024);
     let folder = tempfile::tempdir().unwrap();
     let route = program(folder.path());
-    // Of four files one is kept back: this process has more open already.
-    let error = route.dial(Files::limited_to(4)).await.unwrap_err();
-    assert!(matches!(error, SocketError::Descriptors { limit: 4, .. }), "{error}");
+    let error = route.dial(&Share::of(&NONE, route.files())).await.unwrap_err();
+    assert!(matches!(error, SocketError::Descriptors { limit: 16, .. }), "{error}");
     assert!(!error.is_absent() && !runs(folder.path()), "{error}");
-    let stream = route.dial(Files::limited_to(1_000_000)).await;
-    assert!(stream.is_ok(), "{:?}", stream.err());
+    let dialed = route.dial(&Share::of(&PLENTY, route.files())).await.unwrap();
+    assert_eq!(PLENTY.taken(), 8, "three pipes and the process, and the same for the second connection");
     // Its command line is empty while one program becomes the other.
     until(folder.path(), true).await;
-}
-
-#[tokio::test]
-async fn a_program_whose_pipes_are_among_the_last_files_does_not_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let route = program(folder.path());
-    // One low number is free, and the next ones are high. Should another test take it meanwhile, it is refused at once.
-    let mut taken: Vec<fs::File> = (0..64).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-    taken.sort_by_key(|file| file.as_raw_fd());
-    let free = u64::try_from(taken.remove(0).as_raw_fd()).unwrap();
-    let error = route.dial(Files::limited_to((free + 12) * 4 / 3)).await.unwrap_err();
-    assert!(matches!(error, SocketError::Descriptors { .. }), "{error}");
+    drop(dialed);
     until(folder.path(), false).await;
+    assert_eq!(PLENTY.taken(), 0);
 }
 
 #[tokio::test]
-async fn a_connection_that_takes_one_of_the_last_files_does_not_stay() {
+async fn nobody_is_connected_to_for_whom_no_files_are_left() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
     let route = route(&format!("qemu+tcp://127.0.0.1:{}/system", listener.local_addr().unwrap().port()));
-    let error = route.dial(Files::limited_to(4)).await.unwrap_err();
-    assert!(matches!(error, SocketError::Descriptors { .. }), "{error}");
-    assert!(route.dial(Files::limited_to(1_000_000)).await.is_ok());
+    let error = route.dial(&Share::of(&NONE, 1)).await.unwrap_err();
+    assert!(matches!(error, SocketError::Descriptors { .. }) && listener.accept().is_err(), "{error}");
+    let absent = Route::Socket("/nonexistent".into()).dial(&Share::of(&NONE, 1)).await.unwrap_err();
+    assert!(absent.is_absent(), "that nobody is there is told first: {absent}");
 }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// The socket of a pod in a directory of pods, with everything above it made.
-fn socket(pods: &Path, uid: &str) -> PathBuf {
+pub(super) fn socket(pods: &Path, uid: &str) -> PathBuf {
     let volume = pods.join(uid).join("volumes/kubernetes.io~empty-dir/libvirt-runtime");
     fs::create_dir_all(&volume).unwrap();
     volume.join("virtqemud-sock")
 }
 
 /// Serves each client of a socket with `serve`, as long as the test runs.
-fn serve(path: &Path, serve: impl Fn(UnixStream) + Send + 'static) {
+pub(super) fn serve(path: &Path, serve: impl Fn(UnixStream) + Send + 'static) {
     // Bound at a short path: a socket's name may have 107 bytes.
     let short = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(short.path().join("s")).unwrap();
@@ -121,7 +121,7 @@ fn reply(procedure: u32, serial: u32, length: usize, body: &[u32]) -> Vec<u8> {
 
 /// Introduces itself as a daemon does; answers the call for statistics with 8 MiB but for the last byte, or, if it is
 /// honest, with a record.
-fn daemon(mut stream: UnixStream, honest: bool) -> std::io::Result<()> {
+pub(super) fn daemon(mut stream: UnixStream, honest: bool) -> std::io::Result<()> {
     let mut registered = 0;
     loop {
         let (procedure, serial) = call(&mut stream)?;

@@ -1,6 +1,7 @@
 //! The endpoint with a fake daemon, in paused time; and with launchers that are hostile.
 
 mod fake;
+mod files;
 mod heartbeat;
 mod hostile;
 #[cfg(feature = "virt")]
