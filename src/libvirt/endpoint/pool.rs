@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::hypervisor::{Connection, Ending, Eventually, Notice, OpenError};
 
-/// Connections that have been idle for longer than this are closed: they were needed in a storm that is over.
+/// Connections that have been idle for longer than this are closed, but for one: they were needed in a storm that is over.
+/// The one has its file anyway, and calls that are minutes apart need not open it anew.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A connection that waits for a call.
@@ -111,7 +112,7 @@ impl<C: Connection> Pool<C> {
     /// Closes those that have waited for long.
     pub(super) fn tick(&mut self, now: Instant) {
         self.open_after = self.open_after.filter(|after| now < *after);
-        while self.idle.front().is_some_and(|idle| idle.since + IDLE_MAX <= now) {
+        while self.idle_until().is_some_and(|until| until <= now) {
             self.close_first();
         }
     }
@@ -131,8 +132,12 @@ impl<C: Connection> Pool<C> {
 
     /// When that, or the next attempt to open one, is due.
     pub(super) fn wake(&self) -> Option<Instant> {
-        let idle = self.idle.front().map(|idle| idle.since + IDLE_MAX);
-        [self.open_after, idle].into_iter().flatten().min()
+        [self.open_after, self.idle_until()].into_iter().flatten().min()
+    }
+
+    /// When the one that has waited longest has done so for too long.
+    fn idle_until(&self) -> Option<Instant> {
+        self.idle.front().filter(|_| self.idle.len() > 1).map(|idle| idle.since + IDLE_MAX)
     }
 
     /// The next thing that happens to one of them. Those that wait are kept alive by this.

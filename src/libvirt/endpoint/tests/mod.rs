@@ -647,6 +647,10 @@ async fn connections_that_a_storm_needed_are_closed_afterwards() {
         read(&endpoint, 1).await.unwrap();
     }
     assert_eq!(fake.state().connections, 2);
+    let opens = fake.state().opens;
+    pass(Duration::from_secs(600)).await;
+    read(&endpoint, 1).await.unwrap();
+    assert_eq!(fake.state().opens, opens, "calls that are minutes apart find one");
 }
 
 #[test]
