@@ -6,6 +6,7 @@ use super::support::{Agent, Domain, Libvirtd, Node, wait_until};
 
 const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
 const CPU_OF_VMI: &str = "kubevirt_vmi_cpu_usage_seconds_total";
+const STUCK: &str = "libvirt_domain_collection_stuck";
 
 /// What a daemon logs of a client that is gone without a word.
 const GONE: &str = "End of file while reading data";
@@ -85,4 +86,24 @@ fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     assert_eq!(agent.terminate().code, Some(0));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(errors(&launcher)[before..], [""; 0]);
+}
+
+/// A call that hangs in a VM is taken leave of as well, and its daemon has nothing to say of it: neither then, nor when the
+/// call returns to nobody.
+#[test]
+fn an_end_while_a_call_hangs_is_no_error_to_the_daemon() {
+    let libvirtd = Libvirtd::system();
+    for name in ["steady", "frozen"] {
+        libvirtd.create_paused(&Domain::tcg(name));
+    }
+    libvirtd.freeze("frozen");
+    let mut agent = agent(&libvirtd.read_only_uri());
+    agent.wait_for(SOON, "the guest that is stuck", |page| page.get(STUCK, &[("domain", "frozen")]) == Some(1.0));
+    let before = errors(&libvirtd).len();
+    assert_eq!(agent.terminate().code, Some(0), "{}", agent.log());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(errors(&libvirtd)[before..], [""; 0]);
+    libvirtd.thaw("frozen");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(errors(&libvirtd)[before..], [""; 0]);
 }

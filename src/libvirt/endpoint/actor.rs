@@ -41,6 +41,10 @@ const TURN: usize = 64;
 /// of them have it at once.
 const CLOSE: Duration = Duration::from_millis(100);
 
+/// How long of that calls may take to return. Most do in a moment, and until then their VMs are busy to whoever reads them
+/// next.
+const RETURN: Duration = Duration::from_millis(50);
+
 /// Something that happened.
 enum Happened<C> {
     Request(Box<Request>),
@@ -344,16 +348,24 @@ impl<H: Hypervisor> Actor<H> {
         });
     }
 
-    /// Ends the connections in order, so that the daemon takes their end for no error; those that carry a call, when it
-    /// returns. What takes longer than that may is dropped.
+    /// Ends the connections in order, so that the daemon takes their end for no error: those that carry a call when it
+    /// returns, or in the midst of it, and one that is being made once it is. What takes longer than that may is dropped.
     async fn end(mut self) {
-        let events = self.link.take().map(Connection::close);
-        let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(events));
+        let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(self.link.end()));
         let returning = async {
-            while self.calls.expects_a_connection() {
-                let (_, called) = std::future::poll_fn(|context| self.calls.poll_returned(context)).await;
-                if let Ok(connection) = called.connection {
-                    connection.close().await;
+            let mut patience = std::pin::pin!(tokio::time::sleep(RETURN));
+            let mut left = false;
+            while !self.calls.records.is_empty() {
+                tokio::select! {
+                    () = &mut patience, if !left => {
+                        self.hypervisor.leave();
+                        left = true;
+                    }
+                    (_, called) = std::future::poll_fn(|context| self.calls.poll_returned(context)) => {
+                        if let Ok(connection) = called.connection {
+                            connection.close().await;
+                        }
+                    }
                 }
             }
         };

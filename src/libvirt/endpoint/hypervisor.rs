@@ -33,6 +33,10 @@ pub(super) trait Hypervisor: Send + Sync + 'static {
 
     /// Calls through a connection. `name` is the domain's, for libvirt's own messages.
     fn call(&self, connection: Self::Connection, call: Call, name: Arc<str>) -> Eventually<Called<Self::Connection>>;
+
+    /// Calls that are out are waited for no longer: each ends its connection in order, and then returns without one. For
+    /// who ends.
+    fn leave(&self);
 }
 
 /// A connection while it carries no call.

@@ -157,11 +157,16 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// Takes the connection out, to be closed in order.
-    pub(super) fn take(&mut self) -> Option<C> {
+    /// Closes the connection in order, one that is being made, too: what that waits for.
+    pub(super) fn end(&mut self) -> Option<Eventually<()>> {
         match std::mem::replace(&mut self.state, State::Down { retry_at: Instant::now() }) {
-            State::Up { connection, .. } => Some(connection),
-            _ => None,
+            State::Down { .. } => None,
+            State::Rising { meeting, .. } => Some(Box::pin(async move {
+                if let Ok(met) = meeting.await {
+                    met.connection.close().await;
+                }
+            })),
+            State::Up { connection, .. } => Some(connection.close()),
         }
     }
 

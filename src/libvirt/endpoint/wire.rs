@@ -12,6 +12,7 @@ use libvirt_remote::{
     Bounds, Connection as Remote, Domain, End, Error, Event, EventKind, Keepalive, Parameter, Text, Ticket, Value,
 };
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hypervisor::{
@@ -57,13 +58,15 @@ pub(super) struct Wire {
     bounds: Bounds,
     /// The files that they have.
     files: Arc<Share>,
+    /// Ends what is out.
+    leaving: CancellationToken,
 }
 
 impl Wire {
     /// The daemon at the end of a route, whose connections have their files of this stock.
     pub(super) fn new(route: Route, bounds: Bounds, stock: &'static Stock) -> Self {
         let files = Share::of(stock, route.files());
-        Self { route, bounds, files }
+        Self { route, bounds, files, leaving: CancellationToken::new() }
     }
 
     /// A connection with its driver opened, and whoever listens at its other end.
@@ -166,9 +169,16 @@ impl Hypervisor for Wire {
     }
 
     fn call(&self, connection: WireConnection, call: Call, name: Arc<str>) -> Eventually<Called<WireConnection>> {
+        let leaving = self.leaving.clone();
         Box::pin(async move {
             let WireConnection { files, mut remote, .. } = connection;
-            match answer(&mut remote, call, name).await {
+            let Some(answered) = leaving.run_until_cancelled(answer(&mut remote, call, name)).await else {
+                // A daemon takes leave of a client whose call hangs in it: another of its workers does.
+                remote.close().await;
+                let ending = Ending { reason: "the agent is ending".to_owned(), hung_up: false };
+                return Called { connection: Err(ending), result: Err(Failure::Lost) };
+            };
+            match answered {
                 Ok(result) => Called { connection: Ok(WireConnection::new(remote, files)), result },
                 Err(Error::Ended(end)) => Called { connection: Err(ending(&end)), result: Err(Failure::Lost) },
                 Err(error) => {
@@ -177,6 +187,10 @@ impl Hypervisor for Wire {
                 }
             }
         })
+    }
+
+    fn leave(&self) {
+        self.leaving.cancel();
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) opening: usize,
     /// Connections that were closed in order.
     pub(super) closed: usize,
+    /// Calls up to this one are waited for no longer.
+    left: u64,
     /// What was asked, in its order.
     pub(super) asked: Vec<Call>,
     /// The most that there ever were at once.
@@ -424,6 +426,11 @@ impl Hypervisor for FakeHypervisor {
                     // Those that waited for what it held look again.
                     fake.changed.send_replace(());
                 }
+                if id <= fake.state().left {
+                    connection.close().await;
+                    let ending = Ending { reason: "the agent is ending".to_owned(), hung_up: false };
+                    return Called { connection: Err(ending), result: Err(Failure::Lost) };
+                }
                 match result {
                     Some(Err(Failure::Lost)) => {
                         let ending = Ending { reason: "the daemon closed the connection".to_owned(), hung_up: true };
@@ -442,5 +449,9 @@ impl Hypervisor for FakeHypervisor {
                 }
             }
         })
+    }
+
+    fn leave(&self) {
+        self.change(|state| state.left = state.last);
     }
 }
