@@ -256,8 +256,14 @@ fn told_to_stop_a_sidecar_pushes_once_more_and_ends() {
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut agent = Agent::start(&arguments[..arguments.len() - 2], &environment);
     wait_tcg(&agent);
+    // What happens is pushed at once, with all that was read before. What happened at first may have been pushed before
+    // anything was read.
+    for (command, wanted) in [("resume", "running"), ("suspend", "paused")] {
+        launcher.virsh(&[command, "shop_web"]);
+        agent.wait_for(SOON, command, |page| state(page) == Some(wanted));
+    }
     let points = || collector.points("kubevirt.vmi.cpu.usage");
-    // What happens is pushed at once; readings, which are a second apart, are kept for the next push.
+    // Readings, which are a second apart, are kept for the next push.
     let first = wait_until(Duration::from_secs(30), "a pause between pushes", || {
         let before = points();
         std::thread::sleep(Duration::from_millis(2_500));
