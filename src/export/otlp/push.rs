@@ -69,9 +69,34 @@ pub(super) async fn run<T: Transport>(
     pusher.finish(last_push).await;
 }
 
-/// What makes a push at once when it moves: the lifecycle of VMs, and the end of the first round.
-fn occasion(snapshot: &Snapshot) -> (u64, bool) {
-    (snapshot.lifecycle, snapshot.complete)
+/// What makes a push at once when it moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Occasion {
+    /// Of the VMs whose lifecycle has changed.
+    lifecycle: u64,
+    /// Of everything: at the end of the first round the VMs have their first figures.
+    complete: bool,
+}
+
+impl Occasion {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self { lifecycle: snapshot.lifecycle, complete: snapshot.complete }
+    }
+
+    /// What is to be pushed now that it has moved.
+    fn extent_since(self, before: Self) -> Option<Extent> {
+        if self.complete && !before.complete {
+            return Some(Extent::Everything);
+        }
+        (self.lifecycle != before.lifecycle).then_some(Extent::Changes)
+    }
+}
+
+/// Waits until it is time for a push, and says of what; `None` at once if there is none.
+async fn due(event: Option<(Instant, Extent)>) -> Option<Extent> {
+    let (at, extent) = event?;
+    tokio::time::sleep_until(at).await;
+    Some(extent)
 }
 
 /// The task of the exporter.
@@ -109,30 +134,34 @@ impl<T: Transport> Pusher<T> {
         // After a stall the next push comes an interval later, not several at once.
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What is known at the start is pushed by the first tick, which comes at once.
-        let mut seen = occasion(&self.snapshots.borrow_and_update());
+        let mut seen = Occasion::of(&self.snapshots.borrow_and_update());
         let mut last_event: Option<Instant> = None;
-        let mut event: Option<Instant> = None;
+        let mut event: Option<(Instant, Extent)> = None;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 () = self.state.landed(&mut self.book) => self.next(),
                 _ = ticker.tick() => self.enqueue(Extent::Everything),
-                () = tokio::time::sleep_until(event.unwrap_or_else(Instant::now)), if event.is_some() => {
+                Some(extent) = due(event) => {
                     event = None;
                     last_event = Some(Instant::now());
-                    self.enqueue(Extent::Changes);
+                    self.enqueue(extent);
                 }
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let now = occasion(&self.snapshots.borrow_and_update());
-                    if now != seen {
-                        seen = now;
+                    let now = Occasion::of(&self.snapshots.borrow_and_update());
+                    if let Some(extent) = now.extent_since(seen) {
                         let earliest = last_event.map(|last| last + self.tuning.event_spacing);
-                        event = event.or_else(|| Some(earliest.unwrap_or_else(Instant::now)));
+                        event = Some(match event {
+                            Some((at, Extent::Everything)) => (at, Extent::Everything),
+                            Some((at, Extent::Changes)) => (at, extent),
+                            None => (earliest.unwrap_or_else(Instant::now), extent),
+                        });
                     }
+                    seen = now;
                 }
                 // A Collector that does not answer is waited for by the request alone.
                 () = pulse.idle() => {}

@@ -110,6 +110,20 @@ async fn everything_is_pushed_at_the_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_figures_are_pushed_at_the_end_of_the_first_round() {
+    let mut test = test([]);
+    test.pass(Duration::from_secs(5)).await;
+    test.publish(vec![vm(1), vm(2)], true);
+    let told = Snapshot { complete: false, ..Snapshot::clone(&test.writer.borrow()) };
+    test.writer.send_replace(Arc::new(told));
+    test.pass(Duration::from_secs(3)).await;
+    test.publish(vec![test.fresh(1), test.fresh(2)], false);
+    test.pass(Duration::from_secs(2)).await;
+    assert_eq!(test.times(), [50, 80], "what they are, and then their figures");
+    assert!(test.requests().iter().all(|names| names.len() == 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lifecycle_change_is_pushed_at_once_and_alone() {
     let mut test = test([]);
     test.publish(vec![test.fresh(1), test.fresh(2)], false);
