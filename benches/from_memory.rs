@@ -169,7 +169,7 @@ impl Push {
 
 /// VMs that are alike, but for their figures: the sample's are all the same, which would compress too well.
 fn busy_fleet() -> Snapshot {
-    let mut snapshot = sample::fleet(VMS);
+    let snapshot = sample::fleet(VMS);
     // An even sequence of numbers without order (splitmix64's step): the same in every run.
     let mut state = 0_u64;
     let mut next = move |below: u64| {
@@ -177,7 +177,7 @@ fn busy_fleet() -> Snapshot {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         (mixed ^ (mixed >> 31)) % below
     };
-    for vm in &mut snapshot.vms {
+    let vms = snapshot.vms.iter().map(|vm| {
         let mut busy = (**vm).clone();
         // Each VM is read at a moment of its own within the interval.
         moved(&mut busy, Duration::from_millis(1 + next(14_999)));
@@ -213,10 +213,9 @@ fn busy_fleet() -> Snapshot {
             (nic.receive_bytes, nic.transmit_bytes) = (Some(Bytes(next(1 << 40))), Some(Bytes(next(1 << 40))));
             (nic.receive_packets, nic.transmit_packets) = (Some(next(1 << 30)), Some(next(1 << 30)));
         }
-        *vm = Arc::new(busy);
-    }
-    snapshot.published = sample::READ.after(INTERVAL);
-    snapshot
+        Arc::new(busy)
+    });
+    Snapshot { published: sample::READ.after(INTERVAL), vms: vms.collect(), ..snapshot.clone() }
 }
 
 /// The same VMs, read so much later.

@@ -169,7 +169,7 @@ fn nic(description: &NicDescription) -> Nic {
 
 fn snapshot(vm: Vm, after: Duration) -> Arc<Snapshot> {
     let published = sample::READ.after(after);
-    Arc::new(Snapshot { vms: vec![Arc::new(vm)], published, daemons: vec![], ..sample::snapshot() })
+    Arc::new(Snapshot { vms: vec![Arc::new(vm)].into(), published, daemons: vec![], ..sample::snapshot() })
 }
 
 /// The largest request of a push, in bytes, and how many there are.
@@ -214,7 +214,7 @@ fn whatever_a_daemon_says_of_a_vm_fits_into_one_request() {
             assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}, renamed: {count} requests, {bytes} bytes");
 
             let gone = Arc::new(Snapshot {
-                vms: vec![],
+                vms: vec![].into(),
                 published: sample::READ.after(Duration::from_secs(2)),
                 daemons: vec![],
                 ..sample::snapshot()

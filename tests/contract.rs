@@ -150,7 +150,7 @@ fn values_are_of_the_type_that_the_unit_says() {
             assert_eq!(point.at.is_some(), row.read.group().is_some(), "{}: what is read has a stamp", row.name);
         };
         match row.read.entity() {
-            Entity::Vm => snapshot.vms.iter().chain(&kubevirt.vms).for_each(|vm| row.points(vm, check)),
+            Entity::Vm => snapshot.vms.iter().chain(kubevirt.vms.iter()).for_each(|vm| row.points(vm, check)),
             Entity::Daemon => snapshot.daemons.iter().for_each(|daemon| row.daemon_points(daemon, check)),
         }
     }

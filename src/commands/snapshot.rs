@@ -208,7 +208,7 @@ mod tests {
 
     fn of(vms: Vec<Arc<Vm>>, up: bool) -> Snapshot {
         let daemon = Daemon { id: DaemonId("qemu:///system".into()), up, facts: None, domains: None };
-        Snapshot { complete: true, daemons: vec![Arc::new(daemon)], vms, ..Snapshot::default() }
+        Snapshot { complete: true, daemons: vec![Arc::new(daemon)], vms: vms.into(), ..Snapshot::default() }
     }
 
     const RUNNING: i64 = 1;

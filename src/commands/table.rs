@@ -211,7 +211,7 @@ old-1              shutoff (shutdown)  -           -      -               -     
 
     #[test]
     fn vms_under_kubevirt_are_called_by_namespace_and_name() {
-        let text = table(&Snapshot { vms: vec![Arc::new(vmis::unreachable())], ..Snapshot::default() });
+        let text = table(&Snapshot { vms: vec![Arc::new(vmis::unreachable())].into(), ..Snapshot::default() });
         assert!(text.contains("\nshop/lost-1  -      unknown "), "{text}");
     }
 
@@ -221,7 +221,7 @@ old-1              shutoff (shutdown)  -           -      -               -     
         let mut identity = (*vm.identity).clone();
         identity.name = format!("\u{1b}[2J{}", "x".repeat(300)).into();
         vm.identity = Arc::new(identity);
-        let text = table(&Snapshot { vms: vec![Arc::new(vm)], ..Snapshot::default() });
+        let text = table(&Snapshot { vms: vec![Arc::new(vm)].into(), ..Snapshot::default() });
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(text.contains('…'), "{text}");

@@ -165,6 +165,7 @@ impl Engine {
 
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
+        self.publisher.touch(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         match event {
             SourceEvent::Connected(facts) => {
@@ -251,6 +252,7 @@ impl Engine {
             self.first.heard(moment.instant);
         }
         let place = call.daemon;
+        self.publisher.touch(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         let again = keeper.returned(call.ask);
         let outdated = call.generation != keeper.generation || !keeper.up;
@@ -375,6 +377,7 @@ impl Engine {
 
     /// Does what is to be done about a domain, and sets its timer.
     pub(super) fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
+        self.publisher.touch(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         if wants.remove {
             let Some(track) = keeper.remove(uuid) else { return };

@@ -39,6 +39,7 @@ impl Engine {
                 if owner.is_some() { share::OF_A_LAUNCHER } else { share::OF_A_HOST },
             )),
         };
+        self.publisher.regroup();
         self.keepers.insert(place, Keeper::new(source, around, owner));
         self.places.insert(daemon, place);
         self.forwarders.spawn(forward(place, events, self.forward.clone()));
@@ -48,6 +49,7 @@ impl Engine {
     fn remove(&mut self, daemon: &DaemonId) {
         let Some(place) = self.places.remove(daemon) else { return };
         self.disarm(place);
+        self.publisher.regroup();
         // With its source its forwarder ends as well.
         self.keepers.remove(&place);
     }
@@ -61,6 +63,7 @@ impl Engine {
             }
             Some(Roster::Update(daemon, owner)) => {
                 let Some(place) = self.places.get(&daemon).copied() else { return };
+                self.publisher.touch(place);
                 let Some(keeper) = self.keepers.get_mut(&place) else { return };
                 if keeper.own(owner, Instant::now()) {
                     if !keeper.is_open() {

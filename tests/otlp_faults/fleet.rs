@@ -97,7 +97,7 @@ impl Fleet {
             sequence: self.sequence,
             complete: true,
             daemons: Vec::new(),
-            vms: self.vms.clone(),
+            vms: self.vms.clone().into(),
             lifecycle: self.lifecycle,
         });
         let weak = Arc::downgrade(&snapshot);

@@ -159,7 +159,7 @@ impl Identities {
         // its name: there the labels are KubeVirt's.
         let several = snapshot.daemons.len() > 1;
         let mut identities = Self { text: String::new(), ends: Vec::with_capacity(snapshot.vms.len()) };
-        for vm in &snapshot.vms {
+        for vm in snapshot.vms.iter() {
             let identity = IdentityLabels::new(&vm.identity);
             push_labels(identity.labels(), &mut identities.text);
             let own = identity.own();

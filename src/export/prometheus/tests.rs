@@ -148,7 +148,7 @@ fn nothing_known_is_nothing_shown() {
 
 #[test]
 fn a_domain_that_does_not_run_has_a_state_and_no_figures() {
-    let page = page(&Snapshot { vms: vec![Arc::new(sample::inactive())], ..Snapshot::default() }, &[], Text004);
+    let page = page(&Snapshot { vms: vec![Arc::new(sample::inactive())].into(), ..Snapshot::default() }, &[], Text004);
     let names: BTreeSet<String> = series(&page).into_iter().map(|(name, ..)| name).collect();
     let expected = [
         "libvirt_domain_collection_age_seconds",
@@ -163,7 +163,7 @@ fn a_domain_that_does_not_run_has_a_state_and_no_figures() {
 
 #[test]
 fn a_state_is_one_series_for_each_value_and_a_reason_one_in_all() {
-    let page = page(&Snapshot { vms: vec![Arc::new(sample::stuck())], ..Snapshot::default() }, &[], Text004);
+    let page = page(&Snapshot { vms: vec![Arc::new(sample::stuck())].into(), ..Snapshot::default() }, &[], Text004);
     let of = |wanted: &str| -> Vec<Series> { series(&page).into_iter().filter(|(name, ..)| name == wanted).collect() };
     let states = of("libvirt_domain_state");
     assert_eq!(states.len(), 8);
@@ -184,7 +184,7 @@ fn two_hosts_with_one_domain_are_kept_apart() {
             Arc::new(sample::daemon("qemu:///system")),
             Arc::new(sample::dead_daemon("qemu+ssh://other/system")),
         ],
-        vms: vec![Arc::new(sample::running()), Arc::new(there)],
+        vms: vec![Arc::new(sample::running()), Arc::new(there)].into(),
         ..Snapshot::default()
     };
     let page = page(&snapshot, &[], Text004);
@@ -208,7 +208,7 @@ fn a_disk_whose_alias_is_another_disks_target_keeps_its_own_target() {
     vm.disks.as_mut().unwrap().value[0].value.description = Some(Arc::clone(&description.disks[0]));
     vm.nics.as_mut().unwrap().value[0].value.description = Some(Arc::clone(&description.nics[0]));
     vm.description = Some(Arc::new(description));
-    let page = page(&Snapshot { vms: vec![Arc::new(vm)], ..Snapshot::default() }, &[], Text004);
+    let page = page(&Snapshot { vms: vec![Arc::new(vm)].into(), ..Snapshot::default() }, &[], Text004);
     check(&page, Text004);
     for (name, label, wanted) in [
         ("libvirt_domain_storage_iops_read_total", "drive", ["vda", "vdb"]),
@@ -243,7 +243,7 @@ fn kubevirts(snapshot: &Snapshot, name: &str) -> Vec<BTreeMap<String, String>> {
 #[test]
 fn a_vmi_has_kubevirts_labels_and_no_others_however_many_daemons_are_read() {
     let daemons = ["a", "b"].map(|uri| Arc::new(sample::daemon(uri))).to_vec();
-    let snapshot = Snapshot { daemons, vms: vec![Arc::new(vmis::paused())], ..vmis::snapshot() };
+    let snapshot = Snapshot { daemons, vms: vec![Arc::new(vmis::paused())].into(), ..vmis::snapshot() };
     let labels = kubevirts(&snapshot, "kubevirt_vmi_cpu_usage_seconds_total");
     let expected = [("namespace", "shop"), ("name", "db-1"), ("node", "node-17")];
     let expected: BTreeMap<_, _> = expected.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
@@ -257,7 +257,7 @@ fn two_labels_of_a_vmi_that_become_one_are_there_once() {
         launcher.labels = vec![vmis::label("a.b", "first"), vmis::label("a/b", "the-other"), vmis::label("c", "d")];
     });
     let mut page = String::new();
-    let snapshot = Snapshot { vms: vec![Arc::new(vm)], ..vmis::snapshot() };
+    let snapshot = Snapshot { vms: vec![Arc::new(vm)].into(), ..vmis::snapshot() };
     Renderer::new(&Selection::everything(Vocabulary::Kubevirt)).render(&snapshot, &[], Text004, &mut page);
     let labels = "node=\"node-17\",kubernetes_vmi_label_a_b=\"first\",kubernetes_vmi_label_c=\"d\",hypervisor_type";
     assert!(

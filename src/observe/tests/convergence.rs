@@ -111,8 +111,8 @@ async fn check(steps: Vec<(Step, u64)>) -> Result<(), TestCaseError> {
         does(bench.fake(), step, &mut next_id);
         bench.pass(Duration::from_millis(wait)).await;
         let snapshot = bench.snapshot();
-        prop_assert!(snapshot.vms.is_sorted_by(|a, b| a.key < b.key));
-        for vm in &snapshot.vms {
+        prop_assert!(snapshot.vms.iter().is_sorted_by(|a, b| a.key < b.key));
+        for vm in snapshot.vms.iter() {
             let off = vm.status.is_some_and(|status| status.state == State::Shutoff);
             prop_assert!(!off || has_state_only(vm), "figures of a domain that does not run: {vm:?}");
             prop_assert!(vm.newest().is_none() || vm.hypervisor.is_some(), "figures, and no word of what runs it");

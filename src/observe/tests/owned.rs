@@ -64,7 +64,7 @@ impl Node {
     }
 
     fn vms(&self) -> Vec<Arc<Vm>> {
-        self.snapshots.borrow().vms.clone()
+        self.snapshots.borrow().vms.iter().cloned().collect()
     }
 
     /// The one VM there is.

@@ -74,7 +74,7 @@ async fn the_first_round_does_not_wait_for_the_schedule() {
     let snapshot = bench.snapshot();
     assert!(snapshot.complete, "500 readings of 6 ms, four at a time");
     assert!(snapshot.vms.iter().all(|vm| vm.cpu.is_some()));
-    assert!(snapshot.vms.is_sorted_by(|a, b| a.key < b.key));
+    assert!(snapshot.vms.iter().is_sorted_by(|a, b| a.key < b.key));
 }
 
 #[tokio::test(start_paused = true)]

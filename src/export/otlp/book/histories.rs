@@ -88,7 +88,7 @@ fn happen(slot: &mut Option<Vm>, number: u128, happening: &Happening, mut at: u6
 fn present(snapshot: &Snapshot) -> HashSet<(String, String, Attributes)> {
     let selection = fixture::selection();
     let mut all = HashSet::new();
-    for vm in &snapshot.vms {
+    for vm in snapshot.vms.iter() {
         for row in &selection.vm {
             row.metric.points(vm, &mut |point| {
                 let labels =
