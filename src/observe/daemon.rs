@@ -40,7 +40,8 @@ pub(super) struct Keeper {
     pub(super) up: bool,
     /// Counts connections: an answer over an earlier one is not used.
     pub(super) generation: u32,
-    pub(super) tracks: BTreeMap<Uuid, Track>,
+    // Boxed: a map makes room for eleven at once, and most daemons have one.
+    pub(super) tracks: BTreeMap<Uuid, Box<Track>>,
     /// The questions that are out about domains that are gone.
     leftover: BTreeMap<Uuid, Pending>,
     /// What is published of it.
@@ -231,7 +232,7 @@ impl Keeper {
         if !self.is_open() {
             return true;
         }
-        if self.round == Round::Reading && self.tracks.values().all(Track::settled) {
+        if self.round == Round::Reading && self.tracks.values().all(|track| track.settled()) {
             self.round = Round::Done;
         }
         self.round == Round::Done
@@ -242,7 +243,7 @@ impl Keeper {
         match self.round {
             _ if !self.is_open() => true,
             Round::Waiting => false,
-            Round::Reading => self.tracks.values().all(Track::is_known),
+            Round::Reading => self.tracks.values().all(|track| track.is_known()),
             Round::Done => true,
         }
     }
@@ -287,12 +288,12 @@ impl Keeper {
             if let Some(pending) = self.leftover.remove(&uuid) {
                 track.calls = Pending { epoch: pending.epoch.wrapping_add(1), ..pending };
             }
-            track
+            Box::new(track)
         })
     }
 
     /// The domain is gone.
-    pub(super) fn remove(&mut self, uuid: Uuid) -> Option<Track> {
+    pub(super) fn remove(&mut self, uuid: Uuid) -> Option<Box<Track>> {
         let mut track = self.tracks.remove(&uuid)?;
         track.calls.cancel();
         if track.calls.any() {

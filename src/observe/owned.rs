@@ -248,15 +248,15 @@ impl Keeper {
             (false, _) => Reach::Failed,
         };
         let Some(owned) = &mut self.owned else {
-            vms.extend(self.tracks.values().filter_map(Track::shown).cloned());
+            vms.extend(self.tracks.values().filter_map(|track| track.shown()).cloned());
             return false;
         };
         let told = &mut self.around.told;
         // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it. Until
         // it was told who it is, that waits for its first detection.
         let runs =
-            |track: &&Track| matches!(track.phase, Phase::Active | Phase::Unknown) && (track.visible || told.is_some());
-        if let Some(vm) = self.tracks.values().filter(runs).find_map(Track::shown) {
+            |track: &Track| matches!(track.phase, Phase::Active | Phase::Unknown) && (track.visible || told.is_some());
+        if let Some(vm) = self.tracks.values().filter(|track| runs(track)).find_map(|track| track.shown()) {
             told.get_or_insert_with(|| Arc::clone(&vm.identity));
             vms.push(Arc::clone(vm));
             return false;

@@ -14,7 +14,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{
-    InstrumentKind, ManualReader, MeterProviderBuilder, Pipeline, SdkMeterProvider, Temporality,
+    Instrument, InstrumentKind, ManualReader, MeterProviderBuilder, Pipeline, SdkMeterProvider, Stream, Temporality,
 };
 use prometheus::proto::MetricFamily;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -167,9 +167,14 @@ impl MetricReader for SharedReader {
     }
 }
 
+/// Series of one instrument at most. Their attributes are closed sets, of thirty combinations at most; the SDK makes room
+/// for as many at once, and for 2,000 unless told otherwise.
+const SERIES_MAX: usize = 64;
+
 /// A provider with an instrument for each row of the table.
 fn provider(builder: MeterProviderBuilder, identity: &Identity, source: &Source) -> SdkMeterProvider {
-    let provider = builder.with_resource(identity.resource()).build();
+    let few = |_: &Instrument| Stream::builder().with_cardinality_limit(SERIES_MAX).build().ok();
+    let provider = builder.with_resource(identity.resource()).with_view(few).build();
     let scope = opentelemetry::InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
     let meter = provider.meter_with_scope(scope);
     for row in METRICS {

@@ -243,7 +243,9 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     /// Runs until nobody can ask any more.
-    pub(super) async fn run(mut self, pulse: Pulse) {
+    ///
+    /// Boxed, as a future has room for what it is given twice, and there may be a thousand actors.
+    pub(super) async fn run(mut self: Box<Self>, pulse: Pulse) {
         let (events, hurry) = (self.events.clone(), Arc::clone(&self.hurry));
         loop {
             self.tick();
@@ -350,7 +352,7 @@ impl<H: Hypervisor> Actor<H> {
 
     /// Ends the connections in order, so that the daemon takes their end for no error: those that carry a call when it
     /// returns, or in the midst of it, and one that is being made once it is. What takes longer than that may is dropped.
-    async fn end(mut self) {
+    async fn end(mut self: Box<Self>) {
         let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(self.link.end()));
         let returning = async {
             let mut patience = std::pin::pin!(tokio::time::sleep(RETURN));

@@ -179,7 +179,7 @@ impl Endpoint {
         let (sender, requests) = mpsc::channel(WAITING_MAX);
         let hurry = Arc::new(Notify::new());
         let pulse = settings.heartbeats.part_of(PART, Arc::clone(&settings.id.0));
-        let actor = Actor::new(hypervisor, settings, requests, hurry.clone(), events);
+        let actor = Box::new(Actor::new(hypervisor, settings, requests, hurry.clone(), events));
         drop(settings.tasks.spawn(pulse.over(actor.run(pulse.clone()))));
         let counters = settings.counters.clone();
         Arc::new(EndpointHandle { id: settings.id.clone(), requests: sender, hurry, counters, pulse })

@@ -54,6 +54,10 @@ impl<C: Connection> Pool<C> {
 
     /// A connection that carries no call any more.
     pub(super) fn keep(&mut self, connection: C) {
+        if self.idle.is_empty() {
+            // Where there is never a second one, no room is made for it.
+            self.idle.reserve_exact(1);
+        }
         self.idle.push_back(Idle { connection, since: Instant::now() });
     }
 

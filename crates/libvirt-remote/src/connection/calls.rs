@@ -10,6 +10,9 @@ use crate::frame::{Header, Kind};
 use crate::limits::{CALLS_MAX, ERROR_ANSWER_MAX, EVENT_MAX};
 use crate::procedure::{Call, Procedure};
 
+/// Calls for which room is kept while none is out. When a connection begins it makes more at once than ever after.
+const KEPT: usize = 4;
+
 /// What a daemon answered: a body, or an error.
 pub(super) type Answer = Result<Bytes, LibvirtError>;
 
@@ -115,7 +118,11 @@ impl Calls {
         if !matches!(self.entries[at].state, State::Answered(_)) {
             return None;
         }
-        match self.entries.swap_remove(at).state {
+        let entry = self.entries.swap_remove(at);
+        if self.entries.is_empty() && self.entries.capacity() > KEPT {
+            self.entries = Vec::new();
+        }
+        match entry.state {
             State::Answered(answer) => Some(answer),
             State::Out | State::Forgotten => None,
         }
