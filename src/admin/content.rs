@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use crate::heartbeat::Still;
 
-/// What the server shows. Every answer comes from memory, at once.
+/// What the server shows. Every answer comes from memory.
 pub trait Content: Send + Sync + 'static {
     /// `/metrics` in the format that suits this Accept header best; `None` if metrics are not served.
     fn metrics(&self, accept: Option<&str>) -> Option<Page>;
+
+    /// Whether to make that page takes longer than other tasks should wait. It is then made on a thread of its own.
+    fn is_long(&self) -> bool;
 
     /// How the agent fares.
     fn state(&self) -> State;

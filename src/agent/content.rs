@@ -13,6 +13,9 @@ use crate::watch::WatchCounters;
 /// Bytes that a page takes for each VM, about: its first buffer need not grow.
 const BYTES_PER_VM: usize = 8 * 1_024;
 
+/// VMs of which a page takes about a millisecond to make. Pages of more have a thread of their own meanwhile.
+const SHORT: usize = 256;
+
 pub(super) struct Shown {
     /// `None` if metrics are not served.
     pub(super) renderer: Option<Renderer>,
@@ -34,6 +37,10 @@ impl Content for Shown {
         let mut text = String::with_capacity(BYTES_PER_VM.saturating_mul(snapshot.vms.len() + 1));
         renderer.render(&snapshot, &own, format, &mut text);
         Some(Page { content_type: format.content_type(), body: text.into_bytes() })
+    }
+
+    fn is_long(&self) -> bool {
+        self.snapshots.borrow().vms.len() > SHORT
     }
 
     fn state(&self) -> State {

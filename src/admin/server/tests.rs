@@ -35,6 +35,10 @@ impl Content for Shown {
         Some(Page { content_type, body: "metric 1\n".repeat(50_000 * (1 + self.longer)).into_bytes() })
     }
 
+    fn is_long(&self) -> bool {
+        self.longer > 0
+    }
+
     fn state(&self) -> State {
         State {
             serves_metrics: !self.off,
