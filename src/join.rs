@@ -138,7 +138,7 @@ impl Join {
 
     /// The VMIs of which it is not certain which pod runs them.
     pub fn choices(&self) -> impl Iterator<Item = Choice> {
-        self.vmis.values().filter_map(|entry| {
+        self.vmis.values().filter(|entry| entry.vmi.pods.len() > 1).filter_map(|entry| {
             let mut pods = pods(&entry.vmi, &self.node);
             // Stable: the others keep their order.
             pods.sort_by_key(|pod| Some(pod) != entry.pod.as_ref());

@@ -13,7 +13,8 @@
 //! | the agent itself with 1,000 VMs | 100 |
 //! | together | 372 |
 //!
-//! The chart allows 512 MiB; the rest is for the pages of those that say that their VM is immense.
+//! The chart allows 512 MiB; the rest is for what the VMs of those are that say that theirs is immense. Of the page all of
+//! them have 80 MiB at most, however much they say (`observe::share`).
 
 use std::sync::Arc;
 
