@@ -11,7 +11,11 @@ use crate::telemetry;
 use crate::watch::WatchCounters;
 
 /// Bytes that a page takes for each VM, about: its first buffer need not grow.
-const BYTES_PER_VM: usize = 8 * 1_024;
+const BYTES_PER_VM: usize = 10 * 1_024;
+
+/// Room for a long page. glibc gives what is larger than 32 MiB back to the system as soon as it is freed, and after a
+/// large page would keep smaller ones for the next (`DEFAULT_MMAP_THRESHOLD_MAX`). What is not written takes no memory.
+const GIVEN_BACK: usize = 33 * 1_024 * 1_024;
 
 /// VMs of which a page takes about a millisecond to make. Pages of more have a thread of their own meanwhile.
 const SHORT: usize = 256;
@@ -34,7 +38,9 @@ impl Content for Shown {
         // The lock of the channel is held for the clone of a pointer, not while rendering.
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let own = self.own.as_ref().map(telemetry::Page::families).unwrap_or_default();
-        let mut text = String::with_capacity(BYTES_PER_VM.saturating_mul(snapshot.vms.len() + 1));
+        let about = BYTES_PER_VM.saturating_mul(snapshot.vms.len() + 1);
+        let is_long = snapshot.vms.len() > SHORT;
+        let mut text = String::with_capacity(if is_long { about.max(GIVEN_BACK) } else { about });
         renderer.render(&snapshot, &own, format, &mut text);
         Some(Page { content_type: format.content_type(), body: text.into_bytes() })
     }
