@@ -6,7 +6,7 @@
 //!
 //! What a series takes is reckoned, not measured: `tests/bounds.rs` holds these figures against what is encoded.
 //!
-//! Of what many VMs add together each may have a part ([`share`](super::share)), which is given here.
+//! Of what many VMs add together each may have a part (`share.rs`), which is given here.
 
 use std::sync::Arc;
 
