@@ -1,16 +1,17 @@
 //! What the server shows: the port through which it sees the rest of the agent.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::heartbeat::Still;
 
 /// What the server shows. Every answer comes from memory.
 pub trait Content: Send + Sync + 'static {
-    /// `/metrics` in the format that suits this Accept header best; `None` if metrics are not served.
-    fn metrics(&self, accept: Option<&str>) -> Option<Page>;
-
-    /// Whether to make that page takes longer than other tasks should wait. It is then made on a thread of its own.
-    fn is_long(&self) -> bool;
+    /// `/metrics` in the format that suits this Accept header best. A page that takes long to make may be made elsewhere
+    /// meanwhile.
+    fn metrics(self: Arc<Self>, accept: Option<String>) -> Made;
 
     /// How the agent fares.
     fn state(&self) -> State;
@@ -18,6 +19,13 @@ pub trait Content: Send + Sync + 'static {
     /// The parts that stand still, the longest first.
     fn still(&self) -> Vec<Still>;
 }
+
+/// A page that is being made; `None` if metrics are not served.
+pub type Made = Pin<Box<dyn Future<Output = Result<Option<Page>, NotMade>> + Send>>;
+
+/// A page was not made: the agent is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotMade;
 
 /// A page of `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]

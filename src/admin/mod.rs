@@ -16,7 +16,7 @@ mod server;
 mod slot;
 mod stall;
 
-pub use content::{Content, DaemonState, Page, State};
+pub use content::{Content, DaemonState, Made, NotMade, Page, State};
 pub use counters::ScrapeCounters;
 pub use listener::{ListenError, bind};
 pub use routes::Paths;

@@ -12,10 +12,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::Semaphore;
-use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::content::{Content, Page};
+use super::content::{Content, NotMade};
 use super::counters::ScrapeCounters;
 use super::{gzip, landing, limits};
 use crate::heartbeat::Still;
@@ -106,7 +105,7 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
     // Prometheus sends one Accept header; a client that sends several means their list.
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let accept = (!accept.is_empty()).then(|| accept.join(","));
-    let page = match page(&desk.content, accept).await {
+    let page = match Arc::clone(&desk.content).metrics(accept).await {
         Ok(Some(page)) => page,
         Ok(None) => {
             return sentence(
@@ -114,7 +113,7 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
                 "Metrics are not served here: `prometheus` is not among --exporters.\n",
             );
         }
-        Err(_) => return busy("The agent is ending.\n"),
+        Err(NotMade) => return busy("The agent is ending.\n"),
     };
     desk.counters.answer(began.elapsed(), page.body.len());
     let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
@@ -134,14 +133,6 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
         head.insert(header::CONTENT_ENCODING, encoding);
     }
     response
-}
-
-async fn page(content: &Arc<dyn Content>, accept: Option<String>) -> Result<Option<Page>, JoinError> {
-    if !content.is_long() {
-        return Ok(content.metrics(accept.as_deref()));
-    }
-    let content = Arc::clone(content);
-    tokio::task::spawn_blocking(move || content.metrics(accept.as_deref())).await
 }
 
 async fn livez(Shared(desk): Shared<Desk>) -> Response {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::{Content, DaemonState, Page, State};
+use crate::admin::{Content, DaemonState, Made, NotMade, Page, State};
 use crate::clock::Clock;
 use crate::export::prometheus::{Format, Renderer};
 use crate::heartbeat::{Heartbeats, Still};
@@ -31,8 +31,9 @@ pub(super) struct Shown {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-impl Content for Shown {
-    fn metrics(&self, accept: Option<&str>) -> Option<Page> {
+impl Shown {
+    /// `/metrics`; `None` if metrics are not served.
+    fn page(&self, accept: Option<&str>) -> Option<Page> {
         let renderer = self.renderer.as_ref()?;
         let format = Format::negotiate(accept);
         // The lock of the channel is held for the clone of a pointer, not while rendering.
@@ -44,9 +45,15 @@ impl Content for Shown {
         renderer.render(&snapshot, &own, format, &mut text);
         Some(Page { content_type: format.content_type(), body: text.into_bytes() })
     }
+}
 
-    fn is_long(&self) -> bool {
-        self.snapshots.borrow().vms.len() > SHORT
+impl Content for Shown {
+    fn metrics(self: Arc<Self>, accept: Option<String>) -> Made {
+        if self.snapshots.borrow().vms.len() <= SHORT {
+            return Box::pin(std::future::ready(Ok(self.page(accept.as_deref()))));
+        }
+        let making = tokio::task::spawn_blocking(move || self.page(accept.as_deref()));
+        Box::pin(async move { making.await.map_err(|_| NotMade) })
     }
 
     fn state(&self) -> State {

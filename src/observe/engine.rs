@@ -47,9 +47,9 @@ pub(super) struct Engine {
     pub(super) timers: BTreeSet<(Instant, usize, Uuid)>,
     calls: Calls,
     /// The questions that go out at the end of this turn, so that a burst of events makes one of each.
-    outgoing: Vec<(usize, Ask)>,
+    pub(super) outgoing: Vec<(usize, Ask)>,
     /// The readings that wait until the VMs are known.
-    first: First,
+    pub(super) first: First,
     reads_out: usize,
     pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
@@ -438,42 +438,6 @@ impl Engine {
         }
     }
 
-    /// Lets the first readings begin, once the VMs are known.
-    fn begin_to_read(&mut self, now: Instant) {
-        let readings = self.first.take(self.publisher.knows_all(), now);
-        if !readings.is_empty() {
-            self.outgoing.extend(readings.into_iter().map(|(place, uuid)| (place, reading_of(uuid))));
-            self.send_out();
-        }
-    }
-
-    /// Asks what is still to be asked.
-    fn send_out(&mut self) {
-        for (place, ask) in std::mem::take(&mut self.outgoing) {
-            if let Ask::Read(uuid, _) = ask
-                && self.first.keep(place, uuid)
-            {
-                continue;
-            }
-            let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
-            let Some(state) = keeper.state_of(ask) else { continue };
-            if !state.go() {
-                continue;
-            }
-            let Ask::Read(uuid, _) = ask else {
-                self.launch(place, ask, Order::AtOnce);
-                continue;
-            };
-            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
-            if track.phase == Phase::Active {
-                let groups = track.take_all(Instant::now(), &keeper.around);
-                self.launch(place, Ask::Read(uuid, groups), Order::AtOnce);
-            } else {
-                track.calls.read = CallState::Idle;
-            }
-        }
-    }
-
     /// A question goes out.
     pub(super) fn launch(&mut self, place: usize, ask: Ask, order: Order) {
         let Some(keeper) = self.keepers.get(&place) else { return };
@@ -511,6 +475,6 @@ impl Engine {
 }
 
 /// A reading of a domain whose groups are found out when it is made.
-const fn reading_of(uuid: Uuid) -> Ask {
+pub(super) const fn reading_of(uuid: Uuid) -> Ask {
     Ask::Read(uuid, Groups::NONE)
 }

@@ -429,15 +429,6 @@ impl Track {
         self.is_known() && (self.phase != Phase::Active || self.attempted)
     }
 
-    /// Whether what it is is known, or cannot be.
-    pub(super) fn is_known(&self) -> bool {
-        match self.phase {
-            Phase::Unknown => self.attempted,
-            Phase::Inactive | Phase::Arriving => true,
-            Phase::Active => self.visible,
-        }
-    }
-
     /// All groups, for a reading that something has happened for.
     pub(super) fn take_all(&mut self, now: Instant, around: &Surroundings) -> Groups {
         self.schedule.take(around.groups, now, &around.intervals);

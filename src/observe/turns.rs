@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::engine::Engine;
 use super::settings::CLUMP_MAX;
-use super::track::CallState;
+use super::track::{CallState, Phase};
 use crate::source::{Ask, Order};
 
 /// Stands for the list of a daemon's domains among the timers of its domains.
@@ -71,5 +71,32 @@ impl Engine {
         track.calls.read = CallState::Out;
         self.launch(place, Ask::Read(uuid, groups), Order::InTurn);
         true
+    }
+
+    /// Asks what is still to be asked.
+    pub(super) fn send_out(&mut self) {
+        for (place, ask) in std::mem::take(&mut self.outgoing) {
+            if let Ask::Read(uuid, _) = ask
+                && self.first.keep(place, uuid)
+            {
+                continue;
+            }
+            let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
+            let Some(state) = keeper.state_of(ask) else { continue };
+            if !state.go() {
+                continue;
+            }
+            let Ask::Read(uuid, _) = ask else {
+                self.launch(place, ask, Order::AtOnce);
+                continue;
+            };
+            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
+            if track.phase == Phase::Active {
+                let groups = track.take_all(Instant::now(), &keeper.around);
+                self.launch(place, Ask::Read(uuid, groups), Order::AtOnce);
+            } else {
+                track.calls.read = CallState::Idle;
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::bind;
-use super::super::content::{DaemonState, Page, State};
+use super::super::content::{DaemonState, Made, Page, State};
 use super::*;
 use crate::heartbeat::{Heartbeats, Still};
 
@@ -23,20 +23,17 @@ struct Shown {
 }
 
 impl Content for Shown {
-    fn metrics(&self, accept: Option<&str>) -> Option<Page> {
+    fn metrics(self: Arc<Self>, accept: Option<String>) -> Made {
         if self.off {
-            return None;
+            return Box::pin(std::future::ready(Ok(None)));
         }
         let content_type = if accept.is_some_and(|accept| accept.contains("openmetrics")) {
             "application/openmetrics"
         } else {
             "text/plain"
         };
-        Some(Page { content_type, body: "metric 1\n".repeat(50_000 * (1 + self.longer)).into_bytes() })
-    }
-
-    fn is_long(&self) -> bool {
-        self.longer > 0
+        let body = "metric 1\n".repeat(50_000 * (1 + self.longer)).into_bytes();
+        Box::pin(std::future::ready(Ok(Some(Page { content_type, body }))))
     }
 
     fn state(&self) -> State {
