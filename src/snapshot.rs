@@ -31,12 +31,12 @@ impl Snapshot {
     }
 }
 
-/// VMs of one part of a list. A list of a thousand has thirty parts, of which one more than a change touches is copied.
+/// VMs of one part of a list. A list of a thousand has thirty parts, and a change of one VM copies one of them.
 const PART: usize = 32;
 
 /// VMs in the order of their keys. One snapshot after the other has nearly the same ones: a list shares the parts that have
 /// not changed with the list that it was made from.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct VmList {
     /// Each has [`PART`] VMs, and the last one the rest.
     parts: Vec<Arc<Vec<Arc<Vm>>>>,
@@ -61,7 +61,7 @@ impl VmList {
     }
 
     /// Puts a VM in the place of the one that is the `index`th.
-    pub fn replace(&mut self, index: usize, vm: &Arc<Vm>) {
+    pub(crate) fn replace(&mut self, index: usize, vm: &Arc<Vm>) {
         let Some(part) = self.parts.get_mut(index / PART) else { return };
         if part.get(index % PART).is_some_and(|before| !Arc::ptr_eq(before, vm)) {
             Arc::make_mut(part)[index % PART] = Arc::clone(vm);

@@ -6,7 +6,7 @@ use crate::admin::{Content, DaemonState, Made, NotMade, Page, State};
 use crate::clock::Clock;
 use crate::export::prometheus::{Format, Renderer};
 use crate::heartbeat::{Heartbeats, Still};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::telemetry;
 use crate::watch::WatchCounters;
 
@@ -19,6 +19,11 @@ const GIVEN_BACK: usize = 33 * 1_024 * 1_024;
 
 /// VMs of which a page takes about a millisecond to make. Pages of more have a thread of their own meanwhile.
 const SHORT: usize = 256;
+
+/// Whether a page of it takes longer to make than other tasks should wait.
+fn is_long(snapshot: &Snapshot) -> bool {
+    snapshot.vms.len() > SHORT
+}
 
 pub(super) struct Shown {
     /// `None` if metrics are not served.
@@ -33,26 +38,25 @@ pub(super) struct Shown {
 
 impl Shown {
     /// `/metrics`; `None` if metrics are not served.
-    fn page(&self, accept: Option<&str>) -> Option<Page> {
+    fn page(&self, snapshot: &Snapshot, accept: Option<&str>) -> Option<Page> {
         let renderer = self.renderer.as_ref()?;
         let format = Format::negotiate(accept);
-        // The lock of the channel is held for the clone of a pointer, not while rendering.
-        let snapshot = Arc::clone(&self.snapshots.borrow());
         let own = self.own.as_ref().map(telemetry::Page::families).unwrap_or_default();
         let about = BYTES_PER_VM.saturating_mul(snapshot.vms.len() + 1);
-        let is_long = snapshot.vms.len() > SHORT;
-        let mut text = String::with_capacity(if is_long { about.max(GIVEN_BACK) } else { about });
-        renderer.render(&snapshot, &own, format, &mut text);
+        let mut text = String::with_capacity(if is_long(snapshot) { about.max(GIVEN_BACK) } else { about });
+        renderer.render(snapshot, &own, format, &mut text);
         Some(Page { content_type: format.content_type(), body: text.into_bytes() })
     }
 }
 
 impl Content for Shown {
     fn metrics(self: Arc<Self>, accept: Option<String>) -> Made {
-        if self.snapshots.borrow().vms.len() <= SHORT {
-            return Box::pin(std::future::ready(Ok(self.page(accept.as_deref()))));
+        // The lock of the channel is held for the clone of a pointer, not while rendering.
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        if !is_long(&snapshot) {
+            return Box::pin(std::future::ready(Ok(self.page(&snapshot, accept.as_deref()))));
         }
-        let making = tokio::task::spawn_blocking(move || self.page(accept.as_deref()));
+        let making = tokio::task::spawn_blocking(move || self.page(&snapshot, accept.as_deref()));
         Box::pin(async move { making.await.map_err(|_| NotMade) })
     }
 

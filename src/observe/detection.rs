@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::figures::rejoin;
-use super::room::fit_description;
 use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST, UNKNOWN_DEVICE_GAP};
 use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
 use crate::model::{Description, HypervisorType};
@@ -163,13 +162,11 @@ impl Track {
         } else {
             self.detection.logged = None;
         }
-        let page = self.claim.room();
         let vm = self.vm_mut();
         vm.hypervisor = Some(hypervisor);
         vm.description = Some(Arc::new(description));
-        fit_description(vm, page);
         rejoin(vm);
-        // Names may be longer now.
+        // Names may be longer now, and there may be more of them than fit.
         self.fit();
         self.count_left_out(around);
     }

@@ -13,7 +13,7 @@ use super::daemon::Keeper;
 use super::health::Health;
 use super::settings::{HEARTBEAT, PUBLISH_GAP, URGENT_GAP};
 use super::track::Moment;
-use crate::model::{Daemon, DaemonId, Timestamp, Vm};
+use crate::model::{DaemonId, Timestamp, Vm};
 use crate::snapshot::{Snapshot, VmList};
 
 /// What a daemon has in the snapshot.
@@ -31,6 +31,14 @@ struct Looked {
     busy: u64,
 }
 
+impl Looked {
+    /// Replaces a part of a sum.
+    const fn replace(&mut self, before: Self, after: Self) {
+        self.stuck = self.stuck - before.stuck + after.stuck;
+        self.busy = self.busy - before.busy + after.busy;
+    }
+}
+
 /// The one writer of snapshots.
 pub(super) struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
@@ -44,7 +52,8 @@ pub(super) struct Publisher {
     last: Option<Instant>,
     /// What was published last.
     vms: VmList,
-    daemons: Vec<Arc<Daemon>>,
+    /// What was seen of these besides.
+    looked: Looked,
     /// By the daemons' places.
     parts: BTreeMap<usize, Part>,
     /// The libvirt hosts among these: they are published themselves.
@@ -71,7 +80,7 @@ impl Publisher {
             published: Timestamp::default(),
             last: None,
             vms: VmList::default(),
-            daemons: Vec::new(),
+            looked: Looked::default(),
             parts: BTreeMap::new(),
             hosts: Vec::new(),
             whole: None,
@@ -140,14 +149,14 @@ impl Publisher {
         self.changed = false;
         self.urgent = false;
         self.touched.clear();
-        self.health.stuck.set(self.parts.values().map(|part| part.looked.stuck).sum());
-        self.health.busy.set(self.parts.values().map(|part| part.looked.busy).sum());
+        self.health.stuck.set(self.looked.stuck);
+        self.health.busy.set(self.looked.busy);
         self.health.snapshots.one();
         self.sender.send_replace(Arc::new(Snapshot {
             published: self.published,
             sequence: self.sequence,
             complete: self.complete,
-            daemons: self.daemons.clone(),
+            daemons: self.hosts.iter().filter_map(|place| Some(Arc::clone(&keepers.get(place)?.shown))).collect(),
             vms: self.vms.clone(),
             lifecycle: self.lifecycle,
         }));
@@ -161,16 +170,11 @@ impl Publisher {
             vms.clear();
             let looked = self.look_at(keeper, moment, &mut vms);
             let Some(part) = self.parts.get_mut(&place).filter(|part| part.count == vms.len()) else { return false };
-            part.looked = looked;
+            self.looked.replace(std::mem::replace(&mut part.looked, looked), looked);
             for (index, vm) in (part.begin..).zip(&vms) {
                 self.vms.replace(index, vm);
             }
-            if keeper.owned.is_none() {
-                keeper.refresh();
-            }
         }
-        self.daemons.clear();
-        self.daemons.extend(self.hosts.iter().filter_map(|place| Some(Arc::clone(&keepers.get(place)?.shown))));
         true
     }
 
@@ -183,26 +187,22 @@ impl Publisher {
     ) {
         let mut vms = Vec::with_capacity(self.vms.len());
         let mut parts = BTreeMap::new();
+        self.looked = Looked::default();
         for place in places.values() {
             let Some(keeper) = keepers.get_mut(place) else { continue };
             let begin = vms.len();
             let looked = self.look_at(keeper, moment, &mut vms);
+            self.looked.replace(Looked::default(), looked);
             parts.insert(*place, Part { begin, count: vms.len() - begin, looked });
         }
         self.vms = vms.into();
         self.parts = parts;
-        self.hosts.clear();
-        self.daemons.clear();
         // A launcher's daemon is no more than a part of its VM, and is not published.
-        for (place, keeper) in keepers.iter_mut().filter(|(_, keeper)| keeper.owned.is_none()) {
-            keeper.refresh();
-            self.hosts.push(*place);
-            self.daemons.push(Arc::clone(&keeper.shown));
-        }
+        self.hosts = keepers.iter().filter(|(_, keeper)| keeper.owned.is_none()).map(|(place, _)| *place).collect();
         self.whole = Some(moment.instant);
     }
 
-    /// What is shown of a daemon's VMs.
+    /// What is shown of a daemon's VMs, and of itself if it is a host.
     fn look_at(&mut self, keeper: &mut Keeper, moment: Moment, vms: &mut Vec<Arc<Vm>>) -> Looked {
         self.lifecycle += keeper.age(moment.instant);
         let mut looked = Looked::default();
@@ -212,6 +212,9 @@ impl Publisher {
             self.published = self.published.max(track.last_stamp());
         }
         self.lifecycle += u64::from(keeper.shown_vms(moment.instant, vms));
+        if keeper.owned.is_none() {
+            keeper.refresh();
+        }
         looked
     }
 }
