@@ -33,7 +33,7 @@ use virt_otel::snapshot::Snapshot;
 
 const VMS: u128 = 500;
 
-/// How often each thing is timed: enough for a median that stays, in a few seconds.
+/// How often each step is timed: enough for a stable median, in a few seconds.
 const RUNS: usize = 200;
 
 /// How many snapshots are held to learn the size of one.
@@ -92,15 +92,15 @@ fn line(what: &str, timed: &Timed, bytes: &str, gzip: &str) -> Vec<String> {
     row([what, &timed.wall.three(), &show(timed.cpu), bytes, gzip])
 }
 
-/// How long something took, run after run, and what CPU time it used.
+/// How long each run took, and the CPU time that it used.
 struct Timed {
     wall: Spread,
-    /// Of one run, on average: what the clock shows on a machine that has nothing else to do.
+    /// Of one run, on average: what it takes on an otherwise idle machine.
     cpu: Duration,
 }
 
 impl Timed {
-    /// Runs something so many times, each time on what `prepare` made, which is not timed.
+    /// Runs `run` so many times, each time on the result of `prepare`, which is not timed.
     fn of_runs<P, T>(runs: usize, mut prepare: impl FnMut(u32) -> P, mut run: impl FnMut(&P) -> T) -> Timed {
         let mut wall = Vec::new();
         let mut cpu = Duration::ZERO;
@@ -110,15 +110,15 @@ impl Timed {
             let result = run(&prepared);
             cpu += cpu_time() - used;
             wall.push(started.elapsed());
-            // To let go of the result is not part of what is timed.
+            // Dropping the result is not timed.
             drop(std::hint::black_box(result));
         }
         Timed { wall: Spread::of(wall), cpu: cpu / u32::try_from(runs).unwrap() }
     }
 }
 
-/// The CPU time that this thread, which is the only one, has used, from the scheduler's own count. It is brought up to
-/// date at each tick of some milliseconds: true of many runs, not of one.
+/// The CPU time of this thread, the only one, from the scheduler's own count. That is updated at each tick of some
+/// milliseconds: accurate over many runs, not over one.
 fn cpu_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
@@ -167,10 +167,10 @@ impl Push {
     }
 }
 
-/// VMs that are alike, but for their figures: the sample's are all the same, which would compress too well.
+/// VMs that differ only in their figures: the sample's are all the same, and would compress too well.
 fn busy_fleet() -> Snapshot {
     let snapshot = sample::fleet(VMS);
-    // An even sequence of numbers without order (splitmix64's step): the same in every run.
+    // Uniform pseudo-random numbers (splitmix64's step), the same in every run.
     let mut state = 0_u64;
     let mut next = move |below: u64| {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -218,7 +218,7 @@ fn busy_fleet() -> Snapshot {
     Snapshot { published: sample::READ.after(INTERVAL), vms: vms.collect(), ..snapshot.clone() }
 }
 
-/// The same VMs, read so much later.
+/// The same VMs, read `later`.
 fn read_again(snapshot: &Snapshot, later: Duration) -> Snapshot {
     let vms = snapshot.vms.iter().map(|vm| {
         let mut vm = (**vm).clone();
@@ -229,7 +229,7 @@ fn read_again(snapshot: &Snapshot, later: Duration) -> Snapshot {
     Snapshot { published, vms: vms.collect(), ..snapshot.clone() }
 }
 
-/// Moves the stamps of all readings of a VM.
+/// Moves the timestamps of a VM's readings.
 fn moved(vm: &mut Vm, later: Duration) {
     fn one<T>(reading: &mut Option<Reading<T>>, later: Duration) {
         if let Some(reading) = reading {
@@ -245,7 +245,7 @@ fn moved(vm: &mut Vm, later: Duration) {
 
 fn render(selection: &Selection, snapshot: &Snapshot, format: Format) -> (Timed, String) {
     let renderer = Renderer::new(selection);
-    // As the endpoint does it: a buffer of the size that is expected, for each page anew.
+    // As the endpoint does it: a new buffer of the expected size for each page.
     let page = || {
         let mut text = String::with_capacity(8 * 1_024 * (snapshot.vms.len() + 1));
         renderer.render(snapshot, &[], format, &mut text);
@@ -271,7 +271,7 @@ fn points(request: &ExportMetricsServiceRequest) -> usize {
     points.sum()
 }
 
-/// What a snapshot takes, from the growth of our own anonymous memory; devices' descriptions are shared and small.
+/// The memory of a snapshot, from the growth of our own anonymous memory; devices' descriptions are shared and small.
 fn size_of_a_snapshot() -> u64 {
     let before = anonymous();
     let held: Vec<Snapshot> = (0..HELD).map(|_| sample::fleet(VMS)).collect();

@@ -1,5 +1,5 @@
-//! For how long an answer keeps the runtime from other tasks: the longest ones that a daemon may give, through the whole
-//! endpoint, on a runtime with one thread, while another task wants its turn every millisecond.
+//! How long an answer keeps the runtime from other tasks: the longest answers that a daemon may give, through the whole
+//! endpoint, on a single-threaded runtime, while another task wants to run every millisecond.
 
 #![allow(
     missing_docs,
@@ -39,29 +39,29 @@ use words::{Body, Call, KEEPALIVE, MESSAGE, Named, frame};
 /// How often each answer is given.
 const RUNS: usize = 20;
 
-/// How often the other task wants its turn.
+/// How often the other task wants to run.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What is promised: how much longer than that it waits, at most. A scrape and a probe take longer.
+/// The promise: how much longer than a tick it waits, at most. A scrape and a probe take longer.
 const KEPT_FROM: Duration = Duration::from_millis(5);
 
-/// How long the deadline of a call is here: what is measured is not how fast a debug build is.
+/// The deadline of a call: long enough for a debug build, whose speed is not measured.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The longest name of which the longest list has as many as it may.
+/// The longest name with which a list of the most domains still fits.
 const NAME: usize = 228;
 
 fn domain() -> Named {
     Named { name: "full".to_owned(), uuid: Uuid::from_u128(0x0b5c_2f6e_8a3d_4b1c_9e7f_1d2c_3b4a_5968) }
 }
 
-/// What a daemon answers to one procedure in place of what it should.
+/// A daemon's odd answer to one procedure.
 struct Odd {
     procedure: u32,
     body: Body,
 }
 
-/// A daemon with one domain, and one answer that is as long as may be.
+/// Serves a daemon with one domain and one answer of the greatest length.
 fn serve(socket: &Path, odd: Odd) {
     let listener = UnixListener::bind(socket).unwrap();
     let odd = Arc::new(odd);
@@ -120,8 +120,7 @@ async fn connected(socket: &Path) -> (Arc<EndpointHandle>, mpsc::Receiver<Source
     (endpoint, events)
 }
 
-/// How much longer than a tick another task had to wait at most, each time that this was asked, and how long the answers
-/// took.
+/// How much longer than a tick another task waited at most, in each run, and how long the answers took.
 fn measure(name: &str, ask: Option<Ask>, odd: Odd) -> (Vec<String>, Option<Spread>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("sock");
@@ -191,7 +190,7 @@ fn main() {
         &["", "Bytes", "Until the answer", "Another task waited"],
         &rows,
     );
-    // The median: at the largest, another process had the core.
+    // The median: the largest times come from other processes.
     let worst = measured.iter().filter_map(|(_, gaps)| gaps.as_ref()).map(Spread::median).max().expect("some answers");
     let kept = worst <= KEPT_FROM;
     let line = promise(

@@ -1,15 +1,14 @@
 //! The one place where the wall clock is read.
 //!
-//! Stamps never go backwards, whatever happens to the wall clock: a receiver refuses a whole request
-//! for one point that is older than the last. When the wall clock is set back, stamps run at half speed
-//! until it has caught up.
+//! Timestamps never go backwards, whatever happens to the wall clock: a receiver refuses a whole request for one point
+//! that is older than the last. When the wall clock is set back, timestamps run at half speed until it has caught up.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// Where stamps come from. Tests inject their own.
+/// Where timestamps come from. Tests inject their own.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment; never before one that was returned earlier.
     fn now(&self) -> Timestamp;
@@ -56,7 +55,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The stamp that follows `before` after `elapsed` of real time, when the wall clock shows `wall`.
+/// The timestamp that follows `before` after `elapsed` of real time, when the wall clock shows `wall`.
 fn follow(before: Timestamp, elapsed: Duration, wall: Timestamp) -> Timestamp {
     let slowest = before.after(elapsed / 2);
     wall.max(slowest)
@@ -66,7 +65,7 @@ fn follow(before: Timestamp, elapsed: Duration, wall: Timestamp) -> Timestamp {
 fn wall() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        // A machine whose clock stands before 1970 has larger problems; it still gets ordered stamps.
+        // A machine whose clock stands before 1970 has larger problems; it still gets ordered timestamps.
         .unwrap_or_default();
     Timestamp::from_unix(since_epoch)
 }

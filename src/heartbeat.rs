@@ -1,10 +1,10 @@
-//! Whether every part of the agent that must turn does turn.
+//! Detects parts of the agent that no longer make progress.
 //!
-//! Before a part waits it promises when it will turn again at the latest: whoever waits under a deadline keeps that
-//! promise, however long it is, and whatever is away at the other end. A part stands still when it is [`LATE`] behind its
-//! promise, when it has been at work on one turn for as long, or when it fell over in its turn and nobody ended it.
+//! Before a part (a task) waits, it promises when it will run again at the latest: one that waits under a deadline
+//! keeps that promise, however long it is, even if the other end is unreachable. A part is stalled when it is [`LATE`]
+//! behind its promise, when one poll has lasted as long, or when it panicked.
 //!
-//! All of it is atomics, but for the list of the parts: that is locked while a part begins and while somebody looks.
+//! All of it is atomics except the list of parts, which is locked while a part is added and while it is checked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,19 +15,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How far behind its promise a part must be to stand still. A turn takes milliseconds, and a machine that is overloaded
-/// or was halted for a moment holds one up for a second or two: a part that is this late does not come back.
+/// How far behind its promise a part counts as stalled. An iteration takes milliseconds, and a machine that is
+/// overloaded or was halted for a moment delays one by a second or two: a part that is this late does not come back.
 pub const LATE: Duration = Duration::from_secs(15);
 
-/// How often a part turns that has nothing to do: rarely enough to cost nothing, a third of [`LATE`], so that it stands
-/// still for at most twenty seconds before that is known.
+/// How often an idle part runs: rarely enough to cost nothing, and a third of [`LATE`], so that a stall is known after
+/// at most twenty seconds.
 pub const TURN: Duration = Duration::from_secs(5);
 
-/// In place of a moment: the part has ended as it should, and promises nothing any more. Less than every moment, so that
-/// whoever knocks changes nothing.
+/// In place of a time: the part has ended normally and promises nothing. Less than every time, so that `knock` changes
+/// nothing.
 const ENDED: u64 = 0;
 
-/// In place of a moment: the part waits.
+/// In place of a time: the part waits.
 const WAITING: u64 = 0;
 
 /// A part of the agent.
@@ -36,16 +36,16 @@ struct Part {
     name: &'static str,
     /// Which of several, where there are several.
     of: Option<Arc<str>>,
-    /// What moments are counted from.
+    /// The origin of all times.
     origin: Instant,
-    /// When it will have turned again, or [`ENDED`].
+    /// When it must run again, or [`ENDED`].
     due: AtomicU64,
-    /// Since when it is at work, or [`WAITING`].
+    /// When its current poll began, or [`WAITING`].
     working: AtomicU64,
 }
 
 impl Part {
-    /// A moment as a number; never one of those that stand for none.
+    /// A time as a number; never [`ENDED`] or [`WAITING`].
     fn number(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.origin).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
@@ -55,7 +55,7 @@ impl Part {
         self.due.load(Relaxed) == ENDED
     }
 
-    /// For how long it has stood still, if it does.
+    /// For how long it has been stalled, if it is.
     fn still(&self, now: Instant) -> Option<Duration> {
         let (due, working) = (self.due.load(Relaxed), self.working.load(Relaxed));
         if due == ENDED {
@@ -67,16 +67,16 @@ impl Part {
     }
 }
 
-/// A part that stands still.
+/// A stalled part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Still {
     /// Which one.
     pub part: String,
-    /// For how long: since it should have turned.
+    /// For how long it has been overdue.
     pub since: Duration,
 }
 
-/// The parts of one agent. A clone is about the same ones.
+/// The parts of one agent. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Heartbeats {
     origin: Instant,
@@ -90,7 +90,7 @@ impl Heartbeats {
         Self { origin: Instant::now(), parts: Arc::default() }
     }
 
-    /// A part of this name, which is to turn from now on.
+    /// Registers a part of this name, which must run from now on.
     #[must_use]
     pub fn part(&self, name: &'static str) -> Pulse {
         self.begin(name, None)
@@ -110,7 +110,7 @@ impl Heartbeats {
         pulse
     }
 
-    /// The parts that stand still, the longest first.
+    /// The stalled parts, the longest first.
     #[must_use]
     pub fn still(&self) -> Vec<Still> {
         let now = Instant::now();
@@ -133,7 +133,7 @@ impl Default for Heartbeats {
     }
 }
 
-/// The heartbeat of one part. A clone is of the same one.
+/// The heartbeat of one part. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Pulse(Arc<Part>);
 
@@ -150,46 +150,47 @@ impl Pulse {
         self.0.name
     }
 
-    /// Promises to turn again by then.
+    /// Promises to run again by then.
     pub fn promise(&self, by: Instant) {
         self.0.due.store(self.0.number(by), Relaxed);
     }
 
-    /// It turns now, and will again soon.
+    /// It runs now, and will again soon.
     pub fn turn(&self) {
         self.promise(Instant::now());
     }
 
-    /// Somebody has woken the part at this moment: that is when it must turn, whatever it has promised before.
+    /// The part was woken at this moment: it must run now, whatever it promised before.
     pub fn knock(&self, now: Instant) {
         self.0.due.fetch_min(self.0.number(now), Relaxed);
     }
 
-    /// For a part that may have nothing to do for a long time: promises to turn again after [`TURN`], and waits until then.
+    /// For a part that may have nothing to do for a long time: promises to run again after [`TURN`], and waits until
+    /// then.
     pub async fn idle(&self) {
         let next = Instant::now() + TURN;
         self.promise(next);
         tokio::time::sleep_until(next).await;
     }
 
-    /// The part itself, watched: how long it is at work on one turn, and how it ends.
+    /// Wraps the part, to watch how long each poll takes and how it ends.
     pub fn over<F: Future>(&self, part: F) -> Watched<F> {
         Watched { part: Box::pin(part), pulse: self.clone() }
     }
 }
 
-/// Of nobody's: for a part that nobody looks after.
+/// The heartbeat of a part that is not watched.
 impl Default for Pulse {
     fn default() -> Self {
         Self::new("nobody", None, Instant::now())
     }
 }
 
-/// A part that is watched. Ended, or dropped while it waits, it promises nothing any more.
+/// A watched part. Once it has ended, or was dropped while waiting, it promises nothing.
 #[derive(Debug)]
 #[must_use = "a part does nothing unless it is awaited"]
 pub struct Watched<F> {
-    // Boxed once for the part's whole life, so that no unsafe code is needed to get at it.
+    // Boxed once for the part's whole life, so that pinning needs no unsafe code.
     part: Pin<Box<F>>,
     pulse: Pulse,
 }
@@ -201,7 +202,7 @@ impl<F: Future> Future for Watched<F> {
         let part = Arc::clone(&self.pulse.0);
         part.working.store(part.number(Instant::now()), Relaxed);
         let polled = self.part.as_mut().poll(context);
-        // Not reached if it panics: it stays at work for ever, which is what it looks like from outside.
+        // Not reached if it panics: its poll then seems to last for ever, so it counts as stalled.
         part.working.store(WAITING, Relaxed);
         if polled.is_ready() {
             part.due.store(ENDED, Relaxed);

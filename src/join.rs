@@ -1,10 +1,9 @@
-//! Which VMI is read through which launcher pod of this node. Pure: what the API says goes in, changes come out.
+//! Which VMI is read through which launcher pod of this node. Pure: API objects go in, changes come out.
 //!
-//! A VMI is this node's while `status.nodeName` says so. At a migration the API changes that in one update; before it the
-//! target's pod is none of ours, after it the source's is none any more. Which of several pods of a VMI runs it, the API
-//! does not say: a pod that has ended stays in `status.activePods` until it is deleted. One that is read stays while it
-//! is there. Where there are several and none is read, whoever can tell a live one from a dead one must say so first
-//! ([`Join::choose`]).
+//! A VMI belongs to the node in `status.nodeName`. A migration changes that in one update: the target node ignores its
+//! pod before, the source node ignores its own after. The API does not say which of several pods runs a VMI: a pod that
+//! has ended stays in `status.activePods` until it is deleted. A pod that is read stays in use while it is listed. If
+//! there are several and none is read, the caller must first say which one is live ([`Join::choose`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ impl VmiName {
     }
 }
 
-/// What is to be done.
+/// A change in what to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Read this VMI through this pod.
@@ -38,14 +37,14 @@ pub enum Change {
         /// The pod's UID.
         pod: Arc<str>,
     },
-    /// What is known of a VMI that is read has changed.
+    /// A VMI that is being read has changed.
     Update {
         /// The VMI.
         vmi: Arc<Vmi>,
         /// The pod's UID.
         pod: Arc<str>,
     },
-    /// Read this pod no more.
+    /// Stop reading this pod.
     Stop {
         /// The VMI that was read through it.
         vmi: VmiName,
@@ -54,7 +53,7 @@ pub enum Change {
     },
 }
 
-/// The VMIs of this node, and through which pod each is read.
+/// The VMIs of this node, and the pod each is read through.
 #[derive(Debug)]
 pub struct Join {
     node: Arc<str>,
@@ -65,7 +64,7 @@ pub struct Join {
 struct Entry {
     vmi: Arc<Vmi>,
     pod: Option<Arc<str>>,
-    /// Whether the list that is being made has named it.
+    /// Whether the list in progress has included it.
     listed: bool,
 }
 
@@ -74,31 +73,31 @@ struct Entry {
 pub struct Choice {
     /// The VMI.
     pub vmi: Arc<Vmi>,
-    /// The UIDs of its pods on this node, the one that is read first.
+    /// The UIDs of its pods on this node, starting with the one read.
     pub pods: Vec<Arc<str>>,
     /// Whether one of them is read.
     pub is_read: bool,
 }
 
 impl Join {
-    /// Nothing is known of this node's VMIs.
+    /// No VMIs of this node are known.
     #[must_use]
     pub fn new(node: Arc<str>) -> Self {
         Self { node, vmis: BTreeMap::new() }
     }
 
-    /// A VMI is there, or has changed.
+    /// A VMI was added or has changed.
     pub fn apply(&mut self, vmi: Arc<Vmi>) -> Vec<Change> {
         let name = VmiName::of(&vmi);
         let mut changes = Vec::new();
         let mut known = self.vmis.remove(&name);
         if let Some(other) = known.take_if(|entry| entry.vmi.uid != vmi.uid) {
-            // One of the same name that was made anew.
+            // Another VMI was created with the same name.
             changes.extend(other.pod.map(|pod| Change::Stop { vmi: name.clone(), pod }));
         }
         let pods = pods(&vmi, &self.node);
         let before = known.as_ref().and_then(|entry| entry.pod.clone());
-        // The one that is read stays while it is there; of several, somebody must say which one lives.
+        // The pod that is read stays while it is listed; among several, the caller must choose.
         let only = || pods.first().filter(|_| pods.len() == 1).cloned();
         let pod = before.clone().filter(|pod| pods.contains(pod)).or_else(only);
         if before != pod {
@@ -114,7 +113,7 @@ impl Join {
         changes
     }
 
-    /// A VMI was deleted, or is another node's now. One of the same name that was made since stays.
+    /// A VMI was deleted, or belongs to another node now. A newer one of the same name stays.
     pub fn delete(&mut self, name: &VmiName, uid: &str) -> Vec<Change> {
         if self.vmis.get(name).is_none_or(|entry| *entry.vmi.uid != *uid) {
             return Vec::new();
@@ -122,21 +121,21 @@ impl Join {
         self.forget(name).into_iter().collect()
     }
 
-    /// All VMIs are going to be named anew.
+    /// A new list of all VMIs begins.
     pub fn restarted(&mut self) {
         for entry in self.vmis.values_mut() {
             entry.listed = false;
         }
     }
 
-    /// All VMIs have been named: those that were not are gone.
+    /// The list is complete: VMIs that it did not include are gone.
     pub fn synced(&mut self) -> Vec<Change> {
         let gone: Vec<VmiName> =
             self.vmis.iter().filter(|(_, entry)| !entry.listed).map(|(name, _)| name.clone()).collect();
         gone.iter().filter_map(|name| self.forget(name)).collect()
     }
 
-    /// The VMIs of which it is not certain which pod runs them.
+    /// The VMIs for which the pod that runs them is uncertain.
     pub fn choices(&self) -> impl Iterator<Item = Choice> {
         self.vmis.values().filter(|entry| entry.vmi.pods.len() > 1).filter_map(|entry| {
             let mut pods = pods(&entry.vmi, &self.node);
@@ -147,7 +146,7 @@ impl Join {
         })
     }
 
-    /// This pod is the live one of the VMI's.
+    /// This pod is the VMI's live one.
     pub fn choose(&mut self, name: &VmiName, pod: &Arc<str>) -> Vec<Change> {
         let Some(entry) = self.vmis.get_mut(name) else { return Vec::new() };
         if entry.pod.as_ref() == Some(pod) || !pods(&entry.vmi, &self.node).contains(pod) {
@@ -164,7 +163,7 @@ impl Join {
     }
 }
 
-/// The UIDs of a VMI's pods on a node, in order, if it is that node's.
+/// The UIDs of a VMI's pods on a node, in order, if it belongs there.
 fn pods(vmi: &Vmi, node: &Arc<str>) -> Vec<Arc<str>> {
     if vmi.node.as_ref() != Some(node) {
         return Vec::new();
@@ -194,7 +193,7 @@ mod tests {
         VmiName { namespace: "shop".into(), name: "web".into() }
     }
 
-    /// What changes say, in few words.
+    /// A summary of changes.
     fn told(changes: &[Change]) -> Vec<String> {
         let tell = |change: &Change| match change {
             Change::Start { vmi, pod } => format!("start {} by {pod}", vmi.uid),

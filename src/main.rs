@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(invocation) => commands::execute(invocation, &mut out, &mut err),
         Err(refusal) => commands::refuse(&refusal, &mut out, &mut err),
     };
-    // There is nobody left to be told that this failed.
+    // A failure can no longer be reported.
     let _ = out.flush();
     ExitCode::from(exit.0)
 }

@@ -9,13 +9,13 @@ use crate::model::{Daemon, Timestamp, Vm, VmKey};
 /// Everything known at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// When it was published; the stamp of states and info metrics at the endpoint.
+    /// When it was published; the timestamp of states and info metrics at the endpoint.
     pub published: Timestamp,
     /// Counts snapshots; 0 is the empty one before the first reading.
     pub sequence: u64,
-    /// Whether the first round over every daemon is done (each has been read, or has failed to answer).
+    /// Whether the first round of reads of every daemon is done (each was read, or failed to answer).
     pub complete: bool,
-    /// Every daemon, in the order of the configuration.
+    /// Every libvirt host's daemon, in configuration order.
     pub daemons: Vec<Arc<Daemon>>,
     /// Every VM, ordered by key.
     pub vms: VmList,
@@ -34,8 +34,8 @@ impl Snapshot {
 /// VMs of one part of a list. A list of a thousand has thirty parts, and a change of one VM copies one of them.
 const PART: usize = 32;
 
-/// VMs in the order of their keys. One snapshot after the other has nearly the same ones: a list shares the parts that have
-/// not changed with the list that it was made from.
+/// VMs in the order of their keys. Consecutive snapshots have nearly the same ones: a list shares its unchanged parts
+/// with the list that it was made from.
 #[derive(Debug, Clone, Default)]
 pub struct VmList {
     /// Each has [`PART`] VMs, and the last one the rest.
@@ -60,7 +60,7 @@ impl VmList {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
-    /// Puts a VM in the place of the one that is the `index`th.
+    /// Replaces the VM at `index`.
     pub(crate) fn replace(&mut self, index: usize, vm: &Arc<Vm>) {
         let Some(part) = self.parts.get_mut(index / PART) else { return };
         if part.get(index % PART).is_some_and(|before| !Arc::ptr_eq(before, vm)) {
@@ -89,7 +89,7 @@ impl From<Vec<Arc<Vm>>> for VmList {
     }
 }
 
-/// The reader's end: the latest snapshot, and word of the next.
+/// The reader's end: the latest snapshot, and notice of the next.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
 /// Both ends of the channel that carries snapshots, with an empty one in it.

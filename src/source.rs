@@ -1,6 +1,6 @@
 //! The port through which a hypervisor is read. `observe` asks, `libvirt` answers; tests answer with a fake.
 //!
-//! Everything that crosses it is owned plain data. Every future ends: an implementation holds the deadlines.
+//! Everything that crosses it is owned plain data. Every future ends: an implementation enforces the deadlines.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use crate::model::{
     Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Groups, IoThread, Job, Memory, Nic, Status, Vcpu, Version,
 };
 
-/// A question to a daemon.
+/// A query to a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// Every domain that the daemon knows, running or not (`virConnectListAllDomains`).
     List,
     /// The state of one domain (`virDomainGetState`). Never waits for a QEMU.
     Status(Uuid),
-    /// What the domain's XML says (`virDomainGetXMLDesc`): exactly one query. From libvirt 11 on it may wait for a QEMU.
+    /// The domain's XML (`virDomainGetXMLDesc`): exactly one query. From libvirt 11 on it may wait for a QEMU.
     Describe(Uuid),
     /// The statistics of one domain (`virDomainListGetStats`, `virDomainGetJobStats`).
     ///
-    /// Fewer groups than asked for may be in the answer: when the daemon is out of budget for calls that may hang, or
-    /// when somebody else's job keeps the domain busy.
+    /// The answer may have fewer groups than requested: when the daemon is out of budget for calls that may hang, or
+    /// when another client's job keeps the domain busy.
     Read(Uuid, Groups),
 }
 
 impl Ask {
-    /// The domain that is asked about.
+    /// The domain that is queried.
     #[must_use]
     pub const fn domain(self) -> Option<Uuid> {
         match self {
@@ -51,7 +51,7 @@ impl Ask {
     }
 }
 
-/// What a daemon said to an [`Ask`]. Of a domain, `None`: the daemon does not know it.
+/// A daemon's answer to an [`Ask`]. `None`: the daemon does not know the domain.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     /// To [`Ask::List`].
@@ -64,25 +64,25 @@ pub enum Said {
     Stats(Option<Box<Stats>>),
 }
 
-/// When a question is asked.
+/// When a query is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As soon as the daemon may be asked one more.
+    /// As soon as the daemon may be sent another.
     AtOnce,
-    /// Behind those that are asked at once, and one after the other: the daemon does the work of several such questions
-    /// with fewer wake-ups. One that takes long does not hold up the next.
+    /// After those sent at once, and one after the other: the daemon handles several such queries with fewer wake-ups.
+    /// A slow one does not hold up the next.
     InTurn,
 }
 
-/// The answer to a question, some time later. It always comes: whoever gives it holds the deadline.
+/// The answer to a query, some time later. It always comes: the source enforces the deadline.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Said, ReadError>> + Send>>;
 
-/// One libvirt daemon, seen from the inside of the agent.
+/// One libvirt daemon, as the agent sees it.
 pub trait Source: Send + Sync + 'static {
     /// Which daemon this is.
     fn id(&self) -> &DaemonId;
 
-    /// Asks. The question is on its way when this returns; dropping the answer takes it back while it still waits.
+    /// Sends a query. It is under way when this returns; dropping the answer withdraws it while it still waits.
     fn ask(&self, ask: Ask, order: Order) -> Answer;
 }
 
@@ -97,7 +97,7 @@ pub struct Listed {
     pub id: Option<u32>,
 }
 
-/// The statistics of one domain, decoded. A group that is `None` was not asked for or not answered.
+/// The statistics of one domain, decoded. A group that is `None` was not requested or not answered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
     /// The domain's id when it answered; `None` for a domain that does not run. A new id is a new incarnation.
@@ -106,11 +106,11 @@ pub struct Stats {
     pub status: Option<Status>,
     /// Processor time.
     pub cpu: Option<Cpu>,
-    /// Memory. Of a busy domain only a part of it.
+    /// Memory; only a part of it for a busy domain.
     pub memory: Option<Memory>,
     /// `vcpu.current`, `vcpu.maximum` and each vCPU.
     pub vcpus: Option<VcpuStats>,
-    /// Disks, without their descriptions. Of a busy domain this is `None`: libvirt then names the disks only.
+    /// Disks, without their descriptions. `None` for a busy domain: libvirt then only names the disks.
     pub disks: Option<Vec<Disk>>,
     /// Network interfaces, without their descriptions.
     pub nics: Option<Vec<Nic>>,
@@ -124,11 +124,11 @@ pub struct Stats {
     pub monitor: Monitor,
     /// Parameters that this version does not know: skipped, and counted here.
     pub unknown_parameters: u32,
-    /// Parameters that were left out because they are of more vCPUs or devices than are taken.
+    /// Parameters left out because they belong to vCPUs or devices beyond the limit.
     pub left_out: u32,
-    /// Parameters that the answer had, those included that were skipped or left out: what it cost to take it apart.
+    /// Parameters in the answer, including those skipped or left out: what it cost to decode.
     pub parameters: u32,
-    /// How long the call took, without what the question waited for its turn.
+    /// How long the call took, without the query's time in the queue.
     pub took: Duration,
 }
 
@@ -151,24 +151,24 @@ pub enum Monitor {
     NotAsked,
     /// It answered: the groups asked for are complete.
     Answered,
-    /// Somebody else's job on the domain kept us out; libvirt answered without the QEMU.
+    /// Another client's job on the domain blocked the call; libvirt answered without the QEMU.
     Busy,
-    /// An earlier call of ours still hangs in this QEMU; libvirt answered without it.
+    /// An earlier call of the agent still hangs in this QEMU; libvirt answered without it.
     Stuck,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The call went past its deadline and was left behind. If it returns later, [`SourceEvent::Late`] brings what it
-    /// said.
+    /// The call went past its deadline and was abandoned. If it returns later, [`SourceEvent::Late`] carries its
+    /// answer.
     #[error("{call} of {domain} did not return within {deadline:?}; the call was left behind")]
     Deadline {
         /// The libvirt function.
         call: &'static str,
         /// The domain, or the daemon.
         domain: String,
-        /// How long was waited.
+        /// The deadline.
         deadline: Duration,
     },
     /// There is no connection to the daemon (any more).
@@ -187,7 +187,7 @@ pub enum ReadError {
         /// libvirt's own message.
         message: String,
     },
-    /// The XML was there but could not be understood.
+    /// The XML could not be parsed.
     #[error("the XML of {domain} could not be understood: {message}")]
     Xml {
         /// The domain.
@@ -209,7 +209,7 @@ impl std::fmt::Display for DaemonId {
     }
 }
 
-/// What a source reports of its own accord, in order, over a bounded channel.
+/// What a source reports unasked, in order, over a bounded channel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceEvent {
     /// A connection was made and the daemon answers. Everything must be read afresh.
@@ -218,7 +218,7 @@ pub enum SourceEvent {
     Disconnected {
         /// What was attempted and why it failed, in one sentence for the log.
         reason: String,
-        /// Whether nobody is there: no socket, or none that listens. One that is mute or refuses is there.
+        /// Whether there is no socket, or nothing listens on it. A silent or refusing daemon is there.
         absent: bool,
     },
     /// Something happened to a domain.
@@ -232,21 +232,21 @@ pub enum SourceEvent {
     },
     /// Events were dropped because the queue was full: everything must be listed and read afresh.
     EventsLost,
-    /// What the daemon found out about its hypervisor (QEMU) after it was connected to.
+    /// The version of the daemon's hypervisor (QEMU), found after it was connected.
     Hypervisor(Version),
-    /// An XML query that had been left behind has returned, and this is what it said.
+    /// An abandoned XML query has returned, with this answer.
     LateDescription {
         /// The domain's UUID.
         uuid: Uuid,
-        /// What it said.
+        /// Its answer.
         description: Box<Description>,
     },
-    /// A call for statistics that had been left behind has returned, and this is what it said (`None`: it failed). The
-    /// domain is no longer stuck.
+    /// An abandoned call for statistics has returned, with this answer (`None`: it failed). The domain is no longer
+    /// stuck.
     Late {
         /// The domain's UUID.
         uuid: Uuid,
-        /// What it said.
+        /// Its answer.
         stats: Option<Box<Stats>>,
     },
 }
@@ -260,7 +260,7 @@ pub enum DomainEvent {
     Undefined,
     /// `VIR_DOMAIN_EVENT_STARTED`
     Started {
-        /// By an incoming migration: its figures are not its own before it is resumed.
+        /// By an incoming migration: its statistics are not its own before it is resumed.
         incoming_migration: bool,
     },
     /// `VIR_DOMAIN_EVENT_SUSPENDED`
@@ -283,7 +283,7 @@ pub enum DomainEvent {
 }
 
 impl DomainEvent {
-    /// Whether the event is one of the domain's lifecycle: read at once, never coalesced away.
+    /// Whether this is a lifecycle event: it triggers queries at once, up to a limit.
     #[must_use]
     pub const fn is_lifecycle(&self) -> bool {
         !matches!(self, Self::Rebooted | Self::DevicesChanged | Self::JobChanged)

@@ -27,7 +27,7 @@ pub(crate) fn facts() -> Vec<Vec<String>> {
     ]
 }
 
-/// How many processes wanted to run in the last one, five and fifteen minutes: what else the machine was doing.
+/// The load averages of one, five and fifteen minutes: what else the machine was doing.
 fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(", ")

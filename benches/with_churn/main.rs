@@ -1,4 +1,4 @@
-//! What stays in memory: KVM domains that come and go under one libvirtd, with freezes, resets, and restarts of the
+//! What stays in memory while KVM domains come and go under one libvirtd, with freezes, resets, and restarts of the
 //! daemon and of the receiver.
 //!
 //! `tests/lab/prepare.sh packages` makes what it needs; it takes about forty minutes, as root.
@@ -33,30 +33,30 @@ use lab::{Agent, Domain, Libvirtd};
 use receiver::Receiver;
 use support::{mebibytes, print_table};
 
-/// Domains in all, each of another name and UUID.
+/// Domains in all, each with its own name and UUID.
 const DOMAINS: usize = 930;
 
 /// Domains at a time.
 const AT_ONCE: usize = 5;
 
-/// A row of the table comes after so many.
+/// Domains per row of the table.
 const ROW: usize = 93;
 
-/// Every so many, a domain is frozen for longer than a call may take, and then let go on.
+/// One domain in this many is frozen for longer than a call may take, and then thawed.
 const FREEZE: usize = 20;
 const FROZEN: Duration = Duration::from_secs(5);
 
-/// Every so many, a domain is reset.
+/// One domain in this many is reset.
 const RESET: usize = 9;
 
-/// Every so many, libvirtd is restarted; half way between, what takes the pushes.
+/// libvirtd is restarted after this many; half way between, the receiver of the pushes.
 const RESTART: usize = 100;
 
-/// Of the agent. Its pushes come as often.
+/// The agent's interval. It pushes as often.
 const INTERVAL: &str = "2s";
 const PUSHES: &str = "2000";
 
-/// How long a domain may take until it is on the page.
+/// How long a domain may take to appear on the page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -87,7 +87,7 @@ fn main() {
         libvirtd.create_paused(&Domain::kvm(&name).disks(1));
         agent
             .wait_for(PATIENCE, &name, |page| page.has("libvirt_domain_cpu_usage_seconds_total", &[("domain", &name)]));
-        // It runs for a moment only: what it would do with the processors is not the question.
+        // It runs only for a moment: its own use of the processors is not measured.
         libvirtd.virsh(&["resume", &name]);
         libvirtd.virsh(&["suspend", &name]);
         if number.is_multiple_of(RESET) {

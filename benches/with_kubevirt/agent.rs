@@ -13,12 +13,12 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
 /// How long all VMs may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How often an agent that starts is looked at, unless a look takes long: agent and bench have the page to make and to
-/// take apart each time, on the processors on which the agent starts. A pause is this many looks at least.
+/// How often a starting agent's page is read, unless a read takes long. Each read makes the agent render the page and
+/// the bench parse it, on the processors on which the agent starts. A pause lasts at least this many reads.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PAUSE_OF_LOOKS: u32 = 4;
 
-/// The formats of the endpoint, with what asks for them. The last is what Prometheus 3 sends.
+/// The endpoint's formats, with the headers that request them. Prometheus 3 sends the last.
 pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [
     ("text", &[("Accept", "text/plain;version=0.0.4")]),
     ("OpenMetrics", &[("Accept", OPENMETRICS)]),
@@ -40,23 +40,23 @@ pub(crate) struct Held {
 pub(crate) struct AtRest {
     pub(crate) vms: u32,
     pub(crate) held: Held,
-    /// Used in a second.
+    /// Used per second.
     pub(crate) cpu: Cpu,
 }
 
-/// How an agent came to know all VMs that were in the API when it started.
+/// How an agent learned of all VMs that were in the API when it started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Startup {
     pub(crate) took: Duration,
     /// The most VMs whose type was shown as unknown at a time.
     pub(crate) unknown: usize,
     pub(crate) cpu: Duration,
-    /// The most that it held meanwhile.
+    /// Its peak resident memory.
     pub(crate) resident: u64,
     pub(crate) threads: usize,
 }
 
-/// An agent of the node as it runs in service, but that nothing is pushed.
+/// An agent of the node as in service, except that it pushes nothing.
 pub(crate) fn start(machine: &Machine, include: &[&str]) -> Agent {
     let kubeconfig = machine.api.kubeconfig_for(User::Agent).display().to_string();
     let pods = machine.node.pods_dir().display().to_string();
@@ -66,7 +66,7 @@ pub(crate) fn start(machine: &Machine, include: &[&str]) -> Agent {
     Agent::start(&arguments, &[])
 }
 
-/// [`start`], until it shows the types of so many VMs.
+/// [`start`], and waits for the types of so many VMs.
 pub(crate) fn start_with(machine: &Machine, include: &[&str], vms: u32) -> (Agent, Startup) {
     let started = Instant::now();
     let agent = start(machine, include);
@@ -96,7 +96,7 @@ pub(crate) fn settle(agent: &Agent, vms: u32) {
     sleep(2 * INTERVAL);
 }
 
-/// The most memory that it had resident so far.
+/// Its peak resident memory so far.
 fn highest(agent: &Agent) -> u64 {
     let text = process::status_field(agent.pid(), "VmHWM").expect("an agent that runs");
     text.trim_end_matches(" kB").parse::<u64>().expect("an amount of memory") << 10

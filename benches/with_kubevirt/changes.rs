@@ -15,10 +15,10 @@ use crate::support::Spread;
 /// How long a change may take before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between the end of one change and the next, where each is measured by itself.
+/// The pause between changes that are measured one at a time.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// From the update that names the node to the one that says Running. KubeVirt takes seconds to start a guest.
+/// From the update that names the node to the one that sets Running. KubeVirt takes seconds to start a guest.
 const STARTING: Duration = Duration::from_millis(300);
 
 /// A change of a VMI.
@@ -26,19 +26,19 @@ const STARTING: Duration = Duration::from_millis(300);
 pub(crate) enum Kind {
     /// The phase leaves Running.
     Stop,
-    /// After the VMI was made anew and scheduled: the phase becomes Running.
+    /// The phase of a recreated and scheduled VMI becomes Running.
     Run,
     /// The condition Paused appears.
     Pause,
-    /// It is taken away.
+    /// The condition Paused disappears.
     Resume,
     /// The object is deleted while it runs.
     Delete,
-    /// An object that runs already is there, as after a migration: the agent must connect first.
+    /// An object appears that already runs, as after a migration: the agent must connect first.
     Arrive,
 }
 
-/// A life, in an order that is possible; it begins and ends with a VMI that runs.
+/// A VMI's life cycle, in a possible order; it begins and ends with a running VMI.
 pub(crate) const LIFE: [Kind; 6] = [Kind::Stop, Kind::Run, Kind::Pause, Kind::Resume, Kind::Delete, Kind::Arrive];
 
 impl Kind {
@@ -68,14 +68,14 @@ impl Kind {
     }
 }
 
-/// A change that was asked for.
+/// A requested change.
 #[derive(Debug, Clone, Copy)]
 struct Made {
     number: u32,
     kind: Kind,
     /// Before the request, which makes a connection of its own.
     asked: Instant,
-    /// After the API server's answer: it has been written by then, and the watch may have told already.
+    /// After the API server's answer: the change is written by then, and the watch may have reported it already.
     answered: Instant,
 }
 
@@ -84,9 +84,9 @@ pub(crate) struct Delays {
     pub(crate) kind: Kind,
     /// From before the request to the end of the scrape that shows it.
     pub(crate) from_request: Spread,
-    /// From the API server's answer; nothing where it was seen before.
+    /// From the API server's answer; zero where it was seen before.
     pub(crate) from_answer: Spread,
-    /// From libvirt's answer with the XML to the beginning of that scrape; of VMs behind a fake socket only.
+    /// From libvirt's answer with the XML to the beginning of that scrape; for VMs behind a fake socket only.
     pub(crate) from_detection: Option<Spread>,
 }
 
@@ -122,7 +122,7 @@ fn make(machine: &Machine, number: u32, kind: Kind, vmi: &mut Vmi) -> Made {
     Made { number, kind, asked, answered: Instant::now() }
 }
 
-/// Leads these VMs through a life, one change at a time, each seen before the next is made.
+/// Takes these VMs through a life cycle, one change at a time, each seen before the next.
 pub(crate) fn one_at_a_time(machine: &Machine, agent: &Agent, eye: &Eye, numbers: &[u32]) -> Vec<Delays> {
     let mut made = Vec::new();
     for &number in numbers {
@@ -172,18 +172,18 @@ fn delays(machine: &Machine, made: &[(Made, Seen)]) -> Vec<Delays> {
         .collect()
 }
 
-/// Changes that were made at a steady pace, by several hands at once.
+/// Changes made at a steady rate by several threads at once.
 pub(crate) struct Sustained {
     pub(crate) changes: usize,
     pub(crate) took: Duration,
-    /// What the agent used in all.
+    /// The CPU time that it took.
     pub(crate) cpu: Duration,
-    /// The changes that were looked at, if any were.
+    /// The changes that were observed, if any were.
     pub(crate) delays: Vec<Delays>,
 }
 
-/// Leads VMs through lives for so long, at so many changes a second in all; as fast as the API server takes them
-/// without. Each hand has VMs of its own.
+/// Takes VMs through life cycles for so long, at `a_second` changes a second in all, or else as fast as the API server
+/// accepts them. Each thread (hand) has its own VMs.
 pub(crate) fn sustained(
     machine: &Machine,
     agent: &Agent,
@@ -203,7 +203,7 @@ pub(crate) fn sustained(
                 let vmis: Vec<_> = numbers.iter().map(|&number| (number, existing(machine, number))).collect();
                 let offset = pace.unwrap_or_default().mul_f64(hand as f64 / hands.len() as f64);
                 let mut next = started + offset;
-                // Whoever begins a life ends it.
+                // Each life cycle is completed.
                 for (number, vmi) in vmis.iter().cycle() {
                     if started.elapsed() >= for_so_long {
                         return;

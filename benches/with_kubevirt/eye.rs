@@ -9,40 +9,40 @@ use std::time::{Duration, Instant};
 
 use crate::lab::{Agent, http};
 
-/// From the end of a page to the next request: what is measured is not finer than this and the time of a scrape.
+/// From the end of a page to the next request: this and the time of a scrape limit the resolution.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The families that are looked at; an agent that is looked at should not export much more.
+/// The observed metric families; an observed agent should not export much more.
 pub(crate) const FAMILIES: [&str; 2] = ["kubevirt.vmi.hypervisor.*", "kubevirt.vmi.condition"];
 
 const TYPE: &str = "kubevirt_vmi_hypervisor_info{";
 const CONDITION: &str = "kubevirt_vmi_condition{";
 
-/// Something that is seen of a VM.
+/// An observed state of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// Its type is there, and is KVM's.
+    /// Its type is shown, and is KVM.
     Kvm,
-    /// Its type is there, and is another: it is unknown.
+    /// Its type is shown, and is another: it is unknown.
     OtherType,
-    /// Its type is not there.
+    /// Its type is not shown.
     NoType,
-    /// Its condition Paused is there and true.
+    /// Its condition Paused is shown as true.
     Paused,
     /// It is not.
     NotPaused,
 }
 
-/// The scrape that showed something first.
+/// The scrape that first showed something.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// When it was asked for: what it shows was there about then, as the page is made at once.
+    /// When it was requested: its content is of about then, as the page is rendered at once.
     pub(crate) begun: Instant,
-    /// When its last byte was there.
+    /// When its last byte arrived.
     pub(crate) at: Instant,
 }
 
-/// Something of a VM was seen to have changed.
+/// A VM was seen to have changed.
 #[derive(Debug, Clone, Copy)]
 struct Change {
     seen: Seen,
@@ -56,14 +56,14 @@ struct Diary {
     scrapes: Vec<Duration>,
 }
 
-/// See the module. It looks until it is dropped.
+/// See the module. It scrapes until it is dropped.
 pub(crate) struct Eye {
     over: Arc<AtomicBool>,
     seen: Arc<(Mutex<Diary>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the last page said of a VM.
+/// What the last page showed of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shown {
     kind: Sight,
@@ -73,7 +73,7 @@ struct Shown {
 const NOTHING: Shown = Shown { kind: Sight::NoType, paused: false };
 
 impl Eye {
-    /// Looks at an agent's page of so many VMs.
+    /// Observes the page of an agent with so many VMs.
     pub(crate) fn open(agent: &Agent, vms: u32) -> Eye {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::new((Mutex::default(), Condvar::new()));
@@ -82,12 +82,12 @@ impl Eye {
         Eye { over, seen, thread: Some(thread) }
     }
 
-    /// When this was first seen of a VM after a moment. Waits until it is, and not for ever.
+    /// When this was first seen of a VM after `since`. Waits for it, at most `patience`.
     pub(crate) fn wait(&self, number: u32, sight: Sight, since: Instant, patience: Duration) -> Option<Seen> {
         let mut seen = self.seen();
         loop {
             let wanted = |change: &&Change| change.number == number && change.sight == sight && change.seen.at >= since;
-            // From the newest backwards, down to those before.
+            // From the newest back to `since`.
             let recent = seen.changes.iter().rev().take_while(|change| change.seen.at >= since);
             if let Some(first) = recent.filter(wanted).last() {
                 return Some(first.seen);
@@ -111,7 +111,7 @@ impl Drop for Eye {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // One that failed has said why.
+            // A failed thread has said why.
             let _ = thread.join();
         }
     }
@@ -158,7 +158,7 @@ fn read(line: &str, now: &mut [Shown]) {
     }
 }
 
-/// A page over a connection that stays.
+/// Fetches a page over a persistent connection.
 fn fetch(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     stream
         .get_mut()

@@ -1,9 +1,9 @@
-//! Launchers beyond those that the machine carries: a socket in a pod of its own, behind which a real libvirtd answers
-//! under another name.
+//! More launchers than the machine can run: each is a socket in its own pod, behind which a real libvirtd answers under
+//! another name.
 //!
-//! Such a socket hands every message on to the libvirtd of a real launcher and back, and puts one domain's name and UUID
-//! in the other's place. They have the same length, so a message keeps its form. What the agent gets is what libvirt
-//! says, through connections of its own, and each answer has its cost; only that several of its VMs are one QEMU.
+//! Such a socket relays every message to the libvirtd of a real launcher and back, and replaces one domain's name and
+//! UUID with the other's. They have the same length, so a message keeps its form. The agent gets libvirt's own answers,
+//! at their real cost, through separate connections; only that several VMs share one QEMU.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,8 +22,8 @@ use tokio::runtime::Runtime;
 use crate::lab::{Launcher, Node, Place, uuid};
 use crate::node::{NAMESPACE, name};
 
-/// libvirt's remote protocol: what stands before a message, as big-endian words: its length, which includes this one,
-/// the program, its version, the procedure, the type (1: a reply), the serial, the status.
+/// libvirt's remote protocol: a message's header, as big-endian words: its length, this word included, the program, its
+/// version, the procedure, the type (1: a reply), the serial, the status.
 const HEADER: usize = 28;
 const PROCEDURE_OF_XML: u32 = 14;
 const REPLY: u32 = 1;
@@ -31,19 +31,19 @@ const REPLY: u32 = 1;
 /// No message of libvirt's is longer.
 const LONGEST: usize = 32 << 20;
 
-/// See the module.
+/// The sockets: see the module.
 pub(crate) struct Fakes {
     runtime: Option<Runtime>,
     described: Described,
 }
 
-/// When libvirt had told a VM's XML, by its number: the moment from which on its type can be known.
+/// When libvirt had sent a VM's XML, by the VM's number: from then on its type can be known.
 type Described = Arc<Mutex<HashMap<u32, Vec<Instant>>>>;
 
-/// What is put in the place of what.
+/// The replacements in messages.
 struct Names {
     number: u32,
-    /// The real one and the other: the name, the UUID as text, and as it is on the wire.
+    /// Real value and replacement: the UUID on the wire, the UUID as text, and the name.
     pairs: [(Vec<u8>, Vec<u8>); 3],
     described: Described,
 }
@@ -54,10 +54,10 @@ impl Fakes {
         Fakes { runtime: Some(runtime.expect("a runtime")), described: Described::default() }
     }
 
-    /// Makes the pod of a VM behind whose socket this launcher answers.
+    /// Makes the pod of a VM, behind whose socket this launcher answers.
     pub(crate) fn add(&self, number: u32, node: &Node, place: &Place, behind: &Launcher, real_uuid: &str) {
         let folder = File::open(node.make_pod(&place.pod_uid)).expect("the pod's folder");
-        // Its own path is too long for a socket's name.
+        // The folder's path is too long for a socket address.
         let path = PathBuf::from(format!("/proc/self/fd/{}/virtqemud-sock", folder.as_raw_fd()));
         let listener = Listener::bind(&path).expect("a socket in the pod's folder");
         chown(&path, Some(place.user), None).expect("a new owner");
@@ -96,7 +96,7 @@ impl Fakes {
         });
     }
 
-    /// When libvirt's answer with the XML of this VM was handed to the agent, the first time since then.
+    /// When libvirt's XML of this VM was handed to the agent for the first time after `since`.
     pub(crate) fn described(&self, number: u32, since: Instant) -> Option<Instant> {
         let described = self.described.lock().expect("no thread has failed");
         described.get(&number)?.iter().copied().find(|at| *at >= since)
@@ -111,7 +111,7 @@ impl Drop for Fakes {
     }
 }
 
-/// Carries messages one way until somebody hangs up.
+/// Relays messages one way until somebody hangs up.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

@@ -1,9 +1,9 @@
-//! What KubeVirt mode costs, and how soon it shows what happens: a node with 1,000 VirtualMachineInstances in a real
-//! API server, 200 launchers of their own behind them, each a libvirtd with a paused KVM domain, and 800 sockets behind
-//! which these answer under another name.
+//! What KubeVirt mode costs, and how soon it shows changes: a node with 1,000 VirtualMachineInstances in a real API
+//! server. Behind them are 200 launchers, each a libvirtd with a paused KVM domain, and 800 sockets behind which these
+//! answer under other names.
 //!
-//! `tests/lab/prepare.sh packages apiserver` makes what it needs; it takes thirteen minutes, as root, and 9 GiB. On a
-//! smaller machine `VIRT_OTEL_BENCH_LAUNCHERS` and `VIRT_OTEL_BENCH_VMIS` say how many.
+//! `tests/lab/prepare.sh packages apiserver` makes what it needs; it takes thirteen minutes, as root, and 9 GiB. For a
+//! smaller machine, set `VIRT_OTEL_BENCH_LAUNCHERS` and `VIRT_OTEL_BENCH_VMIS`.
 
 #![allow(
     missing_docs,
@@ -47,21 +47,21 @@ const VMIS: u32 = 1_000;
 /// How long an agent is watched at rest: four of its intervals.
 const AT_REST: Duration = Duration::from_secs(60);
 
-/// VMs that are led through a life one change at a time: of 40 lives, 240 changes.
+/// VMs taken through a life cycle one change at a time: 40 life cycles, 240 changes.
 const LIVES: u32 = 40;
 
-/// The pace that is promised, in changes a second, and how long it is kept up.
+/// The promised rate, in changes a second, and how long it is kept up.
 const PACE: f64 = 10.0;
 const PACE_FOR: Duration = Duration::from_secs(30);
 
-/// Hands that make changes at the same time, and VMs that each of them has.
+/// Threads (hands) that make changes at the same time, and VMs of each.
 const HANDS: u32 = 6;
 const VMS_OF_A_HAND: u32 = 20;
 
 /// Scrapes in each format.
 const SCRAPES: usize = 100;
 
-/// The promised metric alone: states and jobs are read, and no figures.
+/// The promised metric alone: the agent reads states and jobs, and no figures.
 const TYPE_ONLY: [&str; 1] = ["kubevirt.vmi.hypervisor.*"];
 
 fn main() {
@@ -118,7 +118,7 @@ fn main() {
     drop(agent);
 
     say("changes that are looked at, all VMIs");
-    // Disks are read as well, the dearest group, so that the node is as busy as in service and the page still small.
+    // Disks, the most expensive group, are read as well: the node is as busy as in service, and the page still small.
     let include = [FAMILIES[0], FAMILIES[1], "kubevirt.vmi.storage.flush_requests"];
     let (agent, _) = agent::start_with(&machine, &include, vms);
     agent::settle(&agent, vms);
@@ -171,14 +171,14 @@ fn number(variable: &str, otherwise: u32) -> u32 {
     }
 }
 
-/// The VMs that each hand has, real and fake ones.
+/// The VMs of each hand, real and fake ones.
 fn hands(machine: &Machine) -> Vec<Vec<u32>> {
     let step = (machine.vms() / (HANDS * VMS_OF_A_HAND)).max(1);
     let all: Vec<u32> = (1..=machine.vms()).step_by(step as usize).collect();
     (0..HANDS as usize).map(|hand| all.iter().copied().skip(hand).step_by(HANDS as usize).collect()).collect()
 }
 
-/// The VMs that are led through a life: half of them behind a fake socket, if there are such.
+/// The VMs taken through a life cycle: half of them behind a fake socket, if there are such.
 fn lives(machine: &Machine) -> Vec<u32> {
     let real = 1..=machine.launchers().min(LIVES / 2);
     let fake = machine.launchers() + 1..=machine.vms().min(machine.launchers() + LIVES / 2);

@@ -1,5 +1,4 @@
-//! The node that is measured: its launchers, real ones and such as are real ones under another name, and the
-//! VirtualMachineInstances in the API.
+//! The measured node: its launchers, real ones and fakes in front of them, and the VirtualMachineInstances in the API.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +10,7 @@ use crate::lab::{ApiServer, Domain, Launcher, Node, Place, Vmi, process};
 /// The namespace of all VirtualMachineInstances.
 pub(crate) const NAMESPACE: &str = "bench";
 
-/// How many launchers are started at once, and how many objects are written at once: the machine has work for more.
+/// How many launchers are started, or objects written, at once: each gives other processes work, too.
 const AT_ONCE: u32 = 4;
 
 /// Everything on the node.
@@ -24,13 +23,13 @@ pub(crate) struct Machine {
     places: Vec<Place>,
 }
 
-/// A launcher of its own with a paused KVM domain.
+/// A real launcher with a paused KVM domain.
 struct Real {
     launcher: Launcher,
     qemu: u32,
 }
 
-/// CPU time that was used until a moment, or between two.
+/// CPU time used until a moment, or between two.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cpu {
     pub(crate) agent: Duration,
@@ -50,13 +49,13 @@ impl Cpu {
     }
 }
 
-/// What the VM with this number is called. All names have the same length.
+/// The name of the VM with this number. All names have the same length.
 pub(crate) fn name(number: u32) -> String {
     format!("vm-{number:04}")
 }
 
 impl Machine {
-    /// Starts an API server and so many launchers, with a domain each, and makes places for all the others.
+    /// Starts an API server and so many launchers, with a domain each, and adds fakes for all other VMs.
     pub(crate) fn start(launchers: u32, vms: u32) -> Machine {
         let api = ApiServer::start();
         let node = Node::new("node-a");
@@ -89,7 +88,7 @@ impl Machine {
         u32::try_from(self.real.len()).expect("some launchers")
     }
 
-    /// How many VMs this launcher's guest is, with those under other names.
+    /// How many VMs this launcher's guest stands for, itself included.
     pub(crate) fn vms_behind(&self, launcher: u32) -> u32 {
         (self.vms() - launcher) / self.launchers() + 1
     }
@@ -107,14 +106,14 @@ impl Machine {
         &self.real[number as usize - 1].launcher
     }
 
-    /// Has the API say that these run.
+    /// Creates these VMs in the API, as Running.
     pub(crate) fn run(&self, from: u32, to: u32) {
         in_parallel(from, to, |number| {
             Vmi::create_running(&self.api, NAMESPACE, &name(number), self.place(number));
         });
     }
 
-    /// Has the API forget all others.
+    /// Deletes all others from the API.
     pub(crate) fn keep(&self, numbers: &[u32]) {
         in_parallel(1, self.vms(), |number| {
             if !numbers.contains(&number) {
@@ -123,7 +122,7 @@ impl Machine {
         });
     }
 
-    /// The CPU time that was used until now, the agent's as its caller knows it.
+    /// The CPU time used until now; the caller gives the agent's.
     pub(crate) fn cpu(&self, agent: Duration) -> Cpu {
         let used = |pid| process::cpu_time(pid).expect("the CPU time of a process of ours");
         Cpu {

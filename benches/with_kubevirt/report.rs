@@ -52,7 +52,7 @@ impl Report {
         self.at_rest.last().expect("it was measured")
     }
 
-    /// CPU that is used in a second, as a part of a core.
+    /// CPU time used per second, as a percentage of a core.
     fn cores(time: Duration) -> String {
         format!("{:.2} %", time.as_secs_f64() * 100.0)
     }
@@ -296,7 +296,7 @@ impl Report {
 /// The pace, in words.
 const PACE_WORDS: &str = "ten";
 
-/// What a change took above what the agent uses at rest.
+/// CPU time of a change, above the agent's at rest.
 fn of_a_change(changes: &Sustained, at_rest: &AtRest) -> Duration {
     let idle = at_rest.cpu.agent.mul_f64(changes.took.as_secs_f64());
     changes.cpu.saturating_sub(idle).div_f64(changes.changes as f64)

@@ -1,4 +1,4 @@
-//! A guest that is paused and goes on, without a word of the API: its libvirt tells.
+//! Guests that are resumed and paused at libvirt, without a change in the API.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use crate::agent::growth;
 use crate::lab::Agent;
 use crate::node::{Machine, NAMESPACE, name};
 
-/// How many times; each time another VM.
+/// How many resumes, each of another VM.
 const RESUMES: u32 = 50;
 
-/// Between two.
+/// After each command.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the agent did about guests that went on and were paused again.
+/// What the agent did about guests that were resumed and paused again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resumes {
     pub(crate) count: u32,
-    /// VMs that these guests are, under their own and under other names.
+    /// VMs that these guests stand for, under their own and under other names.
     pub(crate) vms: u32,
-    /// XML queries that were made for them.
+    /// XML queries made for them.
     pub(crate) queries: f64,
-    /// What the agent used meanwhile, and how long it was.
+    /// The agent's CPU time, and how long it all took.
     pub(crate) cpu: Duration,
     pub(crate) took: Duration,
 }

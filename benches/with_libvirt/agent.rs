@@ -11,7 +11,7 @@ use crate::support::Spread;
 /// The default interval.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The formats of the endpoint, with what asks for them. The last is what Prometheus 3 sends.
+/// The endpoint's formats, with the headers that request them. Prometheus 3 sends the last.
 pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [
     ("text", &[("Accept", "text/plain;version=0.0.4")]),
     ("OpenMetrics", &[("Accept", OPENMETRICS)]),
@@ -79,14 +79,14 @@ fn scrape(agent: &Agent, headers: &[(&str, &str)], count: usize) -> (Spread, usi
         let took = started.elapsed();
         assert_eq!(page.status, 200, "GET /metrics");
         size = page.body.len();
-        // Scrapes come one at a time, to an agent that has something else to do in between.
+        // Scrapes come one at a time, and the agent has other work in between.
         sleep(Duration::from_millis(5));
         took
     });
     (Spread::of(times.collect()), size)
 }
 
-/// Readings of one domain that were answered between two pages.
+/// Readings of single domains that were answered between two pages.
 fn readings(after: &Metrics, before: &Metrics) -> f64 {
     growth(after, before, "virt_otel_readings_total", &[])
 }
@@ -96,7 +96,7 @@ fn growth(after: &Metrics, before: &Metrics, name: &str, labels: &[(&str, &str)]
     value(after) - value(before)
 }
 
-/// The series on a page that one domain has, on average.
+/// The average number of series of one domain on a page.
 pub(crate) fn series_of_a_domain(fleet: &Fleet, page: &Metrics, label: &str) -> f64 {
     let of_domains = page.samples.iter().filter(|sample| sample.label(label).is_some()).count();
     of_domains as f64 / fleet.names.len() as f64

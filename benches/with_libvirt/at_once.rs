@@ -1,5 +1,5 @@
-//! One reading of all domains without the pauses that are kept in service: through the port that the agent reads
-//! through, in this process.
+//! Readings of all domains without the pauses of service: in this process, through the port that the agent reads
+//! through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -26,9 +26,9 @@ struct Change {
     name: &'static str,
     /// The `virsh` command that makes it.
     command: &'static str,
-    /// What virsh calls the events of it; the delay counts from the first.
+    /// virsh's names for its events; the delay counts from the first.
     events: &'static [&'static str],
-    /// A metric and a label of it: series that are 1 once the page shows the change.
+    /// Metrics, each with a label: series that are 1 once the page shows the change.
     series: &'static [(&'static str, &'static str)],
 }
 
@@ -47,7 +47,7 @@ const CHANGES: [Change; 4] = [
     Change { name: "Destroy", command: "destroy", events: &["Stopped"], series: &[(STATE, "state=\"shutoff\"")] },
 ];
 
-/// When something was asked for and when the page showed it, as times of day.
+/// When a change was requested and when the page showed it, as times of day.
 struct Seen {
     asked: Duration,
     shown: Duration,
@@ -66,11 +66,11 @@ pub(crate) fn delays(fleet: &Fleet, agent: &Agent, rounds: usize) -> Vec<(&'stat
     for _ in 0..rounds {
         for (change, seen) in CHANGES.iter().zip(&mut seen) {
             seen.push(make(fleet, agent, change));
-            // One change at a time: what the last one set going has settled.
+            // One change at a time: the effects of the last one have settled.
             sleep(Duration::from_millis(100));
         }
     }
-    // What it has printed is in its buffer until it ends in order.
+    // virsh buffers its output until it ends in order.
     process::signal(listener.pid(), Signal::INT);
     listener.wait_end(PATIENCE);
     fleet.libvirtd.virsh(&["undefine", DOMAIN]);
@@ -116,7 +116,7 @@ fn has(page: &str, name: &str, label: &str) -> bool {
     page.lines().any(|line| line.starts_with(&begins) && line.contains(label) && line.ends_with(" 1"))
 }
 
-/// The lifecycle events that virsh has printed: when, as the time of day, and which.
+/// The lifecycle events that virsh printed: the time of day, and the kind.
 fn events(log: &str) -> Vec<(Duration, String)> {
     let events = log.lines().filter_map(|line| {
         // 2026-08-01 12:34:56.789+0000: event 'lifecycle' for domain 'blinks': Suspended Paused
@@ -132,7 +132,7 @@ fn events(log: &str) -> Vec<(Duration, String)> {
 }
 
 fn delay(events: &[(Duration, String)], change: &Change, seen: &Seen) -> Duration {
-    // virsh cuts its stamps to milliseconds.
+    // virsh truncates its stamps to milliseconds.
     let asked = seen.asked.saturating_sub(Duration::from_millis(1));
     let event = events
         .iter()
@@ -148,7 +148,7 @@ fn time_of_day() -> Duration {
     Duration::from_nanos(u64::try_from(since.as_nanos() % DAY.as_nanos()).expect("less than a day"))
 }
 
-/// From one time of day to the next other one.
+/// From one time of day forward to another.
 fn between(from: Duration, to: Duration) -> Duration {
     if to >= from { to - from } else { to + DAY - from }
 }

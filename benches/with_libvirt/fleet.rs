@@ -1,4 +1,4 @@
-//! The host that is measured: a libvirtd of our own with paused KVM domains, and the CPU time that it uses.
+//! The measured host: a private libvirtd with paused KVM domains, and the CPU time that it uses.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Fleet {
         Fleet { libvirtd, names, qemus }
     }
 
-    /// The CPU time that was used until now; what the reader has used is known to the caller.
+    /// The CPU time used until now; the caller gives the reader's.
     pub(crate) fn cpu(&self, reader: Duration) -> Cpu {
         let used = |pid| process::cpu_time(pid).expect("the CPU time of a process of ours");
         Cpu { reader, libvirtd: used(self.libvirtd.pid()), qemus: self.qemus.iter().map(|&pid| used(pid)).sum() }
@@ -44,7 +44,7 @@ impl Fleet {
 }
 
 impl Cpu {
-    /// What was used since then, for each of so many readings.
+    /// What was used since `before`, per reading.
     pub(crate) fn since(self, before: Cpu, readings: f64) -> Cpu {
         let each = |after: Duration, before: Duration| after.saturating_sub(before).div_f64(readings);
         Cpu {
@@ -60,10 +60,10 @@ impl Cpu {
     }
 }
 
-/// CPU time of the children of ours that have ended and were waited for.
+/// CPU time of our children that have ended and were waited for.
 pub(crate) fn children() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("our own state");
-    // Behind the command's closing bracket: field 3 and what follows; cutime and cstime are fields 16 and 17.
+    // After the command's closing bracket: field 3 and what follows; cutime and cstime are fields 16 and 17.
     let fields: Vec<&str> = stat.rsplit_once(')').expect("our own name").1.split_whitespace().collect();
     let ticks = |field: usize| fields[field].parse::<u64>().expect("a number of ticks");
     // USER_HZ is 100 on every Linux we run on; it is part of the kernel's interface.

@@ -1,4 +1,4 @@
-//! One VM of the fleet is frozen: what becomes of the others.
+//! One VM of the fleet is frozen: the effect on the others.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How long the others are watched, in intervals.
 const WATCHED: u32 = 6;
 
-/// How long a peer is waited for; our HTTP client gives up after the same time.
+/// How long to wait for a peer; our HTTP client gives up after the same time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was seen of the others.
 pub(crate) struct Others {
-    /// The oldest reading that any of them had, before and after.
+    /// The oldest reading of any of them, before and after the freeze.
     pub(crate) oldest_before: Duration,
     pub(crate) oldest: Duration,
-    /// Domains that were called stuck, or had a page without their figures.
+    /// Domains that were reported stuck, or lacked their figures on a page.
     pub(crate) harmed: usize,
-    /// From the freeze until the frozen one was called stuck.
+    /// From the freeze until the frozen one was reported stuck.
     pub(crate) noticed: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Others {
 
 pub(crate) fn agent(fleet: &Fleet, receiver: &Receiver) -> Others {
     let agent = agent::start(fleet, receiver, &["--interval", "5s"]);
-    // The first round is not spread as those after it.
+    // The first round is not spread like later ones.
     sleep(2 * INTERVAL);
     let (frozen, others) = fleet.names.split_first().expect("a fleet");
     let watch = |rounds: u32| {
@@ -84,7 +84,7 @@ pub(crate) fn agent(fleet: &Fleet, receiver: &Receiver) -> Others {
     Others { oldest_before, oldest: oldest.max(oldest_at_first), harmed: harmed.max(harmed_at_first), noticed }
 }
 
-/// What the peers say when they are the first to meet a frozen domain.
+/// What the peers report when each is the first to meet a frozen domain.
 pub(crate) fn peers(fleet: &Fleet, exporter: &Exporter) -> [String; 2] {
     let frozen = &fleet.names[0];
     let nothing = || format!("no answer within {} s", PATIENCE.as_secs());
@@ -103,7 +103,7 @@ pub(crate) fn peers(fleet: &Fleet, exporter: &Exporter) -> [String; 2] {
         Err(_) => nothing(),
     };
     fleet.libvirtd.thaw(frozen);
-    // Whoever is still served has the job of the domain.
+    // Waits for a call that still holds the domain's job.
     fleet.libvirtd.virsh(&["domstats", frozen]);
 
     fleet.libvirtd.freeze(frozen);

@@ -1,4 +1,4 @@
-//! What reading costs: 100 paused KVM domains under a libvirtd of our own, read by virt-otel, by `virsh domstats` in bulk
+//! What reading costs: 100 paused KVM domains under a private libvirtd, read by virt-otel, by `virsh domstats` in bulk
 //! and by Debian's exporter, one after the other in one run.
 //!
 //! `tests/lab/prepare.sh packages peers` makes what it needs; it takes about seven minutes, as root.
@@ -47,7 +47,7 @@ const READINGS: u32 = 15;
 /// Scrapes of the agent in each format.
 const SCRAPES: usize = 500;
 
-/// Changes of each kind: enough for a ninetieth percentile, and hardly for a ninety-ninth.
+/// Changes of each kind: enough for a 90th percentile, and hardly for a 99th.
 const EVENTS: usize = 50;
 
 /// How long nobody reads, to learn what the host uses by itself.

@@ -1,4 +1,4 @@
-//! What else reads libvirt: `virsh domstats` in bulk, and the exporter that Debian ships.
+//! Other readers of libvirt: `virsh domstats` in bulk, and the exporter that Debian ships.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ pub(crate) struct Reading {
     pub(crate) cpu: Cpu,
 }
 
-/// Readings by `virsh domstats --nowait`, which is one call for all domains and all groups, or these; with a pause
-/// before each, in which the machine's caches are used by others.
+/// Readings by `virsh domstats --nowait`: one call for all domains, and for all groups or these. In a pause before
+/// each, other processes use the machine's caches.
 pub(crate) fn virsh(fleet: &Fleet, groups: &[&str], runs: u32, pause: Duration) -> Reading {
     let arguments: Vec<&str> = ["domstats", "--nowait"].into_iter().chain(groups.iter().copied()).collect();
     let read = || {

@@ -1,4 +1,4 @@
-//! Stands in for the Collector: takes every push and forgets it.
+//! Stands in for the Collector: accepts every push and discards it.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) struct Receiver {
     address: SocketAddr,
-    // The server runs for as long as this does.
+    // The server runs as long as this exists.
     _runtime: Runtime,
 }
 

@@ -16,7 +16,7 @@ const VISIBLE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Everything that was measured.
 pub(crate) struct Report {
-    /// CPU time in a second in which nobody reads.
+    /// CPU time per second while nobody reads.
     pub(crate) idle: Cpu,
     pub(crate) in_service: InService,
     pub(crate) at_once: Reading,

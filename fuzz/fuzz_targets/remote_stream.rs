@@ -1,4 +1,4 @@
-//! The bytes that a daemon sends, against a whole client of libvirt's remote protocol.
+//! A scripted daemon, against a whole client of libvirt's remote protocol.
 
 #![no_main]
 

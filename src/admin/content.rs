@@ -1,4 +1,4 @@
-//! What the server shows: the port through which it sees the rest of the agent.
+//! What the server shows: its interface to the rest of the agent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,21 +9,20 @@ use crate::heartbeat::Still;
 
 /// What the server shows. Every answer comes from memory.
 pub trait Content: Send + Sync + 'static {
-    /// `/metrics` in the format that suits this Accept header best. A page that takes long to make may be made elsewhere
-    /// meanwhile.
+    /// `/metrics` in the format that suits this Accept header best. A slow page may be rendered on another thread.
     fn metrics(self: Arc<Self>, accept: Option<String>) -> Made;
 
-    /// How the agent fares.
+    /// The agent's state.
     fn state(&self) -> State;
 
-    /// The parts that stand still, the longest first.
+    /// The parts that make no progress, the longest first.
     fn still(&self) -> Vec<Still>;
 }
 
-/// A page that is being made; `None` if metrics are not served.
+/// A page that is being rendered; `None` if metrics are not served.
 pub type Made = Pin<Box<dyn Future<Output = Result<Option<Page>, NotMade>> + Send>>;
 
-/// A page was not made: the agent is ending.
+/// A page was not rendered: the agent is ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotMade;
 
@@ -36,14 +35,14 @@ pub struct Page {
     pub body: Vec<u8>,
 }
 
-/// How the agent fares.
+/// The agent's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// Whether `/metrics` is served.
     pub serves_metrics: bool,
     /// Whether the first round over every daemon is done.
     pub complete: bool,
-    /// For how long the Kubernetes API has not answered; zero while it does, `None` where it is not asked.
+    /// How long the Kubernetes API has not answered; zero while it does, `None` where it is not used.
     pub api_away: Option<Duration>,
     /// How old the latest snapshot is; `None` before the first.
     pub snapshot_age: Option<Duration>,
@@ -53,7 +52,7 @@ pub struct State {
     pub daemons: Vec<DaemonState>,
 }
 
-/// How a daemon fares.
+/// A daemon's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonState {
     /// Its URI.

@@ -1,9 +1,9 @@
-//! What the server did, counted for the agent's own metrics.
+//! The server's counters, for the agent's own metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What was done about scrapes since the agent started.
+/// The scrapes since the agent started.
 #[derive(Debug, Default)]
 pub struct ScrapeCounters {
     answered: AtomicU64,

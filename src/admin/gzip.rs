@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 
 use super::limits::GZIP_SLICE;
 
-/// Whether a client takes gzip: its Accept-Encoding header names it, or everything, and does not rule it out.
+/// Whether a client accepts gzip: its Accept-Encoding header names it, or everything, and does not rule it out.
 pub(super) fn accepted(header: Option<&str>) -> bool {
     let mut any = false;
     for choice in header.unwrap_or_default().split(',') {
@@ -24,7 +24,7 @@ pub(super) fn accepted(header: Option<&str>) -> bool {
     any
 }
 
-/// The page, compressed. As fast as possible: text of metrics shrinks to a tenth at every level.
+/// Compresses the page, as fast as possible: text of metrics shrinks to a tenth at every level.
 pub(super) async fn compress(page: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
     for slice in page.chunks(GZIP_SLICE) {

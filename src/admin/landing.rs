@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::content::State;
 use super::routes::Paths;
 
-/// A page with the version, the links, and how the agent fares.
+/// A page with the version, the links, and the agent's state.
 pub(super) fn page(state: &State, paths: Paths) -> String {
     let mut html = String::from(concat!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>virt-otel</title></head>\n<body>\n",
@@ -38,7 +38,7 @@ pub(super) fn page(state: &State, paths: Paths) -> String {
     html
 }
 
-/// That the Kubernetes API does not answer, as a line; `None` if it does, or is not asked.
+/// A line saying that the Kubernetes API does not answer; `None` if it does, or is not used.
 pub(super) fn api_away(state: &State) -> Option<String> {
     let away = state.api_away.filter(|away| !away.is_zero())?;
     let away = humantime::format_duration(Duration::from_secs(away.as_secs()));

@@ -1,4 +1,4 @@
-//! The addresses that are listened on.
+//! The addresses to listen on.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,12 +17,12 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Listens on every address that a name stands for: `localhost` is `127.0.0.1` and `::1`, and clients try either. An
-/// empty host is every address of the machine. `option` is what it is configured with, for the error.
+/// Listens on every address that a name resolves to: `localhost` is `127.0.0.1` and `::1`, and clients try either. An
+/// empty host is every address of the machine. `option` names the flag in the error.
 ///
 /// # Errors
 ///
-/// When the name stands for nothing, when an address is in use, and when none can be had.
+/// When the name does not resolve, when an address is in use, and when none can be bound.
 pub async fn bind(option: &'static str, host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let failed = |source| ListenError { option, address: format!("{host}:{port}"), source };
     if host.is_empty() {
@@ -45,7 +45,7 @@ pub async fn bind(option: &'static str, host: &str, port: u16) -> Result<Vec<Tcp
         }
         match TcpListener::bind(address).await {
             Ok(listener) => listeners.push(listener),
-            // Half of a name's addresses in somebody else's hands would send every second scrape there.
+            // If another program had half of the addresses, it would get every second scrape.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => return Err(failed(error)),
             // A machine without IPv6 still resolves ::1.
             Err(error) => refusal = error,
@@ -54,7 +54,7 @@ pub async fn bind(option: &'static str, host: &str, port: u16) -> Result<Vec<Tcp
     if listeners.is_empty() { Err(failed(refusal)) } else { Ok(listeners) }
 }
 
-/// IPv6's any-address takes IPv4 too, where there is IPv6.
+/// IPv6's any-address accepts IPv4 too, where IPv6 exists.
 async fn every_address(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {

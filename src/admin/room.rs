@@ -1,4 +1,4 @@
-//! The connections that there is room for, and who goes when there is none.
+//! Limits the connections, and chooses which one ends to make room.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Room for so many.
+    /// Room for `most` connections.
     pub(super) fn new(most: usize) -> Self {
         Self { most, inside: Vec::with_capacity(most) }
     }
 
-    /// Makes room for one more: with none left, whoever has been idle for the longest time goes. `false` if a request of
-    /// each is in flight.
+    /// Makes room for one more: if full, it ends the connection that has been idle longest. `false` if each has a
+    /// request in flight.
     pub(super) fn make(&mut self) -> bool {
         if self.inside.len() < self.most {
             return true;
@@ -31,7 +31,7 @@ impl Room {
         true
     }
 
-    /// A connection, served by this task, has come in.
+    /// Adds a connection, served by this task.
     pub(super) fn enter(&mut self, slot: Arc<Slot>, task: AbortHandle) {
         self.inside.push((slot, task));
     }
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// A room for three that is full, each a second after the one before.
+    /// A full room of three, each entered a second after the previous one.
     async fn full() -> (Room, [Arc<Slot>; 3], [JoinHandle<()>; 3]) {
         let origin = Instant::now();
         let (mut room, mut slots, mut tasks) = (Room::new(3), Vec::new(), Vec::new());
@@ -69,7 +69,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_goes_for_whoever_comes() {
         let (mut room, [first, second, third], tasks) = full().await;
-        // The first asks again, and is now the one that was idle for the shortest time; the second is at it.
+        // The first asks again, and is now the least idle; the second has a request in flight.
         first.asked();
         first.answered();
         first.flushed();

@@ -1,4 +1,4 @@
-//! What is answered to whom.
+//! The routes and their answers.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub enum Paths {
 }
 
 impl Paths {
-    /// How many connections there may be at once.
+    /// How many concurrent connections are allowed.
     pub(super) const fn connections(self) -> usize {
         match self {
             Self::All | Self::Metrics => limits::CONNECTIONS,
@@ -80,13 +80,13 @@ pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<Scra
         .with_state(desk)
 }
 
-/// A request without a body, answered in time.
+/// Refuses a request with a body, and limits the time to answer.
 async fn bounded(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     if has_length || headers.contains_key(header::TRANSFER_ENCODING) {
         let mut response = sentence(StatusCode::PAYLOAD_TOO_LARGE, "A request must not have a body.\n");
-        // The body is still on its way: this connection is of no further use.
+        // The body is still on its way: this connection cannot be reused.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
@@ -102,7 +102,7 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
         return busy("Too many scrapes run at once.\n");
     };
     let began = Instant::now();
-    // Prometheus sends one Accept header; a client that sends several means their list.
+    // Prometheus sends one Accept header; several are one list.
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let accept = (!accept.is_empty()).then(|| accept.join(","));
     let page = match Arc::clone(&desk.content).metrics(accept).await {
@@ -162,7 +162,7 @@ async fn readyz(Shared(desk): Shared<Desk>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "The first round over every daemon is not done yet.\n".to_owned())
     };
-    // What is known is still true of the VMs that it is about, and they are read on: no reason not to be ready.
+    // What is known about the VMs still holds, and they are still read: the agent stays ready.
     if let Some(away) = landing::api_away(&state) {
         text.push_str(&away);
     }

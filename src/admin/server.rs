@@ -1,4 +1,4 @@
-//! The server: connections, and their end.
+//! The server: accepts connections, and ends them.
 
 use std::io;
 use std::pin::Pin;
@@ -26,18 +26,18 @@ use super::stall::{Bounds, Stalling};
 use super::{limits, routes};
 use crate::heartbeat::Pulse;
 
-/// What a client is told for which there is no connection left.
+/// The answer to a client if no connection is left.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
     Connection: close\r\n\r\n";
 
-/// How long to wait after the system refused a connection: it is out of file descriptors, and asking again at once
-/// would not give it any.
+/// How long to wait after the system refused a connection: it is out of file descriptors, and retrying at once would
+/// not help.
 const AFTER_REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How long a client may take to read.
 const BOUNDS: Bounds = Bounds { each: limits::STALL_TIME, all: limits::LEAVE_TIME };
 
-/// Serves these paths until told to stop, then lets the responses under way finish, for two seconds at most.
+/// Serves these paths until told to stop, then lets running responses finish, for two seconds at most.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     paths: Paths,
@@ -49,7 +49,7 @@ pub async fn serve(
     serve_at_once(paths.connections(), listeners, routes::router(paths, content, counters), pulse, stop).await;
 }
 
-/// The same for so many connections at once, whichever of the listeners they come through.
+/// The same for `most` concurrent connections over all listeners.
 async fn serve_at_once(
     most: usize,
     listeners: Vec<TcpListener>,
@@ -66,7 +66,7 @@ async fn serve_at_once(
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listeners, turn) => accepted,
-            // What has ended is taken out, so that the set does not grow.
+            // Removes ended connections, so that the set does not grow.
             Some(ended) = connections.join_next_with_id() => {
                 room.leave(ended.map_or_else(|error: JoinError| error.id(), |(id, ())| id));
                 continue;
@@ -94,7 +94,7 @@ async fn serve_at_once(
     let _ = tokio::time::timeout(limits::DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// The next connection. Each time another listener is the first to be looked at, so that none waits for ever.
+/// The next connection. Each time another listener is polled first, so that none starves.
 async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream> {
     let first = turn.checked_rem(listeners.len()).unwrap_or_default();
     let (later, sooner) = listeners.split_at(first);
@@ -109,7 +109,7 @@ async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream>
     .await
 }
 
-/// A response on its way to a client: when it is gone, all of it was handed over.
+/// A response on its way to a client: it is dropped when all of it was handed over.
 struct Leaving {
     body: Body,
     slot: Arc<Slot>,
@@ -164,7 +164,7 @@ async fn connection(stream: TcpStream, router: Router, slot: Arc<Slot>, stop: Ca
         }
     };
     if let Err(error) = ended {
-        // A client that goes away or says nonsense is its own matter.
+        // A client that disconnects or sends nonsense is not the agent's problem.
         tracing::debug!(%error, "a connection to the admin server ended early");
     }
 }

@@ -1,26 +1,26 @@
-//! What a connection does, as far as it matters to those that there is no room for.
+//! What a connection does: it decides which one makes room for another.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// In place of a moment: a request is being answered.
+/// Instead of a time: a request is being answered.
 const BUSY: u64 = u64::MAX;
 
-/// In place of a moment: it has been answered, and not all of the answer is with the system yet.
+/// Instead of a time: the answer is complete, but the system has not taken all of it yet.
 const LEAVING: u64 = u64::MAX - 1;
 
-/// What one connection does. Written by its task, read by the one that lets connections in.
+/// What one connection does. Its task writes it, the accepting task reads it.
 #[derive(Debug)]
 pub(super) struct Slot {
     origin: Instant,
-    /// Milliseconds after `origin` since when no request is in flight; or one of those above.
+    /// Since when no request is in flight, in milliseconds after `origin`; or a constant above.
     idle_since: AtomicU64,
 }
 
 impl Slot {
-    /// A connection that is new: it has not asked for anything. Those that are compared have one origin.
+    /// A new connection, without a request yet. Slots that are compared have one origin.
     pub(super) fn new(origin: Instant) -> Self {
         let slot = Self { origin, idle_since: AtomicU64::new(BUSY) };
         slot.idle_since.store(slot.now(), Relaxed);
@@ -31,7 +31,7 @@ impl Slot {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(LEAVING).min(LEAVING - 1)
     }
 
-    /// A request has come.
+    /// A request has arrived.
     pub(super) fn asked(&self) {
         self.idle_since.store(BUSY, Relaxed);
     }
@@ -41,9 +41,9 @@ impl Slot {
         self.idle_since.store(LEAVING, Relaxed);
     }
 
-    /// Everything that was on its way out has left.
+    /// Everything on its way out has left.
     pub(super) fn flushed(&self) {
-        // Most often there was nothing.
+        // Usually there was nothing.
         if self.idle_since.load(Relaxed) == LEAVING {
             self.idle_since.store(self.now(), Relaxed);
         }

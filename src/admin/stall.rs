@@ -15,14 +15,14 @@ use super::slot::Slot;
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// For anything at all.
+    /// To read anything.
     pub(super) each: Duration,
-    /// For everything that is to leave.
+    /// To read everything.
     pub(super) all: Duration,
 }
 
 /// A stream whose writes fail when the other side has left them unread for too long. Without that, a client could hold
-/// the memory of its page for as long as it likes. It notes when everything has left.
+/// the memory of its page indefinitely. It notes when everything has left.
 #[derive(Debug)]
 pub(super) struct Stalling<S> {
     stream: S,

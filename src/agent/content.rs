@@ -10,17 +10,17 @@ use crate::snapshot::{Snapshot, Snapshots};
 use crate::telemetry;
 use crate::watch::WatchCounters;
 
-/// Bytes that a page takes for each VM, about: its first buffer need not grow.
+/// Approximate bytes per VM of a page, so that its first buffer need not grow.
 const BYTES_PER_VM: usize = 10 * 1_024;
 
-/// Room for a long page. glibc gives what is larger than 32 MiB back to the system as soon as it is freed, and after a
-/// large page would keep smaller ones for the next (`DEFAULT_MMAP_THRESHOLD_MAX`). What is not written takes no memory.
+/// The buffer of a long page. glibc returns anything above 32 MiB to the system as soon as it is freed; smaller buffers
+/// it would keep after a large page (`DEFAULT_MMAP_THRESHOLD_MAX`). The unwritten part takes no memory.
 const GIVEN_BACK: usize = 33 * 1_024 * 1_024;
 
-/// VMs of which a page takes about a millisecond to make. Pages of more have a thread of their own meanwhile.
+/// VMs whose page takes about a millisecond to render. Larger pages are rendered on a blocking thread.
 const SHORT: usize = 256;
 
-/// Whether a page of it takes longer to make than other tasks should wait.
+/// Whether its page takes longer to render than other tasks should wait.
 fn is_long(snapshot: &Snapshot) -> bool {
     snapshot.vms.len() > SHORT
 }
@@ -31,7 +31,7 @@ pub(super) struct Shown {
     pub(super) own: Option<telemetry::Page>,
     pub(super) snapshots: Snapshots,
     pub(super) heartbeats: Heartbeats,
-    /// `None` where there is no Kubernetes API to be asked.
+    /// `None` where no Kubernetes API is used.
     pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -51,7 +51,7 @@ impl Shown {
 
 impl Content for Shown {
     fn metrics(self: Arc<Self>, accept: Option<String>) -> Made {
-        // The lock of the channel is held for the clone of a pointer, not while rendering.
+        // The channel's lock is held while a pointer is cloned, not while rendering.
         let snapshot = Arc::clone(&self.snapshots.borrow());
         if !is_long(&snapshot) {
             return Box::pin(std::future::ready(Ok(self.page(&snapshot, accept.as_deref()))));

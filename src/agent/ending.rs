@@ -1,4 +1,4 @@
-//! The stages as tasks: which one ended, and how all of them are ended in order.
+//! Runs the stages as tasks: notices which one ended, and ends all of them in order.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::heartbeat::Pulse;
 
-/// When a stage is ended: along the data's way, so that what is published last is still pushed.
+/// When a stage is ended: in the order of the data flow, so that what is published last is still pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// It reads and publishes.
     Read,
     /// It pushes what was published, once more.
     Push,
-    /// It shows what was published; to the end, so that it can be seen how the agent ends.
+    /// It serves what was published, to the end, so that the agent's ending can be observed.
     Serve,
 }
 
 impl Phase {
     const ALL: [Self; 3] = [Self::Read, Self::Push, Self::Serve];
 
-    /// How long the stages of this phase may take to end, all together. All phases stay below the ten seconds that
-    /// container runtimes wait at least before they kill.
+    /// How long all stages of this phase together may take to end. All phases stay below the ten seconds that container
+    /// runtimes wait at least before they kill.
     const fn patience(self) -> Duration {
         match self {
-            // Calls are given up, which takes milliseconds.
+            // Abandoning calls takes milliseconds.
             Self::Read => Duration::from_secs(1),
-            // A Collector that is well takes everything within a second; one that is not must not hold up a restart.
+            // A healthy Collector takes everything within a second; any other must not delay a restart.
             Self::Push => Duration::from_secs(3),
-            // The server's own bound is two seconds.
+            // The server's own limit is two seconds.
             Self::Serve => Duration::from_secs(3),
         }
     }
@@ -56,7 +56,7 @@ impl Stages {
         Self { tasks: JoinSet::new(), stages: Vec::new() }
     }
 
-    /// Starts a stage that runs until its token is cancelled, and is called as its pulse.
+    /// Starts a stage that runs until its token is cancelled, and is named after its pulse.
     pub(super) fn spawn<F>(&mut self, pulse: &Pulse, phase: Phase, stage: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -66,7 +66,7 @@ impl Stages {
         self.stages.push(Stage { name: pulse.name(), phase, task, stop });
     }
 
-    /// Waits for the first stage that ends of its own accord, by returning or by a panic. Its name.
+    /// Waits for the first stage that ends by itself, by returning or panicking. Returns its name.
     pub(super) async fn any_ended(&mut self) -> &'static str {
         match self.tasks.join_next_with_id().await {
             Some(ended) => {
@@ -77,7 +77,7 @@ impl Stages {
         }
     }
 
-    /// Ends the stages, phase by phase; one that does not end in time is given up.
+    /// Ends the stages, phase by phase; one that does not end in time is aborted.
     pub(super) async fn end(&mut self) {
         for phase in Phase::ALL {
             for stage in self.stages.iter().filter(|stage| stage.phase == phase) {

@@ -1,5 +1,4 @@
-//! The launchers of this node: an endpoint for each VMI that the watch names, and the word to `observe` of its coming and
-//! going.
+//! The launchers of this node: keeps an endpoint for each VMI of the watch, and tells `observe` when one comes or goes.
 //!
 //! Nothing here waits for libvirt, so that a launcher that hangs holds up neither the watch nor another launcher.
 
@@ -23,14 +22,14 @@ use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::observe::{Feed, Owner, Roster, Who};
 use crate::watch::VmiEvent;
 
-/// Events of one launcher that wait for `observe`: it has one VM, whose start is three of them.
+/// Events of one launcher that wait for `observe`: it has one VM, whose start sends three.
 const EVENTS: usize = 32;
 
-/// How often the pods of a VMI that has several here are looked at, until one of them is left. A pod that has ended may
-/// stay for minutes, and another start in its place meanwhile.
+/// How often to check the pods of a VMI with several on this node, until one is left. A pod that has ended may stay for
+/// minutes, and another may start in its place meanwhile.
 const CHOOSE_EVERY: Duration = Duration::from_secs(2);
 
-/// Looks at pods that run at once: each is a packet to and fro, or a second of waiting.
+/// Concurrent checks of pods: each is a packet and its answer, or a second of waiting.
 const LOOKS: usize = 8;
 
 /// What all launchers have in common.
@@ -39,13 +38,13 @@ pub(super) struct Launchers {
     pub(super) node: Arc<str>,
     pub(super) deadline: Duration,
     pub(super) counters: Arc<EndpointCounters>,
-    /// The places for readings that run at once.
+    /// Permits for concurrent readings.
     pub(super) places: Arc<Semaphore>,
     /// The room for their long messages.
     pub(super) room: Arc<Room>,
-    /// Where their endpoints show that they turn.
+    /// Where their endpoints report progress.
     pub(super) heartbeats: Heartbeats,
-    /// What their endpoints' tasks are among.
+    /// Tracks their endpoints' tasks.
     pub(super) tasks: TaskTracker,
 }
 
@@ -72,7 +71,7 @@ impl Launchers {
     }
 }
 
-/// What the launcher in a pod is called, in logs and in the keys of its VM.
+/// The name of a pod's launcher in logs and in the keys of its VM.
 fn daemon_id(vmi: &VmiName, pod: &str) -> DaemonId {
     DaemonId(format!("{}/{} in pod {pod}", vmi.namespace, vmi.name).into())
 }
@@ -82,20 +81,20 @@ pub(super) struct Fleet {
     launchers: Launchers,
     join: Join,
     roster: mpsc::Sender<Roster>,
-    /// The endpoints by their pods.
+    /// The endpoints by pod.
     endpoints: HashMap<Arc<str>, Running>,
     looks: JoinSet<Look>,
-    /// The VMIs whose pods are being looked at.
+    /// The VMIs whose pods are being checked.
     looking: HashSet<VmiName>,
-    /// Places for looks.
+    /// Permits for checks.
     room: Arc<Semaphore>,
     pulse: Pulse,
 }
 
-/// What a look at the pods of a VMI has found.
+/// The result of a check of a VMI's pods.
 struct Look {
     vmi: VmiName,
-    /// The pod to be read; `None` to leave it as it is.
+    /// The pod to read; `None` to change nothing.
     pod: Option<Arc<str>>,
 }
 
@@ -106,7 +105,7 @@ struct Running {
     runtime_user: Option<u32>,
 }
 
-/// Nobody reads the roster any more: the agent ends.
+/// The receiver of the roster is gone: the agent ends.
 struct Over;
 
 impl Fleet {
@@ -142,7 +141,7 @@ impl Fleet {
                         let changes = pod.map(|pod| self.join.choose(&vmi, &pod)).unwrap_or_default();
                         self.follow(changes).await
                     }
-                    // A look that fell over is made again in time.
+                    // The next tick repeats a check that panicked.
                     Err(_) => {
                         self.looking.clear();
                         Ok(())
@@ -154,7 +153,7 @@ impl Fleet {
                 }
             };
             if told.is_err() {
-                // Neither end goes before the agent does.
+                // Neither channel closes before the agent ends.
                 return stop.cancelled().await;
             }
         }
@@ -218,7 +217,7 @@ impl Fleet {
     async fn update(&mut self, vmi: Arc<Vmi>, pod: Arc<str>) -> Result<(), Over> {
         let id = daemon_id(&VmiName::of(&vmi), &pod);
         let hurry = match self.endpoints.get_mut(&pod) {
-            // Whose socket it must be has become known: the way there is another.
+            // The runtime user has become known, and with it another path to the socket.
             Some(running) if running.runtime_user != vmi.runtime_user => {
                 self.endpoints.remove(&pod);
                 self.tell(Roster::Remove(id)).await?;
@@ -233,15 +232,15 @@ impl Fleet {
         };
         let owner = self.launchers.owner(vmi, pod);
         self.tell(Roster::Update(id, owner)).await?;
-        // After that, so that how the attempt ends is heard by somebody who knows that the VMI runs.
+        // After the update, so that `observe` knows that the VMI runs when the attempt ends.
         if let Some(endpoint) = hurry {
             endpoint.hurry();
         }
         Ok(())
     }
 
-    /// Looks which pod of those VMIs is alive that have several here. Where none is, and none is read, the first is: its VM
-    /// is then shown as it is, without a libvirt that can be reached.
+    /// Finds the live pod of each VMI with several on this node. If none is alive and none is read, the first is
+    /// chosen: its VM is then shown without a reachable libvirt.
     fn look(&mut self) {
         for Choice { vmi, pods, is_read } in self.join.choices() {
             let name = VmiName::of(&vmi);

@@ -21,42 +21,42 @@ use crate::observe::{Feed, Owner, Roster, Who};
 use crate::source::SourceEvent;
 use crate::watch::{self, WatchCounters};
 
-/// Events of one daemon that wait for `observe`: a host that starts or stops a few hundred VMs by one script sends
-/// about three for each, within the time of one turn of the loop. More are dropped, and everything is read afresh.
+/// Events of one daemon that wait for `observe`: a host where one script starts or stops a few hundred VMs sends about
+/// three for each, within one turn of the loop. More are dropped, and everything is read again.
 const EVENTS: usize = 1_024;
 
-/// Changes of who is to be read that wait for `observe`, which takes them within a turn of its loop.
+/// Roster changes that wait for `observe`, which takes them within a turn of its loop.
 const ROSTER: usize = 64;
 
-/// Events of the watch that wait to be joined, which takes microseconds. While they do not fit, the watch waits.
+/// Events of the watch that wait to be joined, which takes microseconds. When the channel is full, the watch waits.
 const VMI_EVENTS: usize = 64;
 
-/// How many VMIs a node has at most, by the design: Kubernetes itself recommends 110 pods a node, and large machines are
-/// run with a few hundred.
+/// The most VMIs per node that the design allows for: Kubernetes recommends 110 pods per node, and large machines run a
+/// few hundred.
 const LAUNCHERS: u64 = 1_000;
 
-/// Files that a launcher takes: a connection for events and one for calls.
+/// Files per launcher: a connection for events and one for calls.
 const FILES_PER_LAUNCHER: u64 = 2;
 
-/// Files for everything else: those that are kept back, scrapes, pushes, the API.
+/// Files for everything else: a reserve, scrapes, pushes, the API.
 const FILES_BESIDES: u64 = 256;
 
-/// Readings that run at once, per core of the machine: libvirt's daemon and QEMU do the work of a reading, on the same
-/// cores, and more than this only makes a burst of what should be spread.
+/// Concurrent readings per core: the libvirt daemon and QEMU do the work of a reading, on the same cores, and more than
+/// this only makes a burst of what should be spread.
 const READS_PER_CORE: usize = 2;
 
-/// What all launchers are called together in the agent's own metrics: a series for each would be one a VM, for nothing
-/// that the VM's own do not say.
+/// The name of all launchers together in the agent's own metrics: a series for each would be one per VM, and add
+/// nothing to the VM's own.
 const LAUNCHERS_NAME: &str = "launchers";
 
-/// Something that runs until the token is cancelled that it was given.
+/// A task that runs until its token is cancelled.
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Work that a source does for as long as the agent runs.
 pub(super) struct Work {
     /// Its heartbeat, which has the stage's name.
     pub(super) pulse: Pulse,
-    /// The work, once it is told how it will be ended.
+    /// Makes the work from the token that ends it.
     pub(super) run: Box<dyn FnOnce(CancellationToken) -> Task + Send>,
 }
 
@@ -69,41 +69,41 @@ impl Work {
     }
 }
 
-/// The places for readings that run at once over all daemons.
+/// Permits for concurrent readings over all daemons.
 fn places() -> Arc<Semaphore> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Arc::new(Semaphore::new(cores.saturating_mul(READS_PER_CORE)))
 }
 
-/// How long it may take to take leave of the daemons, all together. Each answers within a millisecond or two.
+/// How long closing the connections to all daemons may take. Each answers within a millisecond or two.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// That the daemons are taken leave of: one that is left without a word logs an error.
+/// The closing of the daemons' connections: a daemon logs an error if its client just disconnects.
 #[derive(Debug)]
 pub struct Farewell(TaskTracker);
 
 impl Farewell {
-    /// Waits for it, for as long as that may take. Nobody may read any more.
+    /// Waits for it, within its time limit. Reading must have ended.
     pub async fn wait(self) {
         self.0.close();
         let _ = tokio::time::timeout(FAREWELL, self.0.wait()).await;
     }
 }
 
-/// Where VMs are read, and who says so.
+/// The daemons to read, and changes to them.
 pub struct Sources {
     feeds: Vec<Feed>,
     roster: Option<mpsc::Receiver<Roster>>,
     work: Vec<Work>,
     endpoints: Vec<(String, Arc<EndpointCounters>)>,
     watch: Option<Arc<WatchCounters>>,
-    /// Those of the endpoints.
+    /// The endpoints' tasks.
     tasks: TaskTracker,
 }
 
 impl Sources {
-    /// Begins to connect to every daemon that the configuration names. Must be called within the runtime. What turns
-    /// shows so in `heartbeats`.
+    /// Begins to connect to every configured daemon. Must be called within the runtime. The parts report to
+    /// `heartbeats`.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl Sources {
         }
     }
 
-    /// What is to be waited for at the end.
+    /// What to wait for at the end.
     #[must_use]
     pub fn farewell(&self) -> Farewell {
         Farewell(self.tasks.clone())
@@ -237,34 +237,34 @@ impl Sources {
         self.watch.clone()
     }
 
-    /// What the sources have to do meanwhile.
+    /// The sources' background work.
     pub(super) fn take_work(&mut self) -> Vec<Work> {
         std::mem::take(&mut self.work)
     }
 
-    /// Does that until the token is cancelled, in tasks of their own. For whoever has no stages.
+    /// Spawns that work, until the token is cancelled. For callers without stages.
     pub fn work(&mut self, stop: &CancellationToken) {
         for work in self.take_work() {
             drop(tokio::spawn((work.run)(stop.clone())));
         }
     }
 
-    /// What `observe` is given.
+    /// The input of `observe`.
     #[must_use]
     pub fn into_feeds(self) -> (Vec<Feed>, Option<mpsc::Receiver<Roster>>) {
         (self.feeds, self.roster)
     }
 }
 
-/// Lets the process have as many files open as it may. A system that does not give so many is no reason to end: those VMs
-/// are read that fit, and of the others it is said why they are not.
+/// Raises the limit of open files as far as possible. A failure is no reason to end: the agent reads the VMs that fit,
+/// and says why it does not read the others.
 fn open_files() {
     if let Err(error) = limits::raise_open_files() {
         tracing::warn!(%error, "the limit of open files (RLIMIT_NOFILE) could not be raised");
     }
 }
 
-/// Says so when a full node would not fit.
+/// Warns if a full node would not fit.
 fn check_files_for(launchers: u64) {
     let (limit, wanted) = (limits::open_files(), launchers.saturating_mul(FILES_PER_LAUNCHER) + FILES_BESIDES);
     if limit < wanted {

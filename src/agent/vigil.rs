@@ -1,8 +1,8 @@
-//! When a sidecar has nothing to do any more.
+//! Decides when a sidecar has nothing left to do.
 //!
-//! As a native sidecar the agent is ended by the kubelet, once the pod's other containers have. In a pod in which it is
-//! an ordinary container nobody ends it, and the pod stays for as long as it does. So it watches what its libvirt says:
-//! a launcher has one domain, once; when that has ended and its libvirt after it, the launcher has ended.
+//! The kubelet ends a native sidecar once the pod's other containers have ended. Nothing ends an agent that is an
+//! ordinary container, and the pod stays as long as it runs. So it watches its libvirt's events: a launcher runs one
+//! domain, once; when that domain and then its libvirt have ended, the launcher has ended.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use crate::source::{DomainEvent, SourceEvent};
 /// The stage's name.
 pub(super) const STAGE: &str = "agent::vigil";
 
-/// How long libvirt may be away after its domain has ended. The launcher ends its libvirt within a second then, and the
+/// How long libvirt may be away after its domain has ended. The launcher then ends its libvirt within a second, and the
 /// last push has had its time.
 const AFTER_THE_DOMAIN: Duration = Duration::from_secs(10);
 
-/// How long libvirt may be away though its domain was not seen to end: the launcher has died, or has started its
-/// libvirt anew, which takes it a few seconds.
+/// How long libvirt may be away if its domain was not seen to end: the launcher has died, or is restarting its libvirt,
+/// which takes a few seconds.
 const AFTER_LIBVIRT: Duration = Duration::from_secs(60);
 
-/// How long to wait for a libvirt that never was there. A launcher starts its own before it asks for anything else; but
-/// the pod's other containers may have large images to fetch first.
+/// How long to wait for a libvirt that was never there. A launcher starts its own first of all, but the pod's other
+/// containers may have to pull large images before.
 const BEFORE_LIBVIRT: Duration = Duration::from_secs(600);
 
-/// What is known of the pod's libvirt.
+/// What is known about the pod's libvirt.
 #[derive(Debug)]
 struct Vigil {
-    /// Since when nobody has been there; `None` while somebody is, be he mute.
+    /// Since when libvirt is absent; `None` while it is there, even if it is silent.
     away: Option<Instant>,
     /// Whether it ever was there.
     met: bool,
@@ -53,7 +53,7 @@ impl Vigil {
             SourceEvent::Disconnected { absent: true, .. } => {
                 self.away.get_or_insert(now);
             }
-            // It is there, and cannot be read: its VM may run on.
+            // It is there but cannot be read: its VM may still run.
             SourceEvent::Disconnected { absent: false, .. } => self.away = None,
             SourceEvent::Domain { event, .. } => match event {
                 DomainEvent::Stopped => self.ended = true,
@@ -64,7 +64,7 @@ impl Vigil {
         }
     }
 
-    /// When there is nothing to do any more, if nothing else is heard.
+    /// When there is nothing left to do, if no further event arrives.
     fn over_at(&self) -> Option<Instant> {
         let patience = match (self.met, self.ended) {
             (false, _) => BEFORE_LIBVIRT,
@@ -75,7 +75,7 @@ impl Vigil {
     }
 }
 
-/// Hands on what libvirt reports, and returns when there is nothing to do any more.
+/// Forwards what libvirt reports, and returns when there is nothing left to do.
 pub(super) async fn keep(
     mut heard: mpsc::Receiver<SourceEvent>,
     told: mpsc::Sender<SourceEvent>,
@@ -110,11 +110,11 @@ pub(super) async fn keep(
             () = pulse.idle() => {}
         }
     }
-    // Neither end goes before the agent does.
+    // Neither channel closes before the agent ends.
     stop.cancelled().await;
 }
 
-/// Keeps the way to `observe` open until that has ended: nothing more is said, which is not that libvirt was lost.
+/// Keeps the channel to `observe` open until that has ended: closing it would mean that libvirt was lost.
 fn hold(told: mpsc::Sender<SourceEvent>) {
     drop(tokio::spawn(async move { told.closed().await }));
 }
@@ -129,7 +129,7 @@ mod tests {
     use crate::heartbeat::Heartbeats;
     use crate::model::DaemonFacts;
 
-    /// When the vigil ends after these events, each of them so many seconds after the one before; `None` if it does not
+    /// When the vigil ends after these events, each of them so many seconds after the previous one; `None` if not
     /// within an hour.
     async fn over(events: &[(u64, SourceEvent)]) -> Option<u64> {
         let (sender, heard) = mpsc::channel(16);

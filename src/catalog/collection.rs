@@ -31,7 +31,7 @@ const METRICS: &[Metric] = &[
         source: "virt-otel",
         kubevirt: "KubeVirt has no such metric; a VMI that is stuck is missing there.",
         read: Read::Vm(|vm| {
-            // Of a VM of which nothing has been heard it cannot be said.
+            // Before anything is known about a VM, this is unknown too.
             let heard = vm.status.is_some() || vm.collection.complete.is_some();
             heard.then(|| vm.collection.stuck.into())
         }),

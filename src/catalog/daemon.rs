@@ -52,7 +52,7 @@ const METRICS: &[Metric] = &[
     },
 ];
 
-// Read once a daemon and scrape, so the two strings may be allocated.
+// Read once per daemon and scrape, so the two strings may be allocated.
 fn describe(facts: &DaemonFacts, emit: Emit<'_>) {
     let text = |version: Option<Version>| version.map(|version| version.to_string());
     let (libvirt, hypervisor) = (text(facts.libvirt), text(facts.hypervisor));

@@ -1,4 +1,4 @@
-//! What KubeVirt publishes of VirtualMachineInstances and no agent of one node can know.
+//! Metrics of VirtualMachineInstances that KubeVirt publishes and an agent on one node cannot.
 
 /// A metric of KubeVirt that has no row here and cannot have one.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ const CLUSTER: &str = "Only a component that sees the whole cluster can know it.
 
 const PHASES: &str = "Most phases pass before a node has the VMI, so that a node agent would see a part of them only.";
 
-/// Every one, in the order of the documentation. `tests/contract.rs` holds that they are what it takes the whole
-/// cluster, or KubeVirt's own components, to know.
+/// Every one, in the order of the documentation. `tests/contract.rs` checks that each needs the whole cluster, or
+/// KubeVirt's own components.
 pub const ELSEWHERE: [Elsewhere; 11] = [
     elsewhere("kubevirt_vmi_migrations_in_pending_phase", CONTROLLER, CLUSTER),
     elsewhere("kubevirt_vmi_migrations_in_scheduling_phase", CONTROLLER, CLUSTER),

@@ -30,7 +30,7 @@ impl<'a> IdentityLabels<'a> {
         let place = match &identity.place {
             Place::Host { .. } => Identified::Domain {
                 name: &identity.name,
-                // On a host every VM is known by its domain.
+                // On a host every VM has a domain, and so a UUID.
                 uuid: hyphenated(identity.uuid.unwrap_or_default()),
             },
             Place::Launcher(launcher) => Identified::Vmi(launcher),
@@ -55,8 +55,8 @@ impl<'a> IdentityLabels<'a> {
         labels.into_iter().flatten()
     }
 
-    /// The VMI's own labels that the configuration allows: at the endpoint each series has them as well, as KubeVirt's
-    /// have. Over OTLP they are on the Resource.
+    /// The VMI's allowed labels: at the endpoint each series has them too, as KubeVirt's do. Over OTLP they are on the
+    /// Resource.
     #[must_use]
     pub fn own(&self) -> &'a [VmiLabel] {
         match self.place {
@@ -77,14 +77,14 @@ impl Vocabulary {
     }
 }
 
-/// The label that identifies a daemon: `uri`. The host's name is no part of it, because it is known only once the
-/// daemon has answered, and a daemon that never did must be seen as `libvirt_up 0`.
+/// The label that identifies a daemon: `uri`. The host's name is not part of it: it is known only once the daemon has
+/// answered, and a daemon that never did must appear as `libvirt_up 0`.
 #[must_use]
 pub fn daemon_labels(daemon: &Daemon) -> [Label<'_>; 1] {
     [daemon_label(&daemon.id)]
 }
 
-/// The same label of a VM's daemon: it tells two VMs with one UUID apart where several daemons are read.
+/// The same label of a VM's daemon: it distinguishes two VMs with one UUID when several daemons are read.
 #[must_use]
 pub fn daemon_label(daemon: &DaemonId) -> Label<'_> {
     Label::new(&URI, &daemon.0)

@@ -224,6 +224,6 @@ const METRICS: &[Metric] = &[
 ];
 
 fn ratio(percent: u64) -> f64 {
-    // More than 100 % is no share of a whole; libvirt promises at most 99.
+    // A ratio is at most 1; libvirt promises at most 99 %.
     f64::from(u8::try_from(percent.min(100)).unwrap_or(100)) / 100.0
 }

@@ -10,15 +10,15 @@ use crate::model::{
 /// A row of the catalogue: one metric, with the function that reads it.
 #[derive(Debug)]
 pub struct Metric {
-    /// The OpenTelemetry name without the prefix that [`Entity`] gives (`cpu.usage`). Prometheus' name is derived.
+    /// The OpenTelemetry name without the prefix that [`Entity`] gives (`cpu.usage`). The Prometheus name is derived.
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Whether it counts, adds up, or neither.
+    /// Counter, up-down counter or gauge.
     pub kind: Kind,
-    /// One sentence with a full stop: HELP, the registry and the documentation say it.
+    /// One sentence with a full stop, for HELP, the registry and the documentation.
     pub brief: &'static str,
-    /// What one can rely on.
+    /// The stability guarantee.
     pub stability: Stability,
     /// Where the value comes from: the libvirt function or field, the semantic convention.
     pub source: &'static str,
@@ -28,7 +28,7 @@ pub struct Metric {
     pub read: Read,
 }
 
-/// What one can rely on.
+/// The stability guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stability {
     /// Name, unit, kind and attributes change only with a major version.
@@ -37,7 +37,7 @@ pub enum Stability {
     Development,
 }
 
-/// What a series belongs to; it gives the metric's prefix.
+/// What a series belongs to; it determines the metric's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entity {
     /// A VM: `libvirt.domain.` in libvirt mode.
@@ -46,7 +46,7 @@ pub enum Entity {
     Daemon,
 }
 
-/// Whether a metric counts, adds up, or neither.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows, from its start time on: a monotonic cumulative Sum.
@@ -133,8 +133,8 @@ impl From<Bytes> for Value {
 }
 
 impl From<Duration> for Value {
-    /// Seconds, as the number that is nearest: 2.97, where whole seconds and their fraction added up are
-    /// 2.9699999999999998. Up to 104 days of nanoseconds are exact; beyond, the last digit may be another.
+    /// Seconds, as the nearest number: 2.97, where whole seconds plus their fraction are 2.9699999999999998. Up to 104
+    /// days of nanoseconds are exact; beyond, the last digit may differ.
     #[expect(clippy::cast_precision_loss, reason = "a double has no more digits than this keeps")]
     fn from(value: Duration) -> Self {
         Self::Double(value.as_nanos() as f64 / 1e9)
@@ -156,15 +156,15 @@ pub struct Label<'a> {
     pub value: &'a str,
 }
 
-/// The longest value of a label, in bytes; what is longer is cut. It is `PATH_MAX` of Linux: a disk's source is the
-/// longest value that means something, and names and aliases are far shorter.
+/// The longest value of a label, in bytes; longer ones are cut. It is Linux's `PATH_MAX`: a disk's source is the
+/// longest meaningful value, and names and aliases are far shorter.
 pub const LABEL_VALUE_MAX: usize = 4_096;
 
 impl<'a> Label<'a> {
     /// An attribute with its value, which is cut to [`LABEL_VALUE_MAX`].
     #[must_use]
     pub fn new(attribute: &'static Attribute, value: &'a str) -> Self {
-        // `str::floor_char_boundary` is younger than our least Rust. A character has at most four bytes.
+        // `str::floor_char_boundary` is newer than the minimum Rust version. A character has at most four bytes.
         let mut end = value.len().min(LABEL_VALUE_MAX);
         while !value.is_char_boundary(end) {
             end -= 1;
@@ -183,66 +183,66 @@ pub struct Point<'a> {
     pub labels: &'a Labels<'a>,
     /// Its value.
     pub value: Value,
-    /// When it was read; `None` for what is true at the moment of the export (states, info).
+    /// When it was read; `None` for what is true at the time of the export (states, info).
     pub at: Option<Timestamp>,
-    /// Since when it counts; only for what was read.
+    /// When it started to count; only for what was read.
     pub start: Option<Timestamp>,
 }
 
-/// Takes the labels and the value of each series of a row that makes its own.
+/// Receives the labels and the value of each series of a row that makes its own.
 pub type Emit<'e> = &'e mut dyn FnMut(&Labels<'_>, Value);
 
-/// How a row is read. The variant says to what the series belong, and so which attributes they carry and when they
-/// were read.
+/// How a row is read. The variant determines what the series belong to, and so which attributes they carry and when
+/// they were read.
 #[derive(Debug)]
 pub enum Read {
-    /// One series a VM, true at the moment of the export.
+    /// One series per VM, true at the time of the export.
     Vm(fn(&Vm) -> Option<Value>),
-    /// Any number of series a VM with these attributes, true at the moment of the export.
+    /// Any number of series per VM with these attributes, true at the time of the export.
     VmEach(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
-    /// As [`Read::VmEach`]; over OTLP its points carry the attributes that identify the VM as well
-    /// (see [`Metric::carries_identity`]).
+    /// Like [`Read::VmEach`]; over OTLP its points also carry the attributes that identify the VM (see
+    /// [`Metric::carries_identity`]).
     Identified(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
-    /// One series a VMI, of what the Kubernetes API says; true at the moment of the export. Only under KubeVirt.
+    /// One series per VMI, from the Kubernetes API; true at the time of the export. Only under KubeVirt.
     Vmi(fn(&Vmi) -> Option<Value>),
-    /// Any number of series a VMI with these attributes, of what the Kubernetes API says.
+    /// Any number of series per VMI with these attributes, from the Kubernetes API.
     VmiEach(&'static [&'static Attribute], fn(&Vmi, Emit<'_>)),
-    /// One series a VM, of the group `cpu`.
+    /// One series per VM, from the group `cpu`.
     Cpu(fn(&Cpu) -> Option<Value>),
-    /// One series a VM, of the group `vcpu`.
+    /// One series per VM, from the group `vcpu`.
     Vcpus(fn(&Vcpus) -> Option<Value>),
-    /// One series a vCPU.
+    /// One series per vCPU.
     Vcpu(fn(&Vcpu) -> Option<Value>),
-    /// One series a vCPU and value of a further attribute.
+    /// One series per vCPU and value of a further attribute.
     VcpuEach(&'static [&'static Attribute], fn(&Vcpu, Emit<'_>)),
-    /// One series a VM, of the group `balloon`.
+    /// One series per VM, from the group `balloon`.
     Memory(fn(&Memory) -> Option<Value>),
-    /// One series a VM, of the group `balloon`: how old this moment was when the reading arrived.
+    /// One series per VM, from the group `balloon`: the age of this timestamp when the reading arrived.
     MemoryAge(fn(&Memory) -> Option<Timestamp>),
-    /// One series a disk.
+    /// One series per disk.
     Disk(fn(&Disk) -> Option<Value>),
-    /// One series a network interface.
+    /// One series per network interface.
     Nic(fn(&Nic) -> Option<Value>),
-    /// One series an I/O thread.
+    /// One series per I/O thread.
     IoThread(fn(&IoThread) -> Option<Value>),
-    /// One series a VM, of the group `dirtyrate`.
+    /// One series per VM, from the group `dirtyrate`.
     DirtyRate(fn(&DirtyRate) -> Option<Value>),
-    /// One series a VM, of the group `dirtyrate`: how old this moment was when the reading arrived.
+    /// One series per VM, from the group `dirtyrate`: the age of this timestamp when the reading arrived.
     DirtyRateAge(fn(&DirtyRate) -> Option<Timestamp>),
-    /// One series a VM, of the group `job`, with the job's operation.
+    /// One series per VM, from the group `job`, with the job's operation.
     Job(fn(&Job) -> Option<Value>),
-    /// As [`Read::Job`], and one series for each value of a further attribute. The reader names the operation too.
+    /// Like [`Read::Job`], and one series per value of a further attribute. The function emits the operation too.
     JobEach(&'static [&'static Attribute], fn(&Job, Emit<'_>)),
-    /// One series a VM, of the group `job`, while it migrates; KubeVirt has no attribute here.
+    /// One series per VM, from the group `job`, while it migrates; KubeVirt has no attribute here.
     Migration(fn(&Job) -> Option<Value>),
-    /// One series a daemon.
+    /// One series per daemon.
     Daemon(fn(&Daemon) -> Option<Value>),
-    /// Any number of series a daemon with these attributes.
+    /// Any number of series per daemon with these attributes.
     DaemonEach(&'static [&'static Attribute], fn(&Daemon, Emit<'_>)),
 }
 
 impl Read {
-    /// To what the series belong.
+    /// What the series belong to.
     #[must_use]
     pub const fn entity(&self) -> Entity {
         match self {
@@ -251,13 +251,13 @@ impl Read {
         }
     }
 
-    /// Whether it is in this vocabulary: what the Kubernetes API says is known under KubeVirt alone.
+    /// Whether it is in this vocabulary: rows from the Kubernetes API exist only under KubeVirt.
     #[must_use]
     pub const fn is_in(&self, vocabulary: Vocabulary) -> bool {
         !matches!((self, vocabulary), (Self::Vmi(_) | Self::VmiEach(..), Vocabulary::Libvirt))
     }
 
-    /// The group in which it is read; `None` for what is true at the moment of the export.
+    /// The group in which it is read; `None` for what is true at the time of the export.
     #[must_use]
     pub const fn group(&self) -> Option<Group> {
         match self {

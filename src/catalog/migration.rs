@@ -1,4 +1,4 @@
-//! Live migration, in KubeVirt's words.
+//! Live migration, under KubeVirt's names.
 
 use super::attribute::{MIGRATION_STATUS, MIGRATION_UID, MIGRATION_VMI};
 use super::{Emit, Kind, Metric, Read, Section, Stability, Unit, Value, described, info};
@@ -128,7 +128,7 @@ enum Outcome {
     Failed,
 }
 
-/// `None` for one that goes on; KubeVirt sets `failed` and `completed` together.
+/// `None` for one in progress; KubeVirt sets `failed` and `completed` together.
 fn outcome(migration: &Migration) -> Option<Outcome> {
     migration.completed.then_some(if migration.failed { Outcome::Failed } else { Outcome::Succeeded })
 }

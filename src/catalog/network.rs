@@ -26,8 +26,8 @@ const METRICS: &[Metric] = &[
             |vm, emit| {
                 if let Some(description) = &vm.description {
                     for nic in &description.nics {
-                        // An interface that has neither an alias nor a target (a device passed through) has no name and
-                        // no statistics.
+                        // An interface with neither an alias nor a target (a passed-through device) has no name and no
+                        // statistics.
                         let Some(name) = nic.user_alias.as_deref().or(nic.target.as_deref()) else { continue };
                         let taken = |name: &str| description.nic(name).is_some();
                         describe(distinct(name, nic.target.as_deref().unwrap_or(name), taken), nic, emit);

@@ -1,4 +1,4 @@
-//! From a row and a VM to points: the one loop that both exporters share.
+//! Turns a row and a VM into points: the loop that both exporters share.
 
 use super::attribute::{CPU, DEVICE, INTERFACE, IO_THREAD, JOB_OPERATION};
 use super::{Attribute, Label, Metric, Point, Read, Value};
@@ -34,14 +34,14 @@ impl Metric {
     }
 
     /// Whether its OTLP points carry the attributes that identify the VM ([`IdentityLabels`](super::IdentityLabels)),
-    /// although its Resource does too. The promise of `hypervisor_info` is made of labels: they must be there at a
-    /// receiver that keeps nothing of the Resource. At the Prometheus endpoint every series has them.
+    /// although its Resource does too. `hypervisor_info` promises labels: they must be present even at a receiver that
+    /// drops the Resource. At the Prometheus endpoint every series has them.
     #[must_use]
     pub const fn carries_identity(&self) -> bool {
         matches!(self.read, Read::Identified(..))
     }
 
-    /// Every point that this row has of a VM. A value that is absent has none.
+    /// Emits every point that this row has for a VM. An absent value has none.
     pub fn points(&self, vm: &Vm, emit: &mut dyn FnMut(Point<'_>)) {
         match self.read {
             Read::Vm(read) => {
@@ -134,7 +134,7 @@ impl Metric {
         }
     }
 
-    /// Every point that this row has of a daemon.
+    /// Emits every point that this row has for a daemon.
     pub fn daemon_points(&self, daemon: &Daemon, emit: &mut dyn FnMut(Point<'_>)) {
         match self.read {
             Read::Daemon(read) => {
@@ -148,10 +148,10 @@ impl Metric {
     }
 }
 
-/// The name of a device on its series: the one it goes by (its alias), unless that is the target of another device.
+/// The name of a device on its series: its alias, unless that is the target of another device.
 ///
-/// libvirt keeps aliases apart and targets apart, but lets one disk have the alias `vdb` and another be `vdb`. Two
-/// series of one name cost more than the two disks: Prometheus then refuses everything in the request.
+/// libvirt keeps aliases unique and targets unique, but lets one disk have the alias `vdb` and another the target
+/// `vdb`. Duplicate series cost more than the two disks: Prometheus then rejects the whole request.
 pub(super) fn distinct<'a>(name: &'a str, target: &'a str, taken: impl Fn(&str) -> bool) -> &'a str {
     if name != target && taken(name) { target } else { name }
 }

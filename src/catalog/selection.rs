@@ -2,7 +2,7 @@
 
 use super::{Entity, Metric};
 
-/// Whose words are used for a VM: the prefix of its metrics.
+/// The vocabulary for VMs: the prefix of their metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vocabulary {
     /// A libvirt domain: `libvirt.domain.`.
@@ -12,7 +12,7 @@ pub enum Vocabulary {
 }
 
 impl Vocabulary {
-    /// What stands before a row's name.
+    /// The prefix of a row's name.
     #[must_use]
     pub const fn prefix(self, entity: Entity) -> &'static str {
         match (entity, self) {

@@ -1,4 +1,4 @@
-//! The VMI, as the Kubernetes API says.
+//! The VMI, from the Kubernetes API.
 
 use super::attribute::{
     CONDITION, EVICTABLE, FLAVOR, GUEST_OS_ARCH, GUEST_OS_KERNEL_RELEASE, GUEST_OS_MACHINE, GUEST_OS_NAME,
@@ -67,7 +67,7 @@ const METRICS: &[Metric] = &[
         read: Read::VmiEach(&[&CONDITION], |vmi, emit| {
             for (index, condition) in vmi.conditions.iter().enumerate() {
                 let Some(is_true) = condition.is_true else { continue };
-                // Of a kind that is there twice the first counts: two series of one name would cost the whole page.
+                // Of a duplicate kind the first counts: a duplicate series would cost the whole page.
                 if !vmi.conditions[..index].iter().any(|earlier| earlier.kind == condition.kind) {
                     emit(&[Label::new(&CONDITION, condition.kind.as_str())], is_true.into());
                 }
@@ -170,7 +170,7 @@ fn describe(vmi: &Vmi, emit: Emit<'_>) {
             (&INSTANCE_TYPE, origin.instance_type.as_deref()),
             (&PREFERENCE, origin.preference.as_deref()),
             (&GUEST_OS_KERNEL_RELEASE, guest.kernel_release.as_deref()),
-            // What is under these two labels is KubeVirt's choice.
+            // KubeVirt chose what these two labels hold.
             (&GUEST_OS_MACHINE, vmi.machine.as_deref()),
             (&GUEST_OS_ARCH, guest.machine.as_deref()),
             (&GUEST_OS_NAME, guest.name.as_deref()),
@@ -182,11 +182,11 @@ fn describe(vmi: &Vmi, emit: Emit<'_>) {
     );
 }
 
-/// Whether the VMI can leave its node as its eviction strategy wants it. KubeVirt's answer: only `LiveMigrate` insists
-/// on migration, and a VMI of which it is not said whether it can migrate counts as one that cannot.
+/// Whether the VMI can leave its node as its eviction strategy requires. As in KubeVirt, only `LiveMigrate` requires
+/// migration, and a VMI without the condition `LiveMigratable` counts as one that cannot migrate.
 ///
-/// `None` for a VMI without a strategy of its own: the default of the cluster decides then, and the object does not
-/// say what it is.
+/// `None` for a VMI without a strategy of its own: the cluster's default then decides, which the object does not
+/// contain.
 fn evictable(vmi: &Vmi) -> Option<bool> {
     let strategy = vmi.eviction_strategy.as_deref()?;
     let migratable = vmi.condition("LiveMigratable").is_some_and(|condition| condition.is_true != Some(false));

@@ -1,4 +1,4 @@
-//! The network interfaces of a VMI, as the Kubernetes API says.
+//! The network interfaces of a VMI, from the Kubernetes API.
 
 use super::attribute::{
     ADDRESS, ADDRESS_TYPE, BINDING_NAME, BINDING_TYPE, INTERFACE_NAME, NETWORK, VNIC_MODEL, VNIC_NAME,
@@ -13,11 +13,11 @@ pub(super) const SECTION: Section = Section {
     metrics: METRICS,
 };
 
-/// The most series that one VM has of each row. The guest says how many interfaces and addresses it has, and each is a
-/// series; a guest that runs containers has hundreds that matter to nobody outside.
+/// The most series that one VM has of each row. The guest reports its interfaces and addresses, and each is a series; a
+/// guest that runs containers has hundreds that are irrelevant outside it.
 const SERIES_MAX: usize = 64;
 
-/// What KubeVirt writes for an interface that asks for no model.
+/// KubeVirt's value for an interface that asks for no model.
 const NO_MODEL: &str = "<none>";
 
 const METRICS: &[Metric] = &[
@@ -59,8 +59,7 @@ const METRICS: &[Metric] = &[
     },
 ];
 
-/// An interface with its first address. One that has neither an address nor a name says nothing; KubeVirt leaves it out
-/// too.
+/// An interface with its first address; `None` for one with neither address nor name, which KubeVirt omits too.
 fn first_address(interface: &GuestInterface) -> Option<[Label<'_>; 4]> {
     let address = interface.addresses.first();
     let [name, guest_name] = names(interface);
@@ -74,7 +73,7 @@ fn first_address(interface: &GuestInterface) -> Option<[Label<'_>; 4]> {
 
 fn further_addresses(interface: &GuestInterface) -> impl Iterator<Item = [Label<'_>; 3]> + Clone {
     let [name, guest_name] = names(interface);
-    // A first address that is there once more is no further one.
+    // A repetition of the first address is no further one.
     let first = interface.addresses.first();
     let further = interface.addresses.iter().filter(move |address| Some(*address) != first);
     further.map(move |address| [name, guest_name, Label::new(&ADDRESS, address)])
@@ -87,7 +86,7 @@ fn names(interface: &GuestInterface) -> [Label<'_>; 2] {
     ]
 }
 
-/// An interface of the specification; KubeVirt leaves out one that has no network.
+/// An interface of the specification; `None`, as in KubeVirt, without a network.
 fn vnic(interface: &SpecInterface) -> Option<[Label<'_>; 5]> {
     let network = interface.network.as_deref()?;
     Some([
@@ -99,8 +98,8 @@ fn vnic(interface: &SpecInterface) -> Option<[Label<'_>; 5]> {
     ])
 }
 
-/// Emits each set of labels once: two interfaces of which only the address is known may share it, and one series that is
-/// there twice makes Prometheus refuse the whole page.
+/// Emits each set of labels once: two interfaces of which only the address is known may share it, and a duplicate
+/// series makes Prometheus reject the whole page.
 fn each_once<'a, const N: usize>(sets: impl Iterator<Item = [Label<'a>; N]> + Clone, emit: Emit<'_>) {
     for (index, set) in sets.clone().take(SERIES_MAX).enumerate() {
         if !sets.clone().take(index).any(|earlier| earlier == set) {

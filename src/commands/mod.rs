@@ -17,13 +17,13 @@ use crate::config::{EXIT_USAGE, Invocation, MetricsFormat, Refusal};
 pub struct Exit(pub u8);
 
 impl Exit {
-    /// As it should.
+    /// Success.
     pub const SUCCESS: Self = Self(0);
-    /// Not so.
+    /// Failure.
     pub const FAILURE: Self = Self(1);
 }
 
-/// Does what was asked for. Results go to `out`, everything else to `err`.
+/// Executes a command. Results go to `out`, everything else to `err`.
 pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match invocation {
         Invocation::Run(config) => run::run(&config, err),
@@ -35,7 +35,7 @@ pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Wr
     }
 }
 
-/// Says why nothing is done: help and the version, or one sentence.
+/// Prints the help or the version, or one sentence about the mistake.
 pub fn refuse(refusal: &Refusal, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match refusal {
         Refusal::Shown(text) => printed(out.write_all(text.as_bytes()), err),

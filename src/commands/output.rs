@@ -1,4 +1,4 @@
-//! What people are told on standard error.
+//! Messages on standard error.
 
 use std::error::Error;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::io::Write;
 /// `EX_IOERR` of sysexits.h.
 pub(super) const EXIT_IOERR: u8 = 74;
 
-/// One sentence, after the program's name. That standard error cannot be written is nobody's to hear.
+/// Writes one sentence, after the program's name. An error in writing it is ignored.
 pub(super) fn complain(err: &mut dyn Write, sentence: &str) {
     let _ = writeln!(err, "virt-otel: {sentence}");
 }

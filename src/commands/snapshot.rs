@@ -18,17 +18,17 @@ use crate::observe::{self, Health, Intervals};
 use crate::snapshot::{self, Snapshot};
 use crate::telemetry::Logs;
 
-/// How long the round may take besides the deadline of each call: the first reading in a daemon's life takes up to
-/// thirty seconds, and 500 VMs take three.
+/// How long the round may take beyond a call's deadline: the first reading in a daemon's life takes up to thirty
+/// seconds, and 500 VMs take three.
 const ROUND: Duration = Duration::from_secs(45);
 
-/// The interval that `observe` is told: first readings are spread over it, and a person waits. There is no second one.
+/// The interval for `observe`: first readings are spread over it, and a person waits. There is no second reading.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long `observe` may take to give up what still runs.
+/// How long `observe` may take to abandon running calls.
 const OBSERVE_END: Duration = Duration::from_secs(1);
 
-/// How many that did not answer are named.
+/// How many VMs a message names.
 const NAMED: usize = 5;
 
 /// Reads once and prints.
@@ -63,7 +63,7 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
 }
 
 /// The snapshot in which everything has been read, or the latest when time is up; and whether the Kubernetes API has
-/// said which VMs there are.
+/// listed the VMs.
 async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentError> {
     let identity = agent::identity(&config.identity, 0);
     let logs = Logs::start(&agent::logs(&config.logs, None), &identity)?;
@@ -102,16 +102,16 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     Ok((snapshot, api))
 }
 
-/// Whether the Kubernetes API has said which VMs there are.
+/// Whether the Kubernetes API has listed the VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Api {
-    /// It has, or is not asked.
+    /// It has, or is not used.
     Said,
     /// It has not.
     Silent,
 }
 
-/// Whether figures are to be had of it: it has a domain that runs, as far as is known.
+/// Whether it can have figures: it has a domain that runs, as far as is known.
 fn runs(vm: &Vm) -> bool {
     !vm.key.uuid.is_nil() && vm.status.is_none_or(|status| status.state.is_active())
 }
@@ -136,7 +136,7 @@ fn render(config: &config::Snapshot, snapshot: &Arc<Snapshot>) -> Result<String,
     }
 }
 
-/// Who did not answer, as a sentence; `None` if everyone did.
+/// What did not answer, as a sentence; `None` if everything did.
 fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
     if api == Api::Silent {
         let sentence = "the Kubernetes API did not say which VMs are on this node; the log before this says why";
@@ -153,7 +153,7 @@ fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
     if !snapshot.complete {
         return Some("not every daemon was read in time; try again, or raise --deadline".to_owned());
     }
-    // Without a domain there is a type only where its libvirt should tell and does not, or tells of another's.
+    // Without a domain there is a type only if its libvirt should report one and does not, or reports another VM's.
     let away = |vm: &Vm| vm.hypervisor.is_some() && (vm.key.uuid.is_nil() || vm.collection.connected == Some(false));
     let silent = |vm: &Vm| runs(vm) && (vm.collection.stuck || vm.collection.complete != Some(true));
     if let Some(names) = names(snapshot, away) {
@@ -163,7 +163,7 @@ fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
     Some(format!("no complete answer from {names}; its QEMU hangs, or another job keeps it busy"))
 }
 
-/// That a sidecar has read nothing at all, as a sentence.
+/// A sentence if a sidecar has read nothing at all.
 fn nobody(vms: &Vms, snapshot: &Snapshot) -> Option<String> {
     let Vms::Sidecar(sidecar) = vms else { return None };
     let socket = sidecar.socket.display();
@@ -172,7 +172,7 @@ fn nobody(vms: &Vms, snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The first names of those VMs, and how many there are besides; `None` if there are none.
+/// The first names of the wanted VMs, and how many more there are; `None` if there are none.
 fn names(snapshot: &Snapshot, wanted: impl Fn(&Vm) -> bool) -> Option<String> {
     let names: Vec<&str> = snapshot.vms.iter().filter(|vm| wanted(vm)).map(|vm| &*vm.identity.name).collect();
     let more = names.len().saturating_sub(NAMED);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::model::{Bytes, Collection, Daemon, Identity, Place, State, StateReason, Vm};
 use crate::snapshot::Snapshot;
 
-/// The columns, with the widths that they may take at most; all together stay below 120 characters.
+/// The columns, with their maximum widths; a line has at most 120 characters.
 const COLUMNS: [(&str, usize); 8] = [
     ("NAME", 24),
     ("STATE", 22),
@@ -17,10 +17,10 @@ const COLUMNS: [(&str, usize); 8] = [
     ("READ", 7),
 ];
 
-/// What stands for a value that is not known.
+/// Stands for an unknown value.
 const ABSENT: &str = "-";
 
-/// A snapshot as text: a line for each daemon, then a table with a line for each VM. What is not known is `-`.
+/// A snapshot as text: a line for each daemon, then a table with a line for each VM. Unknown values are `-`.
 ///
 /// Amounts of data are since the VM's start, in powers of 1024 (`1.5G`).
 #[must_use]
@@ -96,7 +96,7 @@ fn row(vm: &Vm) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// The domain's name; under KubeVirt the VMI's, as kubectl has it.
+/// The domain's name; under KubeVirt the VMI's, with its namespace.
 fn name(identity: &Identity) -> String {
     match &identity.place {
         Place::Host { .. } => printable(&identity.name),
@@ -104,7 +104,7 @@ fn name(identity: &Identity) -> String {
     }
 }
 
-/// The state, with its reason where that is news: a VM that was started and runs needs none.
+/// The state, with its reason unless that is obvious: a VM that was started and runs needs none.
 fn state(state: State, reason: StateReason) -> String {
     match reason.as_str() {
         "unknown" | "booted" | "unpaused" => state.as_str().to_owned(),
@@ -112,8 +112,8 @@ fn state(state: State, reason: StateReason) -> String {
     }
 }
 
-/// What the guest uses, as it says itself, of what it has. What QEMU holds on the host is another thing, and is not
-/// shown in its place.
+/// What the guest itself reports as used, and what it has. QEMU's memory on the host is something else, and is not
+/// shown instead.
 fn memory(vm: &Vm) -> String {
     let Some(memory) = vm.memory.as_ref().map(|reading| &reading.value) else { return absent() };
     let used = match (memory.available, memory.usable.or(memory.unused)) {
@@ -144,7 +144,7 @@ fn pair(one: Option<Bytes>, other: Option<Bytes>) -> String {
     }
 }
 
-/// Bytes in the largest power of 1024 that leaves a whole part, with a decimal where that is short.
+/// Bytes in the largest power of 1024 that leaves a whole part, with a decimal below 10.
 fn humane(Bytes(bytes): Bytes) -> String {
     const SUFFIXES: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
     if bytes < 1_024 {
@@ -171,12 +171,12 @@ fn absent() -> String {
     ABSENT.to_owned()
 }
 
-/// A text from outside, without what could move a terminal's cursor.
+/// External text, without characters that could move a terminal's cursor.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// The text, cut to a width; what was cut shows.
+/// The text, cut to a width; an ellipsis marks a cut.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

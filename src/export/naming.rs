@@ -1,12 +1,12 @@
-//! From an OpenTelemetry name to Prometheus' name.
+//! Translates OpenTelemetry names to Prometheus names.
 //!
 //! This is the translation that Prometheus applies to OTLP by default ("UnderscoreEscapingWithSuffixes") and that the
-//! Collector's Prometheus exporters apply: a metric has one name in Prometheus, whichever way it came. It also gives
-//! the names that KubeVirt publishes, because the catalogue's rows are named so.
+//! Collector's Prometheus exporters apply: a metric has one name in Prometheus, whichever way it arrives. It also gives
+//! the names that KubeVirt publishes, because the catalogue's rows are named accordingly.
 
 use crate::catalog::{Kind, Metric};
 
-/// Units by their name in UCUM, and the word that Prometheus has for them. A unit that is not here is its own word.
+/// UCUM units and Prometheus' words for them. A unit that is not listed is its own word.
 const UNITS: [(&str, &str); 27] = [
     ("d", "days"),
     ("h", "hours"),
@@ -37,16 +37,16 @@ const UNITS: [(&str, &str); 27] = [
     ("", ""),
 ];
 
-/// Units after the stroke.
+/// Units after the slash.
 const PER_UNITS: [(&str, &str); 7] =
     [("s", "second"), ("m", "minute"), ("h", "hour"), ("d", "day"), ("w", "week"), ("mo", "month"), ("y", "year")];
 
 /// The Prometheus name of a metric with this full OpenTelemetry name, unit and kind.
 ///
 /// - The name is split at everything that is not a letter, a digit or a colon, and joined with `_`.
-/// - The unit's word is appended, unless it is one of the words already; so is `per_…` of a unit with a stroke.
-/// - A counter's `total` is moved to the end, or put there; a gauge of unit `1` gets `ratio` in the same way.
-/// - What would begin with a digit gets a `_` before it.
+/// - The unit's word is appended, unless it is one of the words already; so is `per_…` of a unit with a slash.
+/// - A counter's `total` is moved or added to the end; a gauge of unit `1` gets `ratio` in the same way.
+/// - What would begin with a digit gets a leading `_`.
 ///
 /// A name without a single letter or digit gives an empty string.
 #[must_use]
@@ -80,7 +80,7 @@ pub fn of_row(name: &str, row: &Metric) -> String {
     metric(name, &row.unit.ucum(), row.kind)
 }
 
-/// The word or words that Prometheus has for a unit: `bytes`, `bytes_per_second`; empty if it has none.
+/// Prometheus' word or words for a unit: `bytes`, `bytes_per_second`; empty if it has none.
 #[must_use]
 pub fn unit(unit: &str) -> String {
     let (main, per) = unit_words(unit);
@@ -90,7 +90,7 @@ pub fn unit(unit: &str) -> String {
     }
 }
 
-/// The label that a receiver makes of an attribute's key by the same translation. Only the documentation needs it:
+/// The label that a receiver makes from an attribute's key by the same translation. Only the documentation needs it:
 /// virt-otel's own endpoint uses the dictionary's labels.
 #[must_use]
 pub fn label(key: &str) -> String {
@@ -101,7 +101,7 @@ pub fn label(key: &str) -> String {
     label
 }
 
-/// The words for what stands before and after the stroke. An annotation in braces is no unit.
+/// The words for the parts before and after the slash. An annotation in braces is no unit.
 fn unit_words(unit: &str) -> (String, String) {
     let (main, per) = unit.split_once('/').unwrap_or((unit, ""));
     let (main, per) = (main.trim(), per.trim());
@@ -115,7 +115,7 @@ fn word<'a>(words: &[(&str, &'a str)], unit: &'a str) -> &'a str {
     words.iter().find(|(ucum, _)| *ucum == unit).map_or(unit, |(_, word)| word)
 }
 
-/// Makes a unit that has no word of its own fit into a name.
+/// Makes a unit without its own word fit into a name.
 fn clean(unit: &str) -> String {
     let mut cleaned = String::with_capacity(unit.len());
     for c in unit.chars() {

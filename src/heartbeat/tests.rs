@@ -1,4 +1,4 @@
-//! Parts that turn, wait, hang and fall over, with the time paused.
+//! Parts that run, wait, hang and panic, with the time paused.
 
 use super::*;
 

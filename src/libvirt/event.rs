@@ -1,4 +1,4 @@
-//! libvirt's events into words.
+//! Converts libvirt's events.
 
 use libvirt_remote::DomainEvent as Raw;
 
@@ -7,8 +7,7 @@ use crate::source::DomainEvent;
 /// `VIR_DOMAIN_EVENT_STARTED_MIGRATED` and `VIR_DOMAIN_EVENT_RESUMED_MIGRATED`: the same number in both enumerations.
 const MIGRATED: i32 = 1;
 
-/// What an event means. A lifecycle event that this version does not know is some change of state: the domain is read
-/// afresh.
+/// What an event means. An unknown lifecycle event counts as a change of state: the domain is read again.
 pub(super) const fn meaning(event: Raw) -> DomainEvent {
     match event {
         Raw::Lifecycle { event: 0, .. } => DomainEvent::Defined,
@@ -16,7 +15,7 @@ pub(super) const fn meaning(event: Raw) -> DomainEvent {
         Raw::Lifecycle { event: 2, detail } => DomainEvent::Started { incoming_migration: detail == MIGRATED },
         Raw::Lifecycle { event: 3, .. } => DomainEvent::Suspended,
         Raw::Lifecycle { event: 4, detail } => DomainEvent::Resumed { migrated: detail == MIGRATED },
-        // A crashed domain is one whose QEMU has ended, as a stopped one.
+        // A crash ends the domain's QEMU, as a stop does.
         Raw::Lifecycle { event: 5 | 8, .. } => DomainEvent::Stopped,
         Raw::Lifecycle { .. } => DomainEvent::StateChanged,
         Raw::Reboot => DomainEvent::Rebooted,

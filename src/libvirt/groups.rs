@@ -1,11 +1,11 @@
-//! The groups of statistics, as libvirt numbers them.
+//! The statistics groups as libvirt's flags.
 
 use crate::model::{Group, Groups};
 
-/// `VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT`: do not wait for a domain that somebody else's job keeps busy.
+/// `VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT`: do not wait for a domain that another client's job keeps busy.
 pub(super) const NOWAIT: u32 = 1 << 29;
 
-/// The groups as `virDomainStatsTypes`. Never 0, which libvirt takes for "all": the state is always among them.
+/// The groups as `virDomainStatsTypes`. Never 0, which libvirt takes for "all": the state is always included.
 pub(super) fn bits(groups: Groups) -> u32 {
     groups.iter().fold(STATE, |bits, group| bits | bit(group))
 }

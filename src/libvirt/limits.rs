@@ -1,4 +1,4 @@
-//! How many files the process may have open. A VM in a launcher pod takes two: a connection for events and one for calls.
+//! The limit on open files. A VM in a launcher pod takes two: a connection for events and one for calls.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -6,22 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that are open before there is any connection: standard streams, the runtime's own, the listener, and the API.
+/// Files that are open before the first connection: standard streams, the runtime's own, the listener, and the API.
 const STANDING: u64 = 14;
 
-/// Files that are kept for what must go on when there are no more: probes, scrapes, pushes, the Kubernetes API. A scraper
-/// or two, a kubelet's probes and a Collector take a dozen.
+/// Files reserved for what must go on when connections get no more: probes, scrapes, pushes, the Kubernetes API. A
+/// scraper or two, a kubelet's probes and a Collector take a dozen.
 const HEADROOM: u64 = 64;
 
-/// Of a limit that is very low, this part is the headroom.
+/// The headroom is at most the limit divided by this.
 const HEADROOM_PART: u64 = 4;
 
-/// Raises the limit of open files to the most that an unprivileged process may have. Returns what it is now;
-/// [`u64::MAX`] where there is none.
+/// Raises the soft limit on open files to the hard limit. Returns the resulting limit; [`u64::MAX`] if there is none.
 ///
 /// # Errors
 ///
-/// When the kernel refuses. The limit is then what it was.
+/// When the kernel refuses. The limit is then unchanged.
 pub fn raise_open_files() -> io::Result<u64> {
     let now = getrlimit(Resource::Nofile);
     if now.current != now.maximum {
@@ -30,22 +29,21 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(open_files())
 }
 
-/// How many files may be open; [`u64::MAX`] where there is no limit.
+/// How many files may be open; [`u64::MAX`] if there is no limit.
 #[must_use]
 pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The files that connections may have, over the whole process: so are its descriptors. They are counted before they are
-/// opened. The numbers of descriptors do not tell how many are left: those below a high one may be free, and those that
-/// are free may be promised.
+/// The files that connections may have, counted per process, as its descriptor limit is, and before they are opened.
+/// Descriptor numbers do not tell how many are left: lower ones may be free, and free ones may be promised.
 #[derive(Debug)]
 pub(super) struct Stock {
     limit: fn() -> u64,
     taken: AtomicU64,
 }
 
-/// Those of this process.
+/// The files of this process.
 pub(super) static STOCK: Stock = Stock::new(open_files);
 
 impl Stock {
@@ -72,12 +70,12 @@ impl Stock {
     }
 }
 
-/// The files of one daemon's connections. It needs two of these, and who got one and no other would keep it for nothing:
-/// the first takes the files of the second as well, or none.
+/// The files of one daemon's connections. A daemon needs two connections, and one alone is useless: the first also
+/// reserves the files of the second, or gets none.
 #[derive(Debug)]
 pub(super) struct Share {
     stock: &'static Stock,
-    /// Files of a connection.
+    /// Files per connection.
     each: u64,
     connections: Mutex<u64>,
 }
@@ -87,7 +85,7 @@ impl Share {
         Arc::new(Self { stock, each, connections: Mutex::default() })
     }
 
-    /// The files of one more connection. `Err`: there are not enough of so many.
+    /// Takes the files of one more connection. `Err`: the limit, if too few are left.
     pub(super) fn take(self: &Arc<Self>) -> Result<Files, u64> {
         let mut connections = self.connections();
         if !self.stock.take(self.taken_beside(*connections)) {
@@ -101,7 +99,7 @@ impl Share {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a connection takes beside so many others.
+    /// How many files a connection takes beside `others`.
     const fn taken_beside(&self, others: u64) -> u64 {
         match others {
             0 => 2 * self.each,
@@ -111,7 +109,7 @@ impl Share {
     }
 }
 
-/// The files of a connection, for as long as this lives.
+/// The files of a connection, released on drop.
 #[derive(Debug)]
 pub(super) struct Files(Arc<Share>);
 
@@ -140,7 +138,7 @@ mod tests {
         assert!(Stock::new(|| u64::MAX).take(1_000_000));
     }
 
-    /// Whether a daemon may have one more connection, which is then left open.
+    /// Whether a daemon gets one more connection, which then stays open.
     fn opens(share: &Arc<Share>, open: &mut Vec<Files>) -> bool {
         share.take().map(|files| open.push(files)).is_ok()
     }
@@ -156,7 +154,7 @@ mod tests {
         assert!(opens(&one, &mut ones) && !opens(&one, &mut ones), "a third is not taken from who was promised it");
         assert!(opens(&other, &mut others));
 
-        // The file of a connection that has ended is its daemon's still, whichever of the two it was.
+        // A daemon keeps the file of a connection that has ended, whichever of the two it was.
         drop(ones.remove(0));
         assert!(third.take().is_err() && opens(&one, &mut ones));
         ones.clear();

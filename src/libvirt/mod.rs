@@ -1,16 +1,16 @@
-//! The libvirt edge: one daemon behind the port [`Source`](crate::source::Source).
+//! The libvirt adapter: one daemon behind the port [`Source`](crate::source::Source).
 //!
 //! ```text
-//!  endpoint    one daemon: connect, call under a deadline, budget, events
-//!  event       libvirt's events into words
-//!  groups      the groups of statistics as libvirt numbers them
-//!  decode      typed parameters into readings
-//!  domain_xml  a domain's XML into its description
-//!  limits      how many files the process may have open
-//!  library     libvirt's own library, for drivers that no daemon serves (with the Cargo feature `virt`)
+//!  endpoint    one daemon: connections, calls with deadlines, call limits, events
+//!  event       converts libvirt's events
+//!  groups      maps statistics groups to libvirt's flags
+//!  decode      converts typed parameters to readings
+//!  domain_xml  parses a domain's XML
+//!  limits      the limit on open files
+//!  library     libvirt's own library, for drivers without a daemon (with the Cargo feature `virt`)
 //! ```
 //!
-//! The protocol itself is spoken by the crate `libvirt-remote`.
+//! The crate `libvirt-remote` implements the protocol itself.
 
 pub mod decode;
 pub mod domain_xml;

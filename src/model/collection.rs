@@ -7,12 +7,12 @@ use super::Group;
 /// How well a VM could be read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Collection {
-    /// Whether the libvirt that runs it can be reached; `None` where nobody says.
+    /// Whether the libvirt that runs it can be reached; `None` if unknown.
     pub connected: Option<bool>,
-    /// A call into its QEMU hangs past its deadline, or somebody else's job has kept us out for longer than three
-    /// intervals without being known.
+    /// A call into its QEMU hangs past its deadline, or a job that libvirt does not name has kept the VM busy for
+    /// longer than three intervals.
     pub stuck: bool,
-    /// Whether its last reading gave every group that was asked for; `None` before the first.
+    /// Whether its last reading gave every requested group; `None` before the first.
     pub complete: Option<bool>,
     /// How old the newest reading of each group is, for groups that have been read in this incarnation.
     pub ages: Vec<GroupAge>,

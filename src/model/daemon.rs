@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use super::{DaemonId, State};
 
-/// A libvirt daemon, as it is seen now.
+/// A libvirt daemon, in its present state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Daemon {
     /// Which one.
     pub id: DaemonId,
     /// Whether it is connected and has answered since.
     pub up: bool,
-    /// What it said of itself when it was last connected; `None` before the first time.
+    /// What it reported about itself when last connected; `None` before the first time.
     pub facts: Option<Arc<DaemonFacts>>,
     /// How many domains it has in each state, in the order of [`State::ALL`]; `None` while it is down.
     pub domains: Option<[u64; State::ALL.len()]>,
 }
 
-/// What a daemon says of itself after connecting.
+/// What a daemon reports about itself after connecting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonFacts {
     /// `virConnectGetHostname`

@@ -10,7 +10,7 @@ use super::{Bytes, HypervisorType};
 /// What a domain's XML says (`virDomainGetXMLDesc`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
-    /// The root's `type` attribute, as it stands there (bounded in length).
+    /// The root's `type` attribute, verbatim (bounded in length).
     pub domain_type: Arc<str>,
     /// `/domain/uuid`
     pub uuid: Option<Uuid>,
@@ -24,7 +24,7 @@ pub struct Description {
     pub disks: Vec<Arc<DiskDescription>>,
     /// `/domain/devices/interface`, by target name.
     pub nics: Vec<Arc<NicDescription>>,
-    /// Disks and interfaces that were left out for a bound.
+    /// Disks and interfaces that a limit left out.
     pub left_out: u32,
 }
 

@@ -8,15 +8,15 @@ use super::{Bytes, DiskDescription, NicDescription};
 /// One disk (`block.<n>.*` of `virDomainListGetStats`, joined with the domain's XML by its target name).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disk {
-    /// The target's name (`vda`): unique within the VM, and kept while libvirt's indices shift.
+    /// The target's name (`vda`): unique within the VM, and stable while libvirt's indices shift.
     pub target: Arc<str>,
-    /// What the XML says of it; `None` until the XML was read with this disk in it.
+    /// What the XML says about it; `None` until the XML was read with this disk in it.
     pub description: Option<Arc<DiskDescription>>,
     /// `.rd.reqs`
     pub read_requests: Option<u64>,
     /// `.rd.bytes`
     pub read_bytes: Option<Bytes>,
-    /// `.rd.times`: in all requests together.
+    /// `.rd.times`: in all requests in total.
     pub read_time: Option<Duration>,
     /// `.wr.reqs`
     pub write_requests: Option<u64>,
@@ -51,7 +51,7 @@ impl Disk {
 pub struct Nic {
     /// The name of the device on the host (`vnet0`).
     pub target: Arc<str>,
-    /// What the XML says of it; `None` until the XML was read with this interface in it.
+    /// What the XML says about it; `None` until the XML was read with this interface in it.
     pub description: Option<Arc<NicDescription>>,
     /// `.rx.bytes`
     pub receive_bytes: Option<Bytes>,

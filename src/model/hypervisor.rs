@@ -47,7 +47,7 @@ impl HypervisorType {
 mod tests {
     use super::*;
 
-    /// The contract that the product was founded on. A change here is a breaking change.
+    /// A change to this mapping is a breaking change.
     #[test]
     fn maps_the_domain_type_as_promised() {
         for (domain_type, expected) in [

@@ -1,4 +1,4 @@
-//! Who a VM is.
+//! The identity of a VM.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{GuestOs, VmiLabel};
 
-/// One libvirt daemon that is read, by the URI it was configured with.
+/// One libvirt daemon that is read, by its configured URI.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DaemonId(pub Arc<str>);
 
@@ -19,17 +19,17 @@ pub struct VmKey {
     pub uuid: Uuid,
 }
 
-/// What identifies a VM to those who receive its telemetry: its OpenTelemetry Resource.
+/// What identifies a VM to receivers of its telemetry: its OpenTelemetry Resource.
 ///
-/// It never changes within an incarnation. What is not known when the incarnation is first published stays
-/// absent from the Resource until the next one.
+/// It never changes within an incarnation (one run of the VM). What is unknown when the incarnation is first published
+/// stays absent from the Resource until the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The libvirt domain's name.
     pub name: Arc<str>,
     /// The libvirt domain's UUID; `None` for a VMI whose domain has not been seen.
     pub uuid: Option<Uuid>,
-    /// The `type` attribute of the domain's XML, as it stands there.
+    /// The `type` attribute of the domain's XML, verbatim.
     pub domain_type: Option<Arc<str>>,
     /// The guest's architecture, in libvirt's spelling (`x86_64`).
     pub arch: Option<Arc<str>>,
@@ -42,7 +42,7 @@ pub struct Identity {
 pub enum Place {
     /// On a libvirt host.
     Host {
-        /// The host's name, as libvirt gives it (`virConnectGetHostname`).
+        /// The host's name, as libvirt reports it (`virConnectGetHostname`).
         host_name: Arc<str>,
         /// The URI through which the host's libvirt is read.
         uri: Arc<str>,
@@ -53,21 +53,21 @@ pub enum Place {
 
 /// A VMI in its virt-launcher pod.
 ///
-/// The pod's UID, not the VMI's, is what tells it apart from others: in a migration the VMI is on two nodes for a while.
+/// The pod's UID, not the VMI's, distinguishes it from others: during a migration the VMI is on two nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launcher {
     /// The VMI's namespace.
     pub namespace: Arc<str>,
     /// The VMI's name.
     pub name: Arc<str>,
-    /// The VMI's UID; `None` where nobody says it: libvirt does not know it.
+    /// The VMI's UID; `None` without the Kubernetes API: libvirt does not know it.
     pub uid: Option<Arc<str>>,
     /// The node that runs it.
     pub node: Arc<str>,
     /// The pod's UID.
     pub pod_uid: Arc<str>,
-    /// Those of the VMI's labels that the configuration allows, as they were when the incarnation began.
+    /// The VMI's allowed labels, as they were when the incarnation began.
     pub labels: Vec<VmiLabel>,
-    /// What the guest said of its operating system when the incarnation began.
+    /// What the guest reported about its operating system when the incarnation began.
     pub guest: GuestOs,
 }

@@ -2,8 +2,8 @@
 
 use super::{Bytes, Timestamp};
 
-/// The memory of a VM (`balloon.*` of `virDomainListGetStats`). What the guest knows is there only with a
-/// balloon driver in the guest and a `<stats period>` on its balloon device.
+/// The memory of a VM (`balloon.*` of `virDomainListGetStats`). The guest's figures exist only with a balloon driver in
+/// the guest and a `<stats period>` on its balloon device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     /// `balloon.current`: what the VM has now.
@@ -20,7 +20,7 @@ pub struct Memory {
     pub minor_faults: Option<u64>,
     /// `balloon.unused`: left unused by the guest.
     pub unused: Option<Bytes>,
-    /// `balloon.available`: usable by the guest's operating system in all.
+    /// `balloon.available`: usable by the guest's operating system in total.
     pub available: Option<Bytes>,
     /// `balloon.usable`: could be reclaimed by the guest without swapping.
     pub usable: Option<Bytes>,
@@ -36,8 +36,8 @@ pub struct Memory {
     pub resident: Option<Bytes>,
 }
 
-/// How fast the VM writes to its memory, when somebody asked libvirt to measure it (`dirtyrate.*`). virt-otel
-/// never starts such a measurement.
+/// How fast the VM writes to its memory, if somebody asked libvirt to measure it (`dirtyrate.*`). virt-otel never
+/// starts such a measurement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DirtyRate {
     /// `dirtyrate.megabytes_per_second`, in bytes per second.

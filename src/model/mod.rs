@@ -1,6 +1,6 @@
-//! The nouns, with their units. No I/O, and no knowledge of libvirt's or any wire's format.
+//! The data model, with its units. No I/O, and no knowledge of libvirt's or any wire format.
 //!
-//! A value that was not said is `None`: it is never replaced by 0.
+//! A value that was not reported is `None`: it is never replaced by 0.
 
 mod collection;
 mod cpu;

@@ -1,4 +1,4 @@
-//! The state of a VM, and why it is in it.
+//! The state of a VM, and its reason.
 
 /// The state of a VM: libvirt's `virDomainState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,8 +64,8 @@ impl State {
         }
     }
 
-    /// Whether a QEMU process stands behind the VM. Only then are its figures its own: of a domain that is
-    /// shut off libvirt reports its own process' CPU time.
+    /// Whether a QEMU process runs the VM. Only then are its figures its own: for a domain that is shut off, libvirt
+    /// reports the daemon's CPU time.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Blocked | Self::Paused | Self::Shutdown | Self::PmSuspended)
@@ -84,7 +84,7 @@ impl StateReason {
         Self(usize::try_from(number).ok().and_then(|index| names.get(index)).copied().unwrap_or("unknown"))
     }
 
-    /// The reasons there are for a state, by libvirt's number.
+    /// The possible reasons for a state, by libvirt's number.
     #[must_use]
     pub const fn names(state: State) -> &'static [&'static str] {
         match state {

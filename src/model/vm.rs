@@ -1,4 +1,4 @@
-//! A VM with everything that is known of it at one moment.
+//! A VM with everything known about it at one moment.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use super::{
     Timestamp, Vcpus, VmKey, Vmi,
 };
 
-/// A VM with everything that is known of it at one moment. A field that is `None` has no series.
+/// A VM with everything known about it at one moment. A field that is `None` has no series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vm {
     /// Which one.
     pub key: VmKey,
     /// Its OpenTelemetry Resource.
     pub identity: Arc<Identity>,
-    /// What the Kubernetes API says of it; `None` where there is none to ask.
+    /// What the Kubernetes API says about it; `None` where no API is used.
     pub vmi: Option<Arc<Vmi>>,
     /// What really runs it; `None` for a domain that does not run.
     pub hypervisor: Option<HypervisorType>,
@@ -43,7 +43,7 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A VM of which nothing is known but who it is.
+    /// A VM of which only the identity is known.
     #[must_use]
     pub fn new(key: VmKey, identity: Arc<Identity>) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Vm {
         }
     }
 
-    /// The stamp of the newest reading in it.
+    /// The time of its newest reading.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
         [
@@ -84,15 +84,15 @@ impl Vm {
     }
 }
 
-/// A reading: what was said, when it arrived, and since when its counters count.
+/// A reading: its value, when it arrived, and when its counters started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading<T> {
     /// When it arrived. Strictly increasing per VM, by a millisecond at least.
     pub at: Timestamp,
-    /// The start time of its cumulative series: the incarnation's start if that was seen, else exactly the stamp of
-    /// the first reading.
+    /// The start time of its cumulative series: the incarnation's start if that was seen, else exactly the time of the
+    /// first reading.
     pub start: Timestamp,
-    /// What was said.
+    /// The value.
     pub value: T,
 }
 
@@ -207,12 +207,12 @@ impl Groups {
         self.0 == 0
     }
 
-    /// Puts a group in.
+    /// Adds a group.
     pub const fn insert(&mut self, group: Group) {
         self.0 |= group.bit();
     }
 
-    /// Those in either set.
+    /// The groups in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

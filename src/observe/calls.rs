@@ -1,5 +1,4 @@
-//! The questions that are out. None of them delays another; their answers come back to the loop, which alone changes
-//! anything.
+//! Queries in flight. None delays another; their answers come back to the loop, which alone changes state.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,30 +10,30 @@ use tokio::time::Instant;
 use super::settings::CALL_GUARD;
 use crate::source::{Ask, Order, ReadError, Said, Source};
 
-/// A question that is out.
+/// A query in flight.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
-    /// The place of the daemon in the configuration.
+    /// The daemon's key in the loop.
     pub(super) daemon: usize,
     /// The daemon's connection at the time.
     pub(super) generation: u32,
     /// The domain's incarnation at the time.
     pub(super) epoch: u32,
     pub(super) ask: Ask,
-    /// When it was asked. That it had its turn may have been later.
+    /// When the source received it. The source may have queued it.
     pub(super) asked: Instant,
 }
 
 type Answered = (Call, Result<Said, ReadError>);
 
-/// The questions that are out.
+/// All queries in flight.
 #[derive(Default)]
 pub(super) struct Calls {
     running: FuturesUnordered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
 }
 
 impl Calls {
-    /// Asks.
+    /// Sends a query.
     pub(super) fn launch(&mut self, source: &Arc<dyn Source>, call: Call, order: Order) {
         let answer = source.ask(call.ask, order);
         self.running.push(Box::pin(async move {
@@ -43,12 +42,12 @@ impl Calls {
         }));
     }
 
-    /// Whether no question is out.
+    /// Whether no query is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// The next answer; waits for it.
+    /// Waits for the next answer.
     pub(super) async fn next(&mut self) -> Option<Answered> {
         self.running.next().await
     }

@@ -1,4 +1,4 @@
-//! Which figures only grow: the counters of each noun, side by side, so that one rule can follow them all.
+//! The counters of each type, side by side, so that one rule can follow them all.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(super) trait Counters {
     /// An array with a place for each of them.
     type Values: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy + std::fmt::Debug;
 
-    /// What they show; `None` where libvirt said nothing.
+    /// Their values; `None` where libvirt reported none.
     fn counters(&self) -> Self::Values;
 }
 

@@ -1,4 +1,4 @@
-//! The figures of one incarnation: takes readings in, drops them when they are too old.
+//! The statistics of one incarnation: takes readings in, drops them when they are too old.
 
 use tokio::time::Instant;
 
@@ -9,34 +9,34 @@ use super::starts::Marks;
 use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
 use crate::source::{Monitor, Stats};
 
-/// What is remembered beside the figures themselves.
+/// What is remembered besides the statistics themselves.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     marks: Marks,
-    /// When each group was last read, on the clock that never steps: ages and D5's rule go by it, not by the stamps.
+    /// When each group was last read, on the monotonic clock: ages and staleness go by it, not by timestamps.
     read_at: [Option<Instant>; Group::ALL.len()],
-    /// How many vCPUs and devices their newest readings had that do not fit.
+    /// How many vCPUs and devices of the newest readings did not fit.
     cut: Cut,
-    /// Parameters of such that were not even taken.
+    /// Parameters of others that were not even decoded.
     beyond: u32,
-    /// Whether the memory reading that is shown came without the QEMU: it is then the balloon's size only.
+    /// Whether the shown memory reading came without the QEMU and so has only the balloon's size.
     memory_is_partial: bool,
 }
 
 /// The circumstances of a reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
-    /// Its stamp.
+    /// Its timestamp.
     pub(super) at: Timestamp,
-    /// The same moment on the clock that never steps.
+    /// The same moment on the monotonic clock.
     pub(super) now: Instant,
     /// The start of the incarnation, if it was seen.
     pub(super) seen: Option<Timestamp>,
 }
 
 impl Figures {
-    /// Takes a reading in. A group that is not in it keeps its last one. Says how many devices were left out because another
-    /// one has the same target.
+    /// Takes a reading in. A group missing from it keeps its last one. Returns how many devices were left out because
+    /// another has the same target.
     pub(super) fn take(&mut self, vm: &mut Vm, stats: Stats, arrival: Arrival) -> u64 {
         let Arrival { at, seen, .. } = arrival;
         let whole = stats.monitor == Monitor::Answered;
@@ -89,7 +89,7 @@ impl Figures {
         dropped
     }
 
-    /// What is in the reading is counted anew.
+    /// Resets the counts for groups in the reading.
     fn expect_anew(&mut self, stats: &Stats) {
         let Cut { disks, nics, io_threads, vcpus } = &mut self.cut;
         let read = [stats.disks.is_some(), stats.nics.is_some(), stats.io_threads.is_some(), stats.vcpus.is_some()];
@@ -103,7 +103,7 @@ impl Figures {
         }
     }
 
-    /// Cuts off what does not fit where the VM may take so much of the page. Says what it takes.
+    /// Cuts what does not fit into `page` bytes of the metrics page. Returns the bytes taken.
     pub(super) fn fit(&mut self, vm: &mut Vm, page: usize) -> usize {
         let (cut, taken) = room::fit(vm, page);
         if cut != Cut::default() {
@@ -116,16 +116,15 @@ impl Figures {
         taken
     }
 
-    /// How many vCPUs, devices and parameters of such were left out of the newest readings because they do not fit.
+    /// How many vCPUs, devices and their parameters were left out of the newest readings for lack of room.
     pub(super) fn left_out(&self) -> u64 {
         let Cut { disks, nics, io_threads, vcpus } = self.cut;
         let cut = u64::try_from(disks + nics + io_threads + vcpus).unwrap_or(u64::MAX);
         cut.saturating_add(self.beyond.into())
     }
 
-    /// Of a busy VM libvirt knows the balloon's size and nothing else of its memory. That never takes the place of a
-    /// whole reading, which stays until it is too old; after that the part is better than nothing, and what is not in
-    /// it is absent.
+    /// Of a busy VM's memory libvirt knows only the balloon's size. That never replaces a whole reading, which stays
+    /// until it is too old; after that the partial one is better than nothing, and what it lacks is absent.
     fn take_memory(&mut self, vm: &mut Vm, memory: Memory, whole: bool, arrival: Arrival) {
         let whole = whole || memory.resident.is_some();
         if !whole && vm.memory.is_some() && !self.memory_is_partial {
@@ -141,25 +140,25 @@ impl Figures {
         self.read_at[group as usize] = Some(arrival.now);
     }
 
-    /// The state was asked for on its own.
+    /// The state was read.
     pub(super) fn state_read(&mut self, now: Instant) {
         self.read_at[Group::State as usize] = Some(now);
     }
 
-    /// Whether the state was said after this moment.
+    /// Whether the state was read after this moment.
     pub(super) fn state_is_newer_than(&self, moment: Instant) -> bool {
         self.read_at[Group::State as usize].is_some_and(|read| read > moment)
     }
 
-    /// Whether a counter that the host keeps is lower than it was.
+    /// Whether a host-side counter has gone back.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
         self.marks.went_back(stats)
     }
 
-    /// Leaves of an answer that came after its deadline only what is news.
+    /// Keeps only what is new in an answer that came after its deadline.
     ///
-    /// libvirt gathers the groups one after the other. State and processor time come first and are as old as the call;
-    /// so is, for all we know, the job. A group that has been read since the call was launched would go back in time.
+    /// libvirt gathers the groups one after the other. State and CPU time come first and are as old as the call; the
+    /// job may be, too. A group that has been read since the call was sent would go back in time.
     pub(super) fn keep_news_only(&self, stats: &mut Stats, launched: Instant) {
         let old = |group: Group| self.read_at[group as usize].is_some_and(|read| read >= launched);
         stats.status = None;
@@ -190,13 +189,13 @@ impl Figures {
         self.read_at[group as usize].map(|read| now.saturating_duration_since(read))
     }
 
-    /// How old each group's newest reading is. It goes on after the group was dropped.
+    /// How old each group's newest reading is. The age keeps growing after the group was dropped.
     pub(super) fn ages(&self, now: Instant) -> Vec<GroupAge> {
         Group::ALL.into_iter().filter_map(|group| self.age(group, now).map(|age| GroupAge { group, age })).collect()
     }
 }
 
-/// Takes everything off a VM that belongs to a running QEMU. Its state stays.
+/// Removes everything that belongs to a running QEMU from a VM, except its state.
 pub(super) fn strip(vm: &mut Vm) {
     vm.hypervisor = None;
     vm.description = None;
@@ -208,12 +207,12 @@ pub(super) fn strip(vm: &mut Vm) {
     vm.collection = Collection::default();
 }
 
-/// Whether anything that was read is shown.
+/// Whether any statistics are shown.
 pub(super) fn has_figures(vm: &Vm) -> bool {
     Group::ALL.into_iter().any(|group| group != Group::State && shows(vm, group))
 }
 
-/// Gives the devices that are shown their new description.
+/// Gives the shown devices their new description.
 pub(super) fn rejoin(vm: &mut Vm) {
     let description = vm.description.as_deref();
     if let Some(disks) = &mut vm.disks {
@@ -252,7 +251,7 @@ fn hide(vm: &mut Vm, group: Group) {
     }
 }
 
-/// A reading without counters: it starts when the first of an unbroken row was read.
+/// A reading without counters: it keeps the start of the one before.
 fn gauge<T, U>(before: Option<&Reading<U>>, value: T, arrival: Arrival) -> Reading<T> {
     let start = before.map_or_else(|| arrival.seen.unwrap_or(arrival.at), |before| before.start);
     Reading { at: arrival.at, start, value }

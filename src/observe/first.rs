@@ -1,5 +1,5 @@
-//! The start: what the VMs are comes before what they do. On a node with a thousand VMs each of them is soon known, and the
-//! first readings, which take ten times as long, begin when all are.
+//! Startup: identifying the VMs comes before reading their statistics. On a node with a thousand VMs each is soon
+//! identified; the first readings, which take ten times as long, begin after that.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use uuid::Uuid;
 use super::engine::{Engine, reading_of};
 use super::track::{Phase, Track};
 
-/// How long the first readings wait for the next answer that tells who a VM is. A daemon gives one in milliseconds; a VM
-/// that hangs, or a daemon that is away, is not waited for.
+/// How long the first readings wait for the next answer that identifies a VM. A daemon answers in milliseconds; a VM
+/// that hangs, or a daemon that is unreachable, is not waited for.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// How long they wait at most, however many VMs there are.
 const MOST: Duration = Duration::from_secs(5);
 
-/// The readings that wait for the start to be over.
+/// The readings that wait for startup to finish.
 #[derive(Debug)]
 pub(super) struct First {
     waiting: Vec<(usize, Uuid)>,
     quiet_at: Instant,
-    /// By when it is over; `None` once it is.
+    /// The latest end of startup; `None` once it is over.
     until: Option<Instant>,
 }
 
@@ -30,12 +30,12 @@ impl First {
         Self { waiting: Vec::new(), quiet_at: now + QUIET, until: Some(now + MOST) }
     }
 
-    /// Something was said that tells who a VM is, or may be asked for it.
+    /// A daemon connected, or answered a query other than a reading.
     pub(super) fn heard(&mut self, now: Instant) {
         self.quiet_at = now + QUIET;
     }
 
-    /// Keeps a reading back. `false` if the start is over.
+    /// Holds a reading back. `false` if startup is over.
     pub(super) fn keep(&mut self, place: usize, uuid: Uuid) -> bool {
         if self.until.is_some() {
             self.waiting.push((place, uuid));
@@ -43,12 +43,12 @@ impl First {
         self.until.is_some()
     }
 
-    /// When it is over though nothing happens; `None` if it is, or nothing waits for it.
+    /// When startup ends if nothing more happens; `None` if it is over or no reading waits.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.until.filter(|_| !self.waiting.is_empty()).map(|until| until.min(self.quiet_at))
     }
 
-    /// The readings that may begin now, if `known` says that every VM is known, or they have waited for long enough.
+    /// The readings that may begin now, because every VM is identified (`known`) or they have waited long enough.
     pub(super) fn take(&mut self, known: bool, now: Instant) -> Vec<(usize, Uuid)> {
         if known || self.wake().is_some_and(|wake| wake <= now) {
             self.until = None;
@@ -58,7 +58,7 @@ impl First {
 }
 
 impl Track {
-    /// Whether what it is is known, or cannot be.
+    /// Whether it is identified, or cannot be.
     pub(super) fn is_known(&self) -> bool {
         match self.phase {
             Phase::Unknown => self.attempted,
@@ -69,7 +69,7 @@ impl Track {
 }
 
 impl Engine {
-    /// Lets the first readings begin, once the VMs are known.
+    /// Starts the first readings, once the VMs are identified.
     pub(super) fn begin_to_read(&mut self, now: Instant) {
         let readings = self.first.take(self.publisher.knows_all(), now);
         if !readings.is_empty() {

@@ -1,7 +1,7 @@
-//! Joins a VM's devices with what its XML says of them, and keeps their names apart. Pure.
+//! Joins a VM's devices with their XML descriptions, and keeps their names distinct. Pure.
 //!
-//! A device's series carry the alias that the user chose, else the target's name. A user may choose for one disk the
-//! alias that is another's target: the two would be one series. Both then go by their targets.
+//! A device's series carry the alias that the user chose, else the target's name. A user may give one disk an alias
+//! that is another's target: the two would be one series. Both then use their targets.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::model::{Description, Disk, Nic, Since};
 
 /// A device that the XML describes.
 pub(super) trait Described: Named<Name = Arc<str>> {
-    /// Takes over what the XML says of it.
+    /// Sets its description from the XML.
     fn describe(&mut self, description: Option<&Description>);
 
     /// The name on its series.
     fn label(&self) -> &str;
 
-    /// Makes it go by its target; `false` if it does already.
+    /// Makes it use its target; `false` if it does already.
     fn forget_alias(&mut self) -> bool;
 }
 
@@ -54,7 +54,7 @@ impl Described for Nic {
     }
 }
 
-/// Leaves of devices with the same target only the first; says how many went.
+/// Keeps only the first of devices with the same target; returns how many were dropped.
 pub(super) fn drop_duplicates<T: Named<Name = Arc<str>>>(devices: &mut Vec<T>) -> u64 {
     let before = devices.len();
     let mut targets = std::collections::HashSet::with_capacity(before);
@@ -67,7 +67,7 @@ pub(super) fn join<T: Described>(devices: &mut [Since<T>], description: Option<&
     for device in devices.iter_mut() {
         device.value.describe(description);
     }
-    // Falling back to a target can collide with yet another alias. Each pass takes an alias away, so they end.
+    // Falling back to a target can collide with yet another alias. Each pass removes an alias, so the loop ends.
     while let Some(colliding) = collisions(devices) {
         let mut changed = false;
         for place in colliding {
@@ -79,7 +79,7 @@ pub(super) fn join<T: Described>(devices: &mut [Since<T>], description: Option<&
     }
 }
 
-/// The places of devices that share their label with another; `None` if there are none.
+/// The indexes of devices that share their label with another; `None` if there are none.
 fn collisions<T: Described>(devices: &[Since<T>]) -> Option<Vec<usize>> {
     if devices.iter().all(|device| device.value.label() == &**device.value.name()) {
         return None; // no aliases, as on most VMs

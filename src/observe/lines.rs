@@ -1,5 +1,5 @@
-//! How much is logged of one daemon's domains: a daemon that has fallen into bad hands could make each of them go from one
-//! trouble into the next all day.
+//! Limits what is logged about one daemon's domains: a compromised daemon could report trouble with each of them all
+//! day.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use crate::model::DaemonId;
 
-/// Lines at once for a host: one for each of a thousand domains that get into the same trouble together.
+/// Lines at once for a host: one for each of a thousand domains that get the same trouble together.
 pub(super) const OF_A_HOST: u32 = 1_024;
 
 /// Lines at once for a launcher, which has one domain.
 pub(super) const OF_A_LAUNCHER: u32 = 16;
 
-/// One line more after each such time.
+/// How often one more line is allowed.
 const REFILL: Duration = Duration::from_secs(60);
 
 /// See the module.
@@ -28,17 +28,17 @@ pub(super) struct Lines {
 struct State {
     left: u32,
     since: Instant,
-    /// Whether it was said that lines are left out.
+    /// Whether it was logged that lines are left out.
     told: bool,
 }
 
 impl Lines {
-    /// So many at once.
+    /// A full budget of `most`.
     pub(super) fn new(most: u32) -> Self {
         Self { most, state: Mutex::new(State { left: most, since: Instant::now(), told: false }) }
     }
 
-    /// Whether one more may be logged of a domain of this daemon. The first one that may not is said to be left out.
+    /// Whether one more line may be logged about this daemon's domains. The first refusal is itself logged.
     pub(super) fn one(&self, daemon: &DaemonId) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

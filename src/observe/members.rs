@@ -1,4 +1,4 @@
-//! The daemons of the loop: how they come and go.
+//! Adds and removes the loop's daemons.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::DaemonId;
 use crate::source::SourceEvent;
 
 impl Engine {
-    /// A daemon is to be read as well.
+    /// Starts reading a daemon.
     pub(super) fn add(&mut self, feed: Feed) {
         let Feed { source, events, owner } = feed;
         let daemon = source.id().clone();
@@ -45,16 +45,16 @@ impl Engine {
         self.forwarders.spawn(forward(place, events, self.forward.clone()));
     }
 
-    /// A daemon is to be read no more.
+    /// Stops reading a daemon.
     fn remove(&mut self, daemon: &DaemonId) {
         let Some(place) = self.places.remove(daemon) else { return };
         self.disarm(place);
         self.publisher.regroup();
-        // With its source its forwarder ends as well.
+        // Dropping the source ends its forwarder.
         self.keepers.remove(&place);
     }
 
-    /// Who is to be read has changed; `None`: it changes no more.
+    /// The daemons to read have changed; `None`: no more changes come.
     pub(super) fn on_change(&mut self, change: Option<Roster>) {
         match change {
             Some(Roster::Add(feed)) => {
@@ -88,7 +88,7 @@ impl Engine {
     }
 }
 
-/// The next change of who is to be read; waits for ever where nothing changes.
+/// The next change of daemons; waits for ever where there are none.
 pub(super) async fn roster_change(roster: &mut Option<mpsc::Receiver<Roster>>) -> Option<Roster> {
     match roster {
         Some(roster) => roster.recv().await,
@@ -104,6 +104,6 @@ async fn forward(place: usize, mut feed: mpsc::Receiver<SourceEvent>, events: mp
         }
     }
     let reason = "the source has ended".to_owned();
-    // If the loop is gone as well, there is nobody to tell.
+    // If the loop is gone too, nothing needs to know.
     let _ = events.send((place, SourceEvent::Disconnected { reason, absent: true })).await;
 }

@@ -1,4 +1,4 @@
-//! A daemon that runs the domain of one VMI: which domain that is, and what is shown while there is none.
+//! A daemon that runs the domain of one VMI: which domain that is, and what to show without one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use super::roster::{Owner, Who};
 use super::track::{Phase, Surroundings, Track};
 use crate::model::{Collection, DaemonId, HypervisorType, Identity, Place, Vm, VmKey};
 
-/// How long an attempt to reach the daemon of a VMI that has just begun to run may take before it counts as failed,
-/// should nobody say so: the looks at its socket before that say nothing, since a launcher starts its libvirt after its
-/// VMI is scheduled. Connecting takes milliseconds, and a fresh daemon four seconds to say what it can.
+/// How long connecting to the daemon of a VMI that has just begun to run may take before it counts as failed without a
+/// reported failure. Attempts before that tell nothing, since a launcher starts its libvirt after its VMI is scheduled.
+/// Connecting takes milliseconds; a fresh daemon takes four seconds to report its capabilities.
 const TRYING: Duration = Duration::from_secs(10);
 
-/// Domains of one VMI that a launcher may have: one, and the one before it while that is still being forgotten. A daemon
-/// that names more is not to be believed.
+/// Domains of one VMI that a launcher may have: one, and the previous one while that is being removed. A daemon that
+/// names more is not trusted.
 const DOMAINS_MAX: usize = 2;
 
-/// What is known of the owner of a daemon.
+/// What is known about a daemon's owner.
 #[derive(Debug)]
 pub(super) struct Owned {
     pub(super) owner: Owner,
-    /// The domain has run here and does no more. That its daemon goes after it is no news.
+    /// The domain has ended here. Losing its daemon after that is expected.
     ended: bool,
-    /// The daemon has a domain, and it is another's.
+    /// The daemon has only another VM's domain.
     refused: bool,
-    /// The daemon is connected, and does not say which domain it has, or how that is.
+    /// The daemon is connected, but does not report its domain, or that domain's state.
     silent: bool,
     /// A domain of the VM has run here.
     met: bool,
-    /// It was said that the daemon names too many domains.
+    /// It was logged that the daemon names too many domains.
     crowded: bool,
     /// The VM without a domain.
     bare: Option<Arc<Vm>>,
-    /// Whether what runs that has changed since it was last asked for.
+    /// Whether that VM's hypervisor type has changed since it was last asked for.
     news: bool,
 }
 
@@ -45,13 +45,13 @@ impl Owned {
         Self { owner, ended: false, refused: false, silent: false, met: false, crowded: false, bare: None, news: false }
     }
 
-    /// Something was said of a domain of it; `others` whether another one of it runs.
+    /// Something was learned about a domain of it; `others`: whether another one of it runs.
     pub(super) fn follow(&mut self, track: &Track, others: bool) {
         match track.phase {
             Phase::Active => {
                 self.ended = false;
                 self.met = true;
-                // Its domain has said who it is; from now on it is missed by that name.
+                // Its domain has given the VM's name, by which it is shown even when unreachable.
                 if matches!(self.owner.who, Who::NamedByDomain(_))
                     && let Some(launcher) = self.owner.launcher_of(&track.name)
                 {
@@ -63,18 +63,18 @@ impl Owned {
         }
     }
 
-    /// The daemon said something of its domain when it was asked, or could not.
+    /// The daemon answered a query about its domains, or could not.
     pub(super) fn answers(&mut self, answered: bool) {
         self.silent = !answered;
     }
 
-    /// The daemon does not know a domain of it any more; `others` whether another one of it runs.
+    /// The daemon no longer knows a domain of it; `others`: whether another one of it runs.
     pub(super) fn domain_gone(&mut self, others: bool) {
         self.ended = !others;
     }
 
-    /// These are the names of the domains that the daemon has. A daemon without any is not to blame: its domain may be
-    /// yet to come, or gone already.
+    /// Takes the names of the daemon's domains. A daemon without any is not refused: its domain may be yet to come, or
+    /// gone already.
     pub(super) fn listed<'a>(&mut self, around: &Surroundings, mut names: impl Iterator<Item = &'a str> + Clone) {
         let known = names.clone().any(|name| self.owner.launcher_of(name).is_some());
         let stranger = names.find(|name| self.owner.launcher_of(name).is_none());
@@ -89,17 +89,17 @@ impl Owned {
         self.refused = refused;
     }
 
-    /// The VM as it is shown while no domain of it is: by what the API says, and with the type `unknown` if its daemon
-    /// should tell and cannot. `None` before it has a name.
+    /// The VM as it is shown without a domain: as the API reports it, and with the type `unknown` if its daemon should
+    /// report the type and cannot. `None` before it has a name.
     pub(super) fn bare(&mut self, daemon: &DaemonId, reach: Reach, told: Option<&Arc<Identity>>) -> Option<&Arc<Vm>> {
         let Who::Known(launcher) = &self.owner.who else { return None };
         let unreadable = self.refused || self.silent || matches!(reach, Reach::Failed | Reach::Absent);
-        // Without the API's word for it, a launcher that is not there may be yet to come; until a domain was seen in it.
+        // Without the API, an absent launcher may be yet to come, unless a domain was seen in it.
         let runs = self.owner.runs() && (self.owner.vmi.is_some() || self.met || reach != Reach::Absent);
         let hypervisor =
             (runs && unreadable && !self.ended && !self.owner.is_leaving()).then_some(HypervisorType::Unknown);
         let connected = match reach {
-            // Nobody misses the daemon of a VM that does not run.
+            // A VM that does not run needs no daemon.
             _ if !self.owner.runs() => None,
             Reach::Trying => None,
             Reach::Up => Some(true),
@@ -134,13 +134,13 @@ impl Owned {
 /// Whether a daemon can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It has not been tried to the end yet.
+    /// An attempt is still under way.
     Trying,
     /// It is connected.
     Up,
-    /// It could not be connected, or was lost.
+    /// Connecting failed, or the connection was lost.
     Failed,
-    /// Nobody is there.
+    /// Nothing is listening.
     Absent,
 }
 
@@ -155,8 +155,8 @@ impl Keeper {
         self.owned.as_ref().is_none_or(|owned| owned.owner.runs() && !owned.ended && !owned.owner.is_leaving())
     }
 
-    /// What is known of its owner. A VMI that runs now is read from now on; one that does not is read no more. `true` if
-    /// something happened that is shown at once.
+    /// Sets its owner. A VMI that runs now is read from now on; one that does not is no longer read. `true` if this
+    /// must be shown at once.
     pub(super) fn own(&mut self, owner: Owner, now: Instant) -> bool {
         let was_open = self.is_open();
         let moved = match (&self.around.vmi, &owner.vmi) {
@@ -188,12 +188,12 @@ impl Keeper {
         true
     }
 
-    /// Whether a domain of this name is one of its.
+    /// Whether a domain of this name belongs to it.
     pub(super) fn is_its(&self, domain: &str) -> bool {
         self.owned.as_ref().is_none_or(|owned| owned.owner.launcher_of(domain).is_some())
     }
 
-    /// Whether a domain may be read. Its VM is known by name from then on.
+    /// Whether a domain may be read. If its VM is known by name, notes its launcher.
     pub(super) fn accepts(&mut self, uuid: Uuid, domain: &str) -> bool {
         let Some(owned) = &mut self.owned else { return self.has_room(uuid, domain) };
         let Some(launcher) = owned.owner.launcher_of(domain).filter(|_| owned.owner.runs()) else { return false };
@@ -217,12 +217,12 @@ impl Keeper {
         true
     }
 
-    /// Whether a domain of a launcher runs, as far as is known. Of a host, which may have thousands, nobody wants to know.
+    /// Whether any domain of a launcher runs. Not computed for a host, which may have thousands: nothing needs it.
     pub(super) fn any_runs(&self) -> bool {
         self.owned.is_some() && self.tracks.values().any(|track| track.incarnated)
     }
 
-    /// Its domain may have said who it is: what has another name is not its.
+    /// Once its domain has given the VM's name, drops domains with another name.
     pub(super) fn settle_name(&mut self) {
         let Some(Owned { owner, .. }) = &self.owned else { return };
         let Who::Known(launcher) = &owner.who else { return };
@@ -237,8 +237,8 @@ impl Keeper {
         }
     }
 
-    /// What is shown of it: its domains; of a launcher the one that runs, or the VMI without one.
-    /// `true` if there is something in it that nobody was told of, and that is told at once.
+    /// Collects what is shown of it: its domains; for a launcher, the one that runs, or the VMI without one. `true` if
+    /// a change in this has yet to be published at once.
     pub(super) fn shown_vms(&mut self, now: Instant, vms: &mut Vec<Arc<Vm>>) -> bool {
         let reach = match (self.up, self.round) {
             (true, _) => Reach::Up,
@@ -252,8 +252,8 @@ impl Keeper {
             return false;
         };
         let told = &mut self.around.told;
-        // Of a VMI only what runs is shown: what its launcher has defined besides, or is still taking in, is not it. Until
-        // it was told who it is, that waits for its first detection.
+        // Of a VMI only the running domain is shown, not what its launcher has defined besides, or is receiving by
+        // migration. Until an identity was published, that waits for the first detection.
         let runs =
             |track: &Track| matches!(track.phase, Phase::Active | Phase::Unknown) && (track.visible || told.is_some());
         if let Some(vm) = self.tracks.values().filter(|track| runs(track)).find_map(|track| track.shown()) {

@@ -1,5 +1,5 @@
-//! How often what a daemon says of its own accord may make us ask it. An event costs it nothing; an answer may have
-//! 8 MiB, and whoever has taken a daemon over can send events without end.
+//! Limits the queries that a daemon's events trigger. An event costs the daemon nothing; an answer may have 8 MiB, and
+//! a compromised daemon can send events without end.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::track::{Phase, Track, Wants};
 
-/// So many at once, and then one more after each such time.
+/// `burst` at once, then one more after each `every`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     pub(super) burst: u32,
     pub(super) every: Duration,
 }
 
-/// What is left of a pace.
+/// A token bucket.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     pace: Pace,
@@ -24,12 +24,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(super) const fn new(pace: Pace, now: Instant) -> Self {
         Self { pace, left: pace.burst, since: now }
     }
 
-    /// Takes one. `false` if none is left.
+    /// Takes a token. `false` if none is left.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let gained = now.saturating_duration_since(self.since).as_nanos() / self.pace.every.as_nanos().max(1);
         let gained = u32::try_from(gained).unwrap_or(u32::MAX);
@@ -40,7 +40,7 @@ impl Bucket {
         true
     }
 
-    /// Takes more of them, for what was asked has turned out to cost more. What is not there yet is owed.
+    /// Takes more tokens, because a query turned out to cost more. Those that are missing are owed.
     pub(super) fn charge(&mut self, more: u32, now: Instant) {
         let owed = more.saturating_sub(self.left);
         self.left = self.left.saturating_sub(more);
@@ -49,16 +49,16 @@ impl Bucket {
         }
     }
 
-    /// When the next one is there, after none was left.
+    /// When the next token comes, after none was left.
     pub(super) fn next(&self) -> Instant {
         self.since + self.pace.every
     }
 }
 
-/// What events ask for that have used up their burst.
+/// Queries of events that used up their burst.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owed {
-    /// When it is asked.
+    /// When they go out.
     pub(super) due: Instant,
     status: bool,
     describe: bool,
@@ -66,7 +66,7 @@ pub(super) struct Owed {
 }
 
 impl Owed {
-    /// Adds it to what is wanted of a domain. One that does not run has a state and nothing else.
+    /// Adds them to what a domain needs. One that does not run has only a state.
     fn add_to(self, wants: &mut Wants, phase: Phase) {
         let runs = phase == Phase::Active;
         wants.status |= self.status;
@@ -76,8 +76,8 @@ impl Owed {
 }
 
 impl Track {
-    /// What an event asks for is asked now; or, if events have asked for much just before, as soon as it may be,
-    /// together with whatever else they ask for until then. What it tells is shown then as readings are, not at once.
+    /// Sends an event's queries now or, if the burst is used up, as soon as the pace allows, together with those of
+    /// later events until then. Their results are then shown like readings, not at once.
     pub(super) fn paced(&mut self, mut wants: Wants, now: Instant) -> Wants {
         if let Some(owed) = self.owed.take() {
             owed.add_to(&mut wants, self.phase);
@@ -90,7 +90,7 @@ impl Track {
         Wants { remove: wants.remove, ..Wants::default() }
     }
 
-    /// What is owed, if it may be asked now.
+    /// The owed queries, if they may go out now.
     pub(super) fn take_owed(&mut self, now: Instant) -> Wants {
         let mut wants = Wants::default();
         if let Some(owed) = &mut self.owed

@@ -1,7 +1,7 @@
-//! Snapshots: when, and of what.
+//! Builds and publishes snapshots.
 //!
-//! On a node with a thousand VMs most snapshots differ from the one before in one VM. So of a daemon of which nothing was
-//! said since, what was published before is published again; once a second, since ages grow, everything is looked at.
+//! On a node with a thousand VMs, most snapshots differ from the previous one in one VM. So daemons without news are
+//! published as before; once a second, since ages grow, everything is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use super::track::Moment;
 use crate::model::{DaemonId, Timestamp, Vm};
 use crate::snapshot::{Snapshot, VmList};
 
-/// What a daemon has in the snapshot.
+/// A daemon's part of the snapshot.
 struct Part {
-    /// Where its VMs begin in the list, and how many they are.
+    /// Where its VMs begin in the list, and how many there are.
     begin: usize,
     count: usize,
     looked: Looked,
 }
 
-/// What was seen of a daemon's VMs besides.
+/// Counts over a daemon's VMs.
 #[derive(Debug, Clone, Copy, Default)]
 struct Looked {
     stuck: u64,
@@ -46,21 +46,21 @@ pub(super) struct Publisher {
     sequence: u64,
     lifecycle: u64,
     complete: bool,
-    /// Whether it was known once of every VM what it is, or that it does not say.
+    /// Whether every VM was once identified, or found not to be identifiable.
     known: bool,
     published: Timestamp,
     last: Option<Instant>,
     /// What was published last.
     vms: VmList,
-    /// What was seen of these besides.
+    /// Counts over these.
     looked: Looked,
     /// By the daemons' places.
     parts: BTreeMap<usize, Part>,
-    /// The libvirt hosts among these: they are published themselves.
+    /// The libvirt hosts among these, which are themselves published.
     hosts: Vec<usize>,
     /// When everything was last looked at; `None` if daemons have come or gone since.
     whole: Option<Instant>,
-    /// The daemons of which something was said since the last snapshot.
+    /// The daemons with news since the last snapshot.
     touched: BTreeSet<usize>,
     /// Something was read.
     changed: bool,
@@ -90,7 +90,7 @@ impl Publisher {
         }
     }
 
-    /// Something was said of this daemon, or of its VMs.
+    /// This daemon, or its VMs, have news.
     pub(super) fn touch(&mut self, place: usize) {
         self.touched.insert(place);
     }
@@ -111,12 +111,12 @@ impl Publisher {
         self.urgent = true;
     }
 
-    /// Whether it was known once of every VM what it is.
+    /// Whether every VM was once identified.
     pub(super) const fn knows_all(&self) -> bool {
         self.known
     }
 
-    /// When the next snapshot is to be published; a moment that has passed means now.
+    /// When to publish the next snapshot; a moment in the past means now.
     pub(super) fn due(&self, now: Instant) -> Instant {
         let gap = match (self.urgent, self.changed) {
             (true, _) => URGENT_GAP,
@@ -126,9 +126,9 @@ impl Publisher {
         self.last.map_or(now, |last| last + gap)
     }
 
-    /// Publishes what is known now. A domain whose last figures were dropped while its daemon is away goes with them.
+    /// Publishes what is known now. While its daemon is unreachable, a domain is dropped with its last statistics.
     ///
-    /// `places` is the daemons' order, that of their VMs' keys; `rostered` whether all of them are known.
+    /// `places` gives the daemons' order, which is that of their VMs' keys; `rostered` whether all are known.
     pub(super) fn publish(
         &mut self,
         keepers: &mut BTreeMap<usize, Keeper>,
@@ -136,7 +136,7 @@ impl Publisher {
         rostered: bool,
         moment: Moment,
     ) {
-        // Nothing in a snapshot is younger than it, even a stamp that was moved on to stay in order.
+        // Nothing in a snapshot is newer than it, not even a timestamp that was moved on to stay in order.
         self.published = self.published.max(moment.stamp);
         let is_fresh = self.whole.is_some_and(|whole| moment.instant < whole + HEARTBEAT);
         if !(is_fresh && self.look_at_touched(keepers, moment)) {
@@ -162,7 +162,7 @@ impl Publisher {
         }));
     }
 
-    /// Puts what has changed into the list. `false` if the list has to be made anew: another number of VMs is shown.
+    /// Puts what has changed into the list. `false` if the list must be rebuilt because the number of VMs has changed.
     fn look_at_touched(&mut self, keepers: &mut BTreeMap<usize, Keeper>, moment: Moment) -> bool {
         let mut vms = Vec::new();
         for place in std::mem::take(&mut self.touched) {
@@ -178,7 +178,7 @@ impl Publisher {
         true
     }
 
-    /// Makes the list anew.
+    /// Rebuilds the list.
     fn look_at_all(
         &mut self,
         keepers: &mut BTreeMap<usize, Keeper>,
@@ -197,12 +197,12 @@ impl Publisher {
         }
         self.vms = vms.into();
         self.parts = parts;
-        // A launcher's daemon is no more than a part of its VM, and is not published.
+        // A launcher's daemon is only a part of its VM, and is not published.
         self.hosts = keepers.iter().filter(|(_, keeper)| keeper.owned.is_none()).map(|(place, _)| *place).collect();
         self.whole = Some(moment.instant);
     }
 
-    /// What is shown of a daemon's VMs, and of itself if it is a host.
+    /// Collects what is shown of a daemon's VMs, and of a host itself.
     fn look_at(&mut self, keeper: &mut Keeper, moment: Moment, vms: &mut Vec<Arc<Vm>>) -> Looked {
         self.lifecycle += keeper.age(moment.instant);
         let mut looked = Looked::default();

@@ -1,54 +1,54 @@
-//! How much one VM may add to the page and to a push. Pure.
+//! Limits how much of the metrics page and of a push one VM takes. Pure.
 //!
-//! A Resource is never split between requests, so what one VM has must fit into one; and a daemon may say anything, so
-//! what it invents may neither flood a backend nor make the others' figures late. What does not fit is cut off from the
-//! ends of the lists: first of the vCPUs, then of the I/O threads, the interfaces and the disks.
+//! A Resource is never split between requests, so one VM must fit into one. A daemon may report anything, and what it
+//! invents must neither flood a backend nor delay the others' statistics. What does not fit is cut off from the ends of
+//! the lists: first of the vCPUs, then of the I/O threads, the interfaces and the disks.
 //!
-//! What a series takes is reckoned, not measured: `tests/bounds.rs` holds these figures against what is encoded.
+//! The size of a series is estimated, not measured: `tests/bounds.rs` compares these figures with what is encoded.
 //!
-//! Of what many VMs add together each may have a part (`share.rs`), which is given here.
+//! What one of many VMs may have (`share.rs`) is passed in as `page`.
 
 use std::sync::Arc;
 
 use crate::model::{Description, DiskDescription, NicDescription, Place, Vm};
 
-/// Series that one VM has of its vCPUs and devices at most. 512 vCPUs with 64 disks and 64 interfaces take 6,720.
+/// Most series of one VM's vCPUs and devices. 512 vCPUs with 64 disks and 64 interfaces take 6,720.
 pub const SERIES_MAX: usize = 12_288;
 
-/// Bytes that these may take of a request: with what the VM says once and with what ends, less than the 3.5 MiB that one
+/// Bytes that these may take of a request: with the VM's other series and end markers, less than the 3.5 MiB that one
 /// may have.
 pub const PUSH_MAX: usize = 2 * 1_024 * 1_024;
 
-/// Bytes that these and their description may take at the endpoint, where each series has the labels of its VM: eight times
-/// the page of a VM of 512 vCPUs.
+/// Bytes that these and their description may take at the endpoint, where each series has the labels of its VM: eight
+/// times those of a VM with 512 vCPUs.
 pub const PAGE_MAX: usize = 16 * 1_024 * 1_024;
 
-/// Bytes of label values that the description of a VM's devices may have: what 64 disks have that all say everything at
-/// the greatest length.
+/// Bytes of label values that the description of a VM's devices may have: enough for 64 disks with every value at its
+/// greatest length.
 pub const DESCRIPTION_MAX: usize = 512 * 1_024;
 
-/// Series of one vCPU at most.
+/// Most series of one vCPU.
 pub const VCPU_SERIES: usize = 8;
 
-/// Series of one disk at most.
+/// Most series of one disk.
 pub const DISK_SERIES: usize = 32;
 
-/// Series of one interface at most.
+/// Most series of one interface.
 pub const NIC_SERIES: usize = 9;
 
-/// Series of one I/O thread at most.
+/// Most series of one I/O thread.
 pub const IO_THREAD_SERIES: usize = 3;
 
-/// Bytes of one series in a request, without the values of the labels of devices.
+/// Bytes of one series in a request, without the values of device labels.
 pub const POINT_BYTES: usize = 128;
 
-/// Bytes of one series at the endpoint, likewise, and without the labels of the VM.
+/// Bytes of one series at the endpoint, without these and without the VM's labels.
 pub const LINE_BYTES: usize = 192;
 
-/// Bytes of the labels' names of a device that is described, and of what is kept in memory of one that says little.
+/// Bytes of the label names of a described device, and of a short description in memory.
 const DESCRIBED_BYTES: usize = 512;
 
-/// Series of a VM apart from its vCPUs and devices at most, each with its name.
+/// Most series of a VM apart from its vCPUs and devices, each with its name.
 pub const BARE_SERIES: usize = 80;
 
 /// What is left.
@@ -65,7 +65,7 @@ impl Room {
         Self { series: SERIES_MAX, push: PUSH_MAX, page, identity: identity(vm) }
     }
 
-    /// Whether one more thing fits, which has so many series with this value of its label each.
+    /// Takes the room of `series` series with this label value. `false` if they do not fit.
     fn takes(&mut self, series: usize, label: &str) -> bool {
         let left = |left: usize, each: usize| left.checked_sub(series * each);
         let room = (|| {
@@ -83,7 +83,7 @@ impl Room {
         fits
     }
 
-    /// Cuts a list to what fits. How many went.
+    /// Cuts a list to what fits; returns how many went.
     fn cut<T>(&mut self, list: &mut Vec<T>, series: usize, label: fn(&T) -> &str) -> usize {
         let fits = list.iter().take_while(|thing| self.takes(series, label(thing))).count();
         let cut = list.len() - fits;
@@ -95,7 +95,7 @@ impl Room {
     }
 }
 
-/// How many of each kind went.
+/// How many of each kind were cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cut {
     /// Disks.
@@ -108,8 +108,8 @@ pub struct Cut {
     pub vcpus: usize,
 }
 
-/// Cuts a VM's vCPUs and devices to what it may have, where all of it may take so much of the page. What went, and what the
-/// rest takes.
+/// Cuts a VM's vCPUs and devices to its limits and to `page` bytes of the metrics page. Returns what was cut, and what
+/// the rest takes.
 pub fn fit(vm: &mut Vm, page: usize) -> (Cut, usize) {
     let page = page.min(PAGE_MAX);
     let described = vm.description.as_deref().map_or(0, |description| described(description, identity(vm)));
@@ -122,12 +122,12 @@ pub fn fit(vm: &mut Vm, page: usize) -> (Cut, usize) {
     (Cut { disks, nics, io_threads, vcpus }, described + before - room.page)
 }
 
-/// Cuts the description of a VM's devices to what it may have, where all of it may take so much of the page. How many went
-/// is added to those that had gone before. `true` if any did.
+/// Cuts the description of a VM's devices to its limit and to `page` bytes of the metrics page. Adds what was cut to
+/// `left_out`. `true` if anything was.
 pub fn fit_description(vm: &mut Vm, page: usize) -> bool {
     let identity = identity(vm);
     let Some(shared) = &mut vm.description else { return false };
-    // More than that of them are not shown either.
+    // More of them are not shown anyway.
     let disks = shared.disks.iter().take(SERIES_MAX / DISK_SERIES);
     let nics = shared.nics.iter().take(SERIES_MAX / NIC_SERIES);
     let mut left = DESCRIPTION_MAX;
@@ -150,12 +150,12 @@ pub fn fit_description(vm: &mut Vm, page: usize) -> bool {
     cut > 0
 }
 
-/// What a VM's name takes of the page, on each series that every VM has.
+/// Bytes of the page that a VM's name takes, on series that every VM has.
 pub fn name_bytes(name: &str) -> usize {
     BARE_SERIES * escaped(name)
 }
 
-/// The label values of a device that is described.
+/// The label values of a described device.
 #[derive(Debug, Clone, Copy, Default)]
 struct Text {
     bytes: usize,
@@ -168,20 +168,20 @@ impl Text {
         texts.iter().filter_map(|text| text.as_deref()).fold(Self::default(), add)
     }
 
-    /// What its series takes of the page.
+    /// Bytes its series takes on the page.
     const fn line(self, identity: usize) -> usize {
         LINE_BYTES + DESCRIBED_BYTES + identity + self.escaped
     }
 }
 
-/// What a description takes of the page.
+/// Bytes a description takes on the page.
 fn described(description: &Description, identity: usize) -> usize {
     let disks = description.disks.iter().map(|disk| disk_text(disk).line(identity));
     let nics = description.nics.iter().map(|nic| nic_text(nic).line(identity));
     own_bytes(description) + disks.chain(nics).sum::<usize>()
 }
 
-/// What a description says of the machine takes so much of the page.
+/// Bytes that a description's values for the machine take on the page.
 fn own_bytes(description: &Description) -> usize {
     let Description { domain_type, os_type, arch, machine, .. } = description;
     escaped(domain_type) + Text::of(&[os_type, arch, machine]).escaped
@@ -201,11 +201,11 @@ fn nic_text(nic: &NicDescription) -> Text {
     Text::of(&[target, user_alias, mac, model, source_kind, source])
 }
 
-/// Bytes of a label's value as it is written.
+/// Bytes of a label value as written.
 fn escaped(text: &str) -> usize {
     let more = |byte: u8| match byte {
         b'\\' | b'"' | b'\n' => 1,
-        // A character stands for it.
+        // A replacement character is written.
         0 => char::REPLACEMENT_CHARACTER.len_utf8() - 1,
         _ => 0,
     };

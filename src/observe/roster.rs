@@ -1,4 +1,4 @@
-//! Who is to be read: daemons that come and go, and to which VMI each belongs.
+//! The daemons to read, which come and go, and the VMI that each belongs to.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::source::{Source, SourceEvent};
 
-/// A daemon, and what it reports of its own accord.
+/// A daemon, and the events it reports.
 pub struct Feed {
     /// The daemon.
     pub source: Arc<dyn Source>,
     /// What it reports.
     pub events: mpsc::Receiver<SourceEvent>,
-    /// Whose daemon it is; `None` for that of a libvirt host, every domain of which is a VM of its own.
+    /// The owner of the daemon; `None` for a libvirt host, where every domain is a VM of its own.
     pub owner: Option<Owner>,
 }
 
@@ -25,44 +25,44 @@ impl Feed {
     }
 }
 
-/// A change of who is to be read.
+/// A change in the daemons to read.
 pub enum Roster {
-    /// This daemon is to be read as well.
+    /// Read this daemon too.
     Add(Feed),
-    /// What is known of a daemon's owner has changed.
+    /// Information about a daemon's owner has changed.
     Update(DaemonId, Owner),
-    /// This daemon is to be read no more: its VM is gone, or somebody else's now.
+    /// Stop reading this daemon: its VM is gone, or runs elsewhere now.
     Remove(DaemonId),
-    /// Every daemon that was there at the start has been named.
+    /// Every daemon present at startup has been added.
     Complete,
 }
 
-/// Whose daemon it is, when it runs the domain of one VMI and nothing else.
+/// The owner of a daemon that runs the domain of one VMI and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// The VM, as it is identified.
+    /// How the VM is identified.
     pub who: Who,
-    /// What the Kubernetes API says of it; `None` where there is none to ask.
+    /// What the Kubernetes API says about it; `None` without an API to query.
     pub vmi: Option<Arc<Vmi>>,
 }
 
-/// How the VMI of a launcher is known.
+/// How a virt-launcher pod's VMI is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
     /// From the beginning.
     Known(Arc<Launcher>),
-    /// But for its name, which its domain will say. The name in here is empty.
+    /// Except for its name, which its domain will give; it is empty here.
     NamedByDomain(Arc<Launcher>),
 }
 
 impl Owner {
-    /// Whether its domain may be read: the VMI runs, or nobody says that it does not.
+    /// Whether its domain may be read: the VMI runs, or nothing says that it does not.
     #[must_use]
     pub fn runs(&self) -> bool {
         self.vmi.as_ref().is_none_or(|vmi| vmi.phase == Phase::Running)
     }
 
-    /// Whether it is being handed over to another node: its domain here may end at any moment, and so may its daemon.
+    /// Whether it is migrating to another node: its domain and its daemon here may end at any moment.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         let node = &self.launcher().node;
@@ -74,9 +74,9 @@ impl Owner {
         })
     }
 
-    /// The VM behind a domain of this name; `None` for a domain that is not its.
+    /// The VM behind a domain of this name; `None` if the domain is not this owner's.
     pub(super) fn launcher_of(&self, domain: &str) -> Option<Arc<Launcher>> {
-        // An underscore is in no name of Kubernetes, so that the first one divides the two.
+        // Kubernetes names have no underscore, so the first one separates namespace and name.
         let (namespace, name) = domain.split_once('_')?;
         match &self.who {
             Who::Known(launcher) => {

@@ -1,4 +1,4 @@
-//! When a VM's groups are due: each VM at its own place within the interval, so that a host's VMs are read evenly.
+//! When a VM's groups are due: each VM at its own offset within the interval, so that a host's VMs are read evenly.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::model::{Group, Groups};
 /// When each group of one VM is next due.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
-    /// The moment from which all VMs' grids are counted.
+    /// The origin of all VMs' grids.
     epoch: Instant,
     spread: u64,
     due: [Instant; Group::ALL.len()],
@@ -37,7 +37,7 @@ impl Schedule {
         groups.iter().map(|group| self.due[group as usize]).min()
     }
 
-    /// These groups are being read: those that are due until `until` are next due at the following place of their grid.
+    /// These groups are being read: those that are due by `until` are next due at their following grid point.
     pub(super) fn take(&mut self, groups: Groups, until: Instant, intervals: &Intervals) {
         for group in self.due(groups, until).iter() {
             self.advance(group, until, intervals);
@@ -51,18 +51,18 @@ impl Schedule {
     }
 }
 
-/// The first place of the grid `offset + n × interval` that is after `elapsed`.
+/// The first point of the grid `offset + n × interval` that is after `elapsed`.
 fn following(offset: Duration, interval: Duration, elapsed: Duration) -> Duration {
     let Some(beyond) = elapsed.checked_sub(offset) else { return offset };
     let steps = beyond.as_nanos() / interval.as_nanos().max(1) + 1;
     offset + nanos(steps.saturating_mul(interval.as_nanos()))
 }
 
-/// Where in its interval a group is due. All groups of a VM share the phase within the shortest interval, so that what
-/// is due together is read by one call; slower groups are spread over the shortest intervals within theirs.
+/// Where in its interval a group is due. All groups of a VM share the phase within the shortest interval, so that one
+/// call reads what is due together; slower groups are spread over the shortest intervals within theirs.
 fn offset(spread: u64, interval: Duration, shortest: Duration) -> Duration {
     let within = u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX);
-    // The upper half as a fraction of the shortest interval, the lower half picks which of them.
+    // The upper half is a fraction of the shortest interval; the lower half picks which of them.
     let fraction = (u128::from(spread >> 32) * u128::from(within)) >> 32;
     let places = (interval.as_nanos() / u128::from(within.max(1))).max(1);
     let place = u128::from(spread & u64::from(u32::MAX)) % places;
@@ -73,7 +73,8 @@ fn nanos(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// The finalizer of splitmix64 over both halves: UUIDs made by hand differ in few bits, their phases must not be near.
+/// The finalizer of splitmix64 over both halves: UUIDs made by hand differ in few bits, but their phases must not be
+/// close.
 fn mix(uuid: Uuid) -> u64 {
     let (high, low) = uuid.as_u64_pair();
     let mut mixed = high.rotate_left(32) ^ low.wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -1,50 +1,51 @@
-//! What the VMs of one daemon may add to the page together, and those of all daemons.
+//! Limits how much of the metrics page the VMs of one daemon, and of all, take.
 //!
-//! What one VM may add is bounded in [`room`](super::room). A host names as many VMs as it likes, and a node has a launcher
-//! for each of its own: whoever has taken over the one, or many of the others, could have each of them be as large as any.
+//! [`room`](super::room) limits one VM. But a host names as many VMs as it likes, and a node has a launcher for each of
+//! its VMs: an attacker in the host's daemon, or in many launchers, could make each VM as large as any.
 //!
-//! * Each VM has an allowance that nobody else can take: what a small one needs.
-//! * What it has beyond that comes out of its daemon's reserve: first come, first served, and kept until it is given back.
-//! * What a daemon has beyond its reserve comes out of a surplus that all daemons share. When that is not enough, those that
-//!   want the most give way at their next readings until they have no more than each other; who wants less than that, or
-//!   has no more than its even share, gives nothing.
+//! * Each VM has an allowance that no other can take: what a small one needs.
+//! * Beyond that, it draws on its daemon's reserve: first come, first served, and kept until it is given back.
+//! * Beyond its reserve, a daemon draws on a surplus that all daemons share. When that runs out, those that want the
+//!   most shrink at their next readings until they are equal; a daemon that wants less than that, or has at most its
+//!   even share, gives up nothing.
 //!
-//! All of it is in bytes of the page, as they are reckoned there. Memory and pushes follow from them.
+//! All amounts are bytes of the page, as estimated in `room`. Memory and pushes follow from them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::room;
 
-/// Domains of one daemon that are known. A node has a thousand at most; of four times as many the questions may wait.
+/// Most domains tracked per daemon. A node has a thousand at most; the queue holds the queries of four times as many.
 pub(super) const DOMAINS_MAX: usize = 4_096;
 
-/// What each VM has for itself: two vCPUs, a disk and an interface. 64 MiB for all domains that a host may have.
+/// What each VM has for itself: enough for two vCPUs, a disk and an interface. 64 MiB for all domains of a host.
 pub(super) const ALLOWANCE: usize = 16 * 1_024;
 
-/// What the VMs of a host may have beyond that, whatever other daemons do: those of a thousand with four vCPUs, two disks
-/// and two interfaces (30 KiB each), and ten times over a VM of 512 vCPUs, 64 disks and 64 interfaces.
+/// What the VMs of a host may have beyond that, whatever other daemons do: enough for a thousand with four vCPUs, two
+/// disks and two interfaces (30 KiB each), or for ten with 512 vCPUs, 64 disks and 64 interfaces.
 pub(super) const OF_A_HOST: usize = 32 * 1_024 * 1_024;
 
-/// The same for a launcher, which has one VM: one with 16 vCPUs, eight disks and two interfaces. 32 MiB for 250 launchers.
+/// The same for a launcher, which has one VM: enough for 16 vCPUs, eight disks and two interfaces. 32 MiB for 250
+/// launchers.
 pub(super) const OF_A_LAUNCHER: usize = 112 * 1_024;
 
-/// What all daemons share. One of them gets half of it at most, which is more than what one VM may have.
+/// What all daemons share. One daemon gets at most half of it, which is more than one VM may have.
 const SURPLUS: usize = 48 * 1_024 * 1_024;
 
-/// What all daemons of a process share. One task changes it; the numbers are atomic so that they can be shared at all.
+/// What all daemons of a process share. One task changes it; the numbers are atomic only so that they can be shared.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     daemons: AtomicUsize,
     taken: AtomicUsize,
-    /// What those of them have that want no more.
+    /// The surplus of the daemons that want no more.
     content: AtomicUsize,
     /// How many of them want more.
     greedy: AtomicUsize,
 }
 
 impl Pool {
-    /// The most that a daemon may have of the surplus that has this now. There is always as much left for one more.
+    /// The most of the surplus that a daemon holding `now` may have. That leaves as much for one more.
     fn most(&self, now: Stand) -> usize {
         let left = SURPLUS.saturating_sub(self.taken.load(Relaxed).saturating_sub(now.surplus));
         let content = self.content.load(Relaxed).saturating_sub(now.content());
@@ -88,7 +89,7 @@ pub(super) struct Share {
     taken: AtomicUsize,
     /// How many of them want more.
     greedy: AtomicUsize,
-    /// Whether it was said that something of them was left out.
+    /// Whether it was logged that something was left out.
     told: AtomicBool,
 }
 
@@ -104,13 +105,13 @@ impl Share {
         Stand { surplus, greedy: self.greedy.load(Relaxed) > 0 }
     }
 
-    /// What one of its VMs may have beyond its allowance, where it has so much now.
+    /// What a VM that now holds `held` beyond its allowance may hold beyond it.
     fn left(&self, held: usize) -> usize {
         let others = self.taken.load(Relaxed).saturating_sub(held);
         (self.reserve + self.pool.most(self.stand())).saturating_sub(others)
     }
 
-    /// What one of its VMs has, and whether it wants more, has changed.
+    /// A VM's amount, or whether it wants more, has changed.
     fn change(&self, before: Part, after: Part) {
         let stand = self.stand();
         replace(&self.taken, before.beyond(), after.beyond());
@@ -123,7 +124,7 @@ impl Share {
         room::name_bytes(name) <= ALLOWANCE + self.left(0)
     }
 
-    /// Whether it is to be said that something was left out of its VMs: once.
+    /// Whether to log that something was left out of its VMs: once.
     pub(super) fn is_news(&self) -> bool {
         !self.told.swap(true, Relaxed)
     }
@@ -152,7 +153,7 @@ impl Part {
     }
 }
 
-/// What one VM has. It gives it back when it goes.
+/// What one VM has. Dropping it gives that back.
 #[derive(Debug)]
 pub(super) struct Claim {
     share: Arc<Share>,
@@ -164,7 +165,7 @@ impl Claim {
         Self { share: Arc::clone(share), part: Part::default() }
     }
 
-    /// The most that it may have, with its name.
+    /// The most that it may have, including its name.
     fn most(&self) -> usize {
         ALLOWANCE + self.share.left(self.part.beyond())
     }
@@ -174,19 +175,19 @@ impl Claim {
         self.most().saturating_sub(self.part.name)
     }
 
-    /// Whether it may have this name, too.
+    /// Whether it may take this name.
     pub(super) fn takes_name(&self, name: &str) -> bool {
         let bytes = room::name_bytes(name);
         bytes <= self.part.name || bytes + self.part.shown <= self.most()
     }
 
-    /// It goes by this name, or by the longest of these.
+    /// Counts the longest of these names.
     pub(super) fn set_names<const N: usize>(&mut self, names: [&str; N]) {
         let name = names.map(room::name_bytes).into_iter().max().unwrap_or_default();
         self.set(Part { name, ..self.part });
     }
 
-    /// Its vCPUs, its devices and their description take so much; `greedy` if it wants more.
+    /// Sets what its vCPUs, its devices and their description take; `greedy` if it wants more.
     pub(super) fn set_shown(&mut self, shown: usize, greedy: bool) {
         self.set(Part { shown, greedy, ..self.part });
     }
@@ -215,7 +216,7 @@ mod tests {
         Arc::new(Share::new(pool, reserve))
     }
 
-    /// A VM takes what it wants as far as it may. What it has then.
+    /// Gives a VM what it wants, up to its limit. Returns that.
     fn takes(claim: &mut Claim, wants: usize) -> usize {
         let shown = wants.min(claim.room());
         claim.set_shown(shown, shown < wants);
@@ -277,7 +278,7 @@ mod tests {
             }
             assert_eq!(takes(&mut before, wants), wants, "who has less than its even share keeps it");
         }
-        // They have made way for one that comes later, too.
+        // They also leave room for one that comes later.
         let late = share(&pool, OF_A_LAUNCHER);
         assert_eq!(takes(&mut Claim::new(&late), wants), wants);
         let least = greedy.iter().map(|claim| claim.part.shown).min().unwrap();

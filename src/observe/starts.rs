@@ -1,8 +1,8 @@
-//! Since when a series counts. Pure.
+//! Start timestamps of series. Pure.
 //!
-//! The start of the incarnation if that was seen; else *exactly* the stamp of the first reading, since receivers take a
-//! start that is earlier than the first point for a promise that everything in it happened since. A counter that goes
-//! back moves the start of its set to the stamp of that reading: a value never drops without its start moving.
+//! The start of the incarnation if that was observed; else *exactly* the timestamp of the first reading, since
+//! receivers take a start before the first point as a promise that everything counted happened since. A counter that
+//! goes back moves the start of its set to the timestamp of that reading: a value never drops while its start stays.
 
 use super::counters::{Counters, Named};
 use crate::model::{Since, Timestamp, Vm};
@@ -12,8 +12,8 @@ use crate::source::Stats;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Series<V> {
     start: Timestamp,
-    /// Whether the counters stood at zero at `start`. If not, `start` is the stamp of a first reading, and a counter
-    /// that appears later cannot share it.
+    /// Whether the counters stood at zero at `start`. If not, `start` is the timestamp of a first reading, and a
+    /// counter that appears later cannot share it.
     from_zero: bool,
     last: V,
 }
@@ -23,7 +23,7 @@ impl<V: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy> Series<V> {
         Self { start: seen.unwrap_or(at), from_zero: seen.is_some(), last: values }
     }
 
-    /// Takes in the next reading, and says since when it counts.
+    /// Takes in the next reading, and returns its start.
     fn follow(&mut self, at: Timestamp, values: V) -> Timestamp {
         if went_back(&self.last, &values) {
             *self = Self::begin(None, at, values);
@@ -47,7 +47,7 @@ fn went_back<V: AsRef<[Option<u64>]>>(last: &V, values: &V) -> bool {
     pairs.into_iter().any(|(last, value)| matches!((last, value), (Some(last), Some(value)) if value < last))
 }
 
-/// Things of one kind that come and go, each with a start of its own.
+/// Devices of one kind that come and go, each with its own start.
 #[derive(Debug, Clone)]
 pub(super) struct Devices<N, V> {
     start: Timestamp,
@@ -64,7 +64,7 @@ impl<N: Clone + PartialEq, V: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy
     }
 }
 
-/// What is remembered of an incarnation's counters, by group.
+/// An incarnation's last counters and their starts, by group.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
     cpu: Option<Series<[Option<u64>; 3]>>,
@@ -115,15 +115,15 @@ impl Marks {
         each(&mut self.nics, seen, at, nics)
     }
 
-    /// Forgets the last of what it remembers, which was cut off the VM: only what is shown counts since a moment.
+    /// Forgets the entries at the end that were cut from the VM: only what is shown needs a start.
     pub(super) fn keep_shown(&mut self, vm: &Vm) {
         keep(&mut self.vcpus, vm.vcpus.as_ref().map(|vcpus| vcpus.value.each.len()));
         keep(&mut self.disks, vm.disks.as_ref().map(|disks| disks.value.len()));
         keep(&mut self.nics, vm.nics.as_ref().map(|nics| nics.value.len()));
     }
 
-    /// Whether any counter that the host keeps has gone back. What the guest reports of its memory is left out: a
-    /// guest that reboots begins it anew.
+    /// Whether any host-side counter has gone back. What the guest reports of its memory is left out: a guest that
+    /// reboots resets it.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
         let cpu = self.cpu.as_ref().zip(stats.cpu.as_ref());
         cpu.is_some_and(|(series, cpu)| went_back(&series.last, &cpu.counters()))
@@ -145,7 +145,7 @@ fn one<T: Counters>(
     }
 }
 
-/// Follows a whole list. A thing that is not in it is forgotten: when it comes back it starts again.
+/// Follows a whole list. An entry missing from it is forgotten: when it comes back it starts again.
 fn each<T: Counters + Named>(
     devices: &mut Option<Devices<T::Name, T::Values>>,
     seen: Option<Timestamp>,

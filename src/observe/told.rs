@@ -1,16 +1,16 @@
-//! What was logged of a daemon's coming and going, so that one that comes and goes all the time is not logged all the time.
+//! Remembers which connects and disconnects of a daemon were logged, so that a flapping daemon does not flood the log.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Reasons that are remembered until a connection has held: a daemon that has more of them makes them up.
+/// Most reasons remembered until a connection has held: a daemon that has more makes them up.
 const REASONS_MAX: usize = 8;
 
-/// How long a connection must have held for its loss to be news, whatever the reason.
+/// How long a connection must have held for its loss to be logged, whatever the reason.
 const STEADY: Duration = Duration::from_secs(600);
 
-/// For how long a reason is not logged again that was just logged; each time twice as long, until a connection has held.
+/// How long a logged reason is not logged again; doubles each time, until a connection has held.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// The longest of these times.
@@ -19,7 +19,7 @@ const QUIET_MOST: Duration = Duration::from_secs(3_600);
 /// A reason that was logged.
 #[derive(Debug)]
 struct Reason {
-    /// Without its numbers, which may be others each time.
+    /// Without digits, which may differ each time.
     text: String,
     quiet_until: Instant,
     quiet: Duration,
@@ -30,19 +30,19 @@ struct Reason {
 pub(super) struct Told {
     /// The reasons that were logged since a connection held.
     reasons: Vec<Reason>,
-    /// Whether the last thing that was logged is that it is connected.
+    /// Whether the last change that was logged is a connect.
     connected: bool,
     since: Option<Instant>,
 }
 
 impl Told {
-    /// It is connected. Whether that is to be logged.
+    /// The daemon connected. Returns whether to log that.
     pub(super) fn connected(&mut self, now: Instant) -> bool {
         self.since = Some(now);
         !std::mem::replace(&mut self.connected, true)
     }
 
-    /// It is not connected, for this reason. Whether that is to be logged.
+    /// It disconnected, or could not connect. Returns whether to log that.
     pub(super) fn disconnected(&mut self, reason: &str, now: Instant) -> bool {
         if self.since.take().is_some_and(|since| now.saturating_duration_since(since) >= STEADY) {
             self.reasons.clear();

@@ -1,4 +1,4 @@
-//! What is known of one domain, and what is going on with it.
+//! What is known about one domain, and its pending queries.
 
 use std::sync::Arc;
 
@@ -18,35 +18,35 @@ use crate::model::{
 };
 use crate::source::ReadError;
 
-/// What a domain is to us. The picture is in the module's documentation.
+/// A domain's phase. The diagram is in the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its state has not been said yet (on this connection).
+    /// Its state is not known yet (on this connection).
     Unknown,
-    /// It does not run: a state and nothing else.
+    /// It does not run: only its state is known.
     Inactive,
-    /// It is coming in from another host, or still being set up: its figures are not its own yet.
+    /// It is migrating in, or still being set up: its statistics are not its own yet.
     Arriving,
     /// It runs here.
     Active,
 }
 
-/// A question about a domain. There is at most one of each kind.
+/// A query about a domain. There is at most one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum CallState {
     /// None.
     #[default]
     Idle,
-    /// It goes out at the end of this turn of the loop.
+    /// It is sent at the end of this loop iteration.
     Wanted,
-    /// It is out.
+    /// It is in flight.
     Out,
-    /// It is out, and what will be said may be outdated already: once more.
+    /// It is in flight, and must be repeated: its answer may be outdated.
     OutAgain,
 }
 
 impl CallState {
-    /// Asks it. `true` if it is to be put among those that go out. If it is out, it is asked once more when it is answered.
+    /// Requests it. `true` if the caller must queue it. If it is in flight, it is repeated after its answer.
     pub(super) fn request(&mut self) -> bool {
         match self {
             Self::Idle => {
@@ -59,7 +59,7 @@ impl CallState {
         false
     }
 
-    /// It goes out now, if it is still wanted.
+    /// It is sent now, if it is still wanted.
     pub(super) fn go(&mut self) -> bool {
         let wanted = *self == Self::Wanted;
         if wanted {
@@ -68,14 +68,14 @@ impl CallState {
         wanted
     }
 
-    /// It was answered. `true` if it must be asked once more.
+    /// It was answered. `true` if it must be repeated.
     pub(super) fn returned(&mut self) -> bool {
         let again = *self == Self::OutAgain;
         *self = Self::Idle;
         again
     }
 
-    /// It need not be asked, or not once more.
+    /// It need not be sent, or not repeated.
     pub(super) fn cancel(&mut self) {
         *self = match self {
             Self::Idle | Self::Wanted => Self::Idle,
@@ -84,32 +84,32 @@ impl CallState {
     }
 }
 
-/// The questions about one domain. They outlive what is known of it: a domain that goes and comes back while a question
-/// about it is out waits for the answer.
+/// The queries about one domain. They outlive the domain's data: a domain that goes and comes back while a query about
+/// it is in flight waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Pending {
     pub(super) status: CallState,
     pub(super) describe: CallState,
     pub(super) read: CallState,
-    /// Counts incarnations and their ends: an answer to a question of an earlier one is not used.
+    /// Counts incarnations and their ends, so that answers about an earlier one are discarded.
     pub(super) epoch: u32,
 }
 
 impl Pending {
-    /// None of them need be asked once more.
+    /// None of them need be sent or repeated.
     pub(super) fn cancel(&mut self) {
         self.status.cancel();
         self.describe.cancel();
         self.read.cancel();
     }
 
-    /// Whether a question is out.
+    /// Whether a query is pending.
     pub(super) fn any(&self) -> bool {
         [self.status, self.describe, self.read].into_iter().any(|call| call != CallState::Idle)
     }
 }
 
-/// What is to be done about a domain after something happened to it.
+/// What to do about a domain after something happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Wants {
     /// Ask for its state.
@@ -127,23 +127,23 @@ pub(super) struct Wants {
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// On the clock that never steps: for waiting and for ages.
+    /// On the monotonic clock: for waits and ages.
     pub(super) instant: Instant,
-    /// On the wall clock: for stamps.
+    /// On the wall clock: for timestamps.
     pub(super) stamp: Timestamp,
 }
 
-/// What a domain has in common with the others of its daemon.
+/// What all domains of a daemon have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
     pub(super) daemon: DaemonId,
-    /// The host's name, as the daemon gives it.
+    /// The host's name, as the daemon reports it.
     pub(super) host_name: Arc<str>,
-    /// The VMI's place, where the daemon is that of a launcher.
+    /// Where the VMI runs, if the daemon is a launcher's.
     pub(super) launcher: Option<Arc<Launcher>>,
-    /// What the Kubernetes API says of the VMI.
+    /// The VMI, as the Kubernetes API reports it.
     pub(super) vmi: Option<Arc<Vmi>>,
-    /// Who the VM of a launcher is. A pod runs one incarnation of one VM: what was told of it first, it stays.
+    /// The identity of a launcher's VM. A pod runs one incarnation of one VM, so the first identity published stays.
     pub(super) told: Option<Arc<Identity>>,
     pub(super) intervals: Intervals,
     pub(super) groups: Groups,
@@ -154,7 +154,7 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Whether something more may be logged of a domain of this daemon.
+    /// Whether more may be logged about this daemon's domains.
     pub(super) fn may_log(&self) -> bool {
         self.lines.one(&self.daemon)
     }
@@ -163,24 +163,24 @@ impl Surroundings {
 /// One domain.
 #[derive(Debug)]
 pub(super) struct Track {
-    /// What is shown of it, or will be. Shared with the snapshots: it is copied when it changes after it was published.
+    /// What is shown of it, or will be. Shared with the snapshots: it is copied when it changes after publication.
     pub(super) vm: Arc<Vm>,
     /// Whether `vm` may be shown. Until the first detection of an incarnation is over, its identity is not known.
     pub(super) visible: bool,
-    /// What is shown meanwhile: the domain as it was before, without figures.
+    /// What is shown meanwhile: the domain as it was before, without statistics.
     pub(super) held: Option<Arc<Vm>>,
     pub(super) name: Arc<str>,
     pub(super) phase: Phase,
-    /// Whether an incarnation goes on; it does while the daemon is away.
+    /// Whether an incarnation goes on; it does while the daemon is unreachable.
     pub(super) incarnated: bool,
-    /// The domain's id in this incarnation, once a reading said it.
+    /// The domain's id in this incarnation, once a reading gave it.
     pub(super) id: Option<u32>,
     /// When the incarnation began, if that was seen.
     pub(super) seen: Option<Timestamp>,
-    /// Whether a counter that went back means that the incarnation is another: after the daemon was away.
+    /// Whether a counter that went back means another incarnation: after a reconnect or lost events.
     pub(super) verify: bool,
     pub(super) figures: Figures,
-    /// What it takes of what the VMs of its daemon share.
+    /// Its part of the room that its daemon's VMs share.
     pub(super) claim: Claim,
     pub(super) detection: Detection,
     last_stamp: Timestamp,
@@ -192,24 +192,24 @@ pub(super) struct Track {
     pub(super) attempted: bool,
     /// Whether the last reading failed: it is logged once.
     pub(super) failing: bool,
-    /// What lifecycle events may ask for now, and what they have to wait for.
+    /// Limits the queries that lifecycle events trigger; `owed` holds those that must wait.
     pub(super) pace: Bucket,
     pub(super) owed: Option<Owed>,
-    /// When other events last asked for a reading, and when they do next.
+    /// When other events last triggered a reading, and when they do next.
     pub(super) event_read: Option<Instant>,
     pub(super) event_due: Option<Instant>,
     pub(super) event_describe: bool,
 
     /// A call into its QEMU hangs.
     pub(super) hung: bool,
-    /// Somebody else's job has kept us out for too long.
+    /// Another client's job has kept the agent out for too long.
     pub(super) busy_long: bool,
     pub(super) complete: Option<bool>,
-    /// Whether it was said that something was left out for a bound: once.
+    /// Whether it was already logged that a limit cut something.
     pub(super) cut_told: bool,
     pub(super) busy_since: Option<Instant>,
     pub(super) job_active: bool,
-    /// When the call was launched that was left behind.
+    /// When the call that was abandoned was launched.
     pub(super) left_behind: Option<Instant>,
 
     refreshed: Option<Instant>,
@@ -257,7 +257,7 @@ impl Track {
         }
     }
 
-    /// The VM, to be changed.
+    /// The VM, for changes.
     pub(super) fn vm_mut(&mut self) -> &mut Vm {
         self.refreshed = None;
         Arc::make_mut(&mut self.vm)
@@ -268,36 +268,36 @@ impl Track {
         if self.visible { Some(&self.vm) } else { self.held.as_ref() }
     }
 
-    /// What the API says of it has changed.
+    /// The VMI has changed in the Kubernetes API.
     pub(super) fn set_vmi(&mut self, vmi: Option<&Arc<Vmi>>) {
         for vm in [Some(&mut self.vm), self.held.as_mut()].into_iter().flatten() {
             Arc::make_mut(vm).vmi = vmi.cloned();
         }
     }
 
-    /// Whether it cannot be read for a reason that is its own.
+    /// Whether a hang or a long job prevents reading it in full.
     pub(super) const fn is_stuck(&self) -> bool {
         self.hung || self.busy_long
     }
 
-    /// Whether anything of it was left out for a bound.
+    /// Whether a limit cut anything from it.
     pub(super) fn is_cut(&self) -> bool {
         self.figures.left_out() > 0 || self.vm.description.as_ref().is_some_and(|description| description.left_out > 0)
     }
 
-    /// A stamp for what arrives now: after every earlier one of this VM, whatever the wall clock does.
+    /// A timestamp for what arrives now: after every earlier one of this VM, whatever the wall clock does.
     pub(super) fn stamp(&mut self, moment: Moment) -> Timestamp {
         self.last_stamp = moment.stamp.max(self.last_stamp.after(STAMP_STEP));
         self.last_stamp
     }
 
-    /// The newest stamp it was given.
+    /// The newest timestamp it was given.
     pub(super) const fn last_stamp(&self) -> Timestamp {
         self.last_stamp
     }
 
-    /// A new incarnation begins; `seen` if we saw it begin. What the old one left is dropped; it is shown, by its old
-    /// identity and with its state only, until the new one's identity is known.
+    /// A new incarnation begins; `seen` is its start, if observed. The old one's statistics are dropped. The domain is
+    /// shown by its old identity, with its state only, until the new identity is known.
     pub(super) fn begin(&mut self, seen: Option<Timestamp>) {
         self.end();
         if self.visible {
@@ -312,7 +312,8 @@ impl Track {
         self.seen = seen;
     }
 
-    /// The incarnation ends, if there is one: everything goes that belonged to it, but the state and the identity.
+    /// The incarnation ends, if there is one: everything that belonged to it is dropped, except the state and the
+    /// identity.
     pub(super) fn end(&mut self) {
         strip(self.vm_mut());
         self.calls.epoch = self.calls.epoch.wrapping_add(1);
@@ -335,7 +336,7 @@ impl Track {
         self.left_behind = None;
     }
 
-    /// Shows the VM by the identity that is known now. It stays the same until the incarnation ends.
+    /// Shows the VM by the identity known now, which stays the same until the incarnation ends.
     pub(super) fn show(&mut self, around: &Surroundings) {
         let description = self.vm.description.clone();
         let identity = around
@@ -348,16 +349,16 @@ impl Track {
         self.held = None;
     }
 
-    /// A domain that does not run, or is not ours yet, is shown as soon as its state is known; again when its name has
-    /// changed.
+    /// A domain that does not run, or is still migrating in, is shown as soon as its state is known, and again after a
+    /// rename.
     pub(super) fn show_idle(&mut self, around: &Surroundings) {
         if !self.visible || self.vm.identity.name != self.name {
             self.show(around);
         }
     }
 
-    /// Events were lost: whether the incarnation goes on, and whether what was detected is still true, the next reading
-    /// must say.
+    /// Events were lost: the next reading must tell whether the incarnation goes on, and whether the detection still
+    /// holds.
     pub(super) fn doubt(&mut self) {
         self.verify = self.incarnated;
         self.detection.doubt();
@@ -379,7 +380,7 @@ impl Track {
         self.refreshed = None;
     }
 
-    /// The daemon cannot be reached. What was read stays until it is too old. `false`: nothing of it is worth keeping.
+    /// The daemon cannot be reached. Readings stay until they are too old. `false`: nothing of it is worth keeping.
     pub(super) fn daemon_lost(&mut self) -> bool {
         self.calls.cancel();
         self.wake = None;
@@ -403,13 +404,13 @@ impl Track {
         true
     }
 
-    /// Drops what is too old and writes the ages anew: once a second, and after each change. Called for every snapshot.
+    /// Drops stale readings and updates the ages: once a second, and after each change. Called for every snapshot.
     pub(super) fn refresh(&mut self, now: Instant, intervals: &Intervals) {
         if self.refreshed.is_some_and(|before| now.saturating_duration_since(before) < HEARTBEAT) {
             return;
         }
         self.expire(now, intervals);
-        // An incarnation of which even the state is not known goes on while its daemon is away.
+        // An incarnation with unknown state means that its daemon is unreachable.
         let connected = Some(!(self.incarnated && self.phase == Phase::Unknown));
         let collection = if self.incarnated {
             let ages = self.figures.ages(now);
@@ -424,18 +425,19 @@ impl Track {
         self.refreshed = Some(now);
     }
 
-    /// Whether the first round over it is done.
+    /// Whether its first round of reads is done.
     pub(super) fn settled(&self) -> bool {
         self.is_known() && (self.phase != Phase::Active || self.attempted)
     }
 
-    /// All groups, for a reading that something has happened for.
+    /// All groups, for a reading triggered by an event.
     pub(super) fn take_all(&mut self, now: Instant, around: &Surroundings) -> Groups {
         self.schedule.take(around.groups, now, &around.intervals);
         around.groups
     }
 
-    /// The groups that are due until `until`, for a reading by the schedule; `None` if there are none, or one is out.
+    /// The groups that are due by `until`, for a scheduled reading; `None` if there are none, or a reading is in
+    /// flight.
     pub(super) fn take_due(&mut self, until: Instant, around: &Surroundings) -> Option<Groups> {
         if self.phase != Phase::Active || self.calls.read != CallState::Idle {
             return None;
@@ -461,7 +463,7 @@ impl Track {
         asked.into_iter().chain(self.owed.map(|owed| owed.due)).min()
     }
 
-    /// The time has come that `next_wake` said.
+    /// The time that `next_wake` gave has come.
     pub(super) fn on_wake(&mut self, now: Instant, around: &Surroundings) -> Wants {
         let mut wants = self.take_owed(now);
         if self.phase != Phase::Active {

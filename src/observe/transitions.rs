@@ -1,4 +1,4 @@
-//! From what is said of a domain's state to what it is to us.
+//! Changes a domain's phase as libvirt reports its events and state.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Track {
             DomainEvent::Started { incoming_migration: false } => {
                 let boot = self.detection.completes_boot(Trigger::Started, moment.instant);
                 if boot && self.phase == Phase::Active {
-                    // Its RESUMED came first, and the state was said in between: it is being detected already.
+                    // Its RESUMED came first, and its state was read in between: detection is already running.
                     if self.id.is_none() {
                         self.seen = Some(self.stamp(moment));
                     }
@@ -44,9 +44,8 @@ impl Track {
                 wants.describe = true;
             }
             DomainEvent::Resumed { .. } => {
-                // From a pause, or from a migration that was called off; or the first half of a boot. Of a domain that
-                // we did not know to run it is no proof that it has just begun: its state will say that it runs, and
-                // STARTED that it began.
+                // Ends a pause or a cancelled migration, or is the first half of a boot. For a domain that was not
+                // known to run, it does not prove a start: the state will show that it runs, and STARTED that it began.
                 let boot = self.detection.completes_boot(Trigger::Resumed, moment.instant);
                 wants.describe = self.phase == Phase::Active && !boot;
             }
@@ -68,7 +67,7 @@ impl Track {
             | DomainEvent::JobChanged => {}
         }
         wants.read &= self.phase == Phase::Active;
-        // Of the others nothing is known yet but that it is time to ask.
+        // The other events only say that it is time to query.
         wants.lifecycle = self.calls.epoch != epoch;
         self.paced(wants, moment.instant)
     }
@@ -78,7 +77,7 @@ impl Track {
         self.begin(Some(seen));
     }
 
-    /// Something that guests can make happen as often as they like: one reading a second.
+    /// An event that guests can trigger without limit: at most one reading a second.
     fn on_minor_event(&mut self, event: &DomainEvent, moment: Moment) -> Wants {
         let mut wants = Wants::default();
         if self.phase != Phase::Active {
@@ -97,7 +96,7 @@ impl Track {
         wants
     }
 
-    /// Its state was said; `None`: the daemon does not know it.
+    /// Its state was read; `None`: the daemon does not know it.
     pub(super) fn on_status(&mut self, status: Option<Status>, moment: Moment, around: &Surroundings) -> Wants {
         let mut wants = Wants::default();
         let Some(status) = status else {
@@ -128,32 +127,32 @@ impl Track {
         wants
     }
 
-    /// It is in a list, and its state is not known to agree with that.
+    /// A list names it, and its known state may disagree.
     pub(super) fn relisted(&mut self, name: Arc<str>, id: Option<u32>) {
         if self.phase == Phase::Active {
             return;
         }
         self.rename(name);
         if self.incarnated && self.id.is_some() && self.id != id {
-            // The daemon was away, and the domain was started anew meanwhile.
+            // The domain was restarted while the daemon was unreachable.
             self.end();
             self.phase = Phase::Unknown;
         }
     }
 
-    /// It has this name now. It is shown by the one before until its incarnation ends.
+    /// Renames it. It is shown under the old name until its incarnation ends.
     fn rename(&mut self, name: Arc<str>) {
         self.claim.set_names([&name, &self.vm.identity.name]);
         self.name = name;
     }
 
-    /// It runs, and we did not know.
+    /// It runs, which was not known.
     fn runs(&mut self, status: Status, around: &Surroundings) -> Wants {
         if self.incarnated {
-            // The daemon was away. Whether it is still the same incarnation, the next reading says.
+            // The daemon was unreachable. The next reading tells whether the incarnation is still the same.
             self.phase = Phase::Active;
         } else if around.vmi.is_none() && is_arriving(status) {
-            // Where the API says whose VM it is, it says when it has arrived, too.
+            // Where the Kubernetes API reports the VMI, it also reports its arrival.
             self.phase = Phase::Arriving;
             return Wants::default();
         } else {
@@ -163,8 +162,8 @@ impl Track {
     }
 }
 
-/// Whether it looks like the destination of a migration, or a domain that is being set up. A migration's source shows
-/// the same at the very end; that one we know already.
+/// Whether it looks like the destination of a migration, or a domain being set up. A migration's source looks the same
+/// at the very end, but is already known.
 fn is_arriving(status: Status) -> bool {
     status.state == State::Paused && matches!(status.reason.as_str(), "migration" | "starting_up")
 }

@@ -1,4 +1,4 @@
-//! What the loop does of its own accord: it looks at those whose time has come.
+//! What the loop does on its own: it handles what is due.
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -8,14 +8,14 @@ use super::settings::CLUMP_MAX;
 use super::track::{CallState, Phase};
 use crate::source::{Ask, Order};
 
-/// Stands for the list of a daemon's domains among the timers of its domains.
+/// Marks the timer of a daemon's list among the timers of its domains.
 pub(super) const LIST_TIMER: Uuid = Uuid::nil();
 
 impl Engine {
-    /// Looks at every domain and daemon whose time has come.
+    /// Handles every domain and daemon that is due.
     ///
-    /// Readings that are due soon are made with those that are due now: a daemon that does the work of several readings
-    /// one after the other wakes up once for them, and so do we.
+    /// Readings due soon are made with those due now: a daemon that does several readings one after the other wakes up
+    /// once for them, and so does the agent.
     pub(super) fn fire(&mut self) {
         let now = Instant::now();
         let mut clump = 0;
@@ -40,7 +40,7 @@ impl Engine {
         }
     }
 
-    /// Reads the next ones that are due within the span of a clump, until it has [`CLUMP_MAX`].
+    /// Adds readings that are due within the clump's span, until it has [`CLUMP_MAX`].
     fn fill_clump(&mut self, now: Instant, mut clump: usize) {
         let until = now + self.settings.intervals.clump_span();
         let soon: Vec<_> = self.timers.range(..=(until, usize::MAX, Uuid::max())).copied().collect();
@@ -63,7 +63,7 @@ impl Engine {
         self.list_if_wanted(place);
     }
 
-    /// Reads what is due of a domain until `until`. `false` if nothing is.
+    /// Reads a domain's groups that are due by `until`. `false` if none is.
     fn read_due(&mut self, place: usize, uuid: Uuid, until: Instant) -> bool {
         let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return false };
         let Some(track) = keeper.tracks.get_mut(&uuid) else { return false };
@@ -73,7 +73,7 @@ impl Engine {
         true
     }
 
-    /// Asks what is still to be asked.
+    /// Sends the queued queries.
     pub(super) fn send_out(&mut self) {
         for (place, ask) in std::mem::take(&mut self.outgoing) {
             if let Ask::Read(uuid, _) = ask

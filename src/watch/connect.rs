@@ -1,4 +1,4 @@
-//! Who the API server is, and who we are to it.
+//! Finds the API server and the credentials for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use tower::layer::layer_fn;
 use super::Settings;
 use super::link::Link;
 
-/// How long a connection may take to stand. Within a cluster it takes a millisecond; together with the other deadlines
-/// of this module it keeps the promise that a dead API server is noticed within a minute.
+/// How long connecting may take. Within a cluster it takes a millisecond. Together with the other deadlines of this
+/// module, this limit ensures that a dead API server is noticed within a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most bytes of a label's value in Kubernetes.
+/// The most bytes of a Kubernetes label value.
 const LONGEST_LABEL_VALUE: usize = 63;
 
-/// Why there is nobody to ask.
+/// Why the API server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The node's name cannot be asked for.
+    /// The node's name is invalid.
     #[error(
         "the node name {node:?} is not one of Kubernetes; set --node-name to what `kubectl get nodes` shows, in a pod \
          from the downward API's spec.nodeName"
@@ -46,7 +46,7 @@ pub enum ConnectError {
         #[source]
         cause: KubeconfigError,
     },
-    /// What they say cannot be used: certificates, tokens, proxies.
+    /// The configured certificates, tokens or proxies cannot be used.
     #[error("the credentials for the API server {server} cannot be used")]
     Client {
         /// Its URL.
@@ -57,13 +57,13 @@ pub enum ConnectError {
     },
 }
 
-/// An API server and our credentials. Nothing was asked of it yet.
+/// An API server and the agent's credentials. No request has been sent yet.
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) client: Client,
     /// Its URL, for messages.
     pub(super) url: Arc<str>,
-    /// How many watches it has opened.
+    /// How many watches have been opened.
     pub(super) opened: watch::Receiver<u64>,
 }
 
@@ -74,13 +74,13 @@ impl std::fmt::Debug for ApiServer {
 }
 
 /// Finds the API server and the credentials for it: those of the pod, or those of a kubeconfig file if one is named.
-/// Neither is tried in the other's place.
+/// Neither is a fallback for the other.
 ///
-/// That the API server does not answer is no error: it is asked by [`run`](super::run), which is patient.
+/// A silent API server is no error here: [`run`](super::run) sends the requests, and retries.
 ///
 /// # Errors
 ///
-/// See [`ConnectError`]: each is a mistake in the configuration that does not heal by itself.
+/// See [`ConnectError`]: each is a configuration mistake that does not go away by itself.
 pub async fn connect(settings: &Settings) -> Result<ApiServer, ConnectError> {
     if !can_be_a_node(&settings.node) {
         return Err(ConnectError::Node { node: settings.node.clone() });
@@ -90,7 +90,7 @@ pub async fn connect(settings: &Settings) -> Result<ApiServer, ConnectError> {
         Some(path) => from_file(path).await.map_err(|cause| ConnectError::Kubeconfig { path: path.clone(), cause })?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // The watch tries again by itself, and says what happened.
+    // The watch retries by itself, and logs what happened.
     config.default_retry = false;
     let url = config.cluster_url.to_string();
     let (opens, opened) = watch::channel(0);

@@ -1,4 +1,4 @@
-//! Whether the API answers: told by the counters at once, and in the log once per change.
+//! Tracks whether the API answers: the counters show it at once, the log once per change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use tokio::time::{Instant, sleep_until};
 use super::counters::WatchCounters;
 use super::fault::{Fault, FaultKind};
 
-/// How long a watch must stand before it counts as a sign that the API is well. An error that comes at once, in place
-/// of the events, would otherwise be a recovery and a failure each time it is tried.
+/// How long a watch must stay open before it counts as a sign that the API works. Otherwise each attempt that opens a
+/// watch and fails at once would look like a recovery and a failure.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What is known of the API's health.
+/// What is known about the API's health.
 pub(super) struct Health {
     counters: Arc<WatchCounters>,
     server: Arc<str>,
     node: Arc<str>,
-    /// When the watch that was opened last will have stood for long enough; `None` if there is nothing to wait for.
+    /// When the last opened watch has been open for long enough; `None` if there is nothing to wait for.
     settles: Option<Instant>,
-    /// The kinds of failures that were logged since the API went away: each is news once.
+    /// The kinds of failures logged since the API went away: each is logged once.
     logged: Vec<FaultKind>,
-    /// What happened since the API last answered that happens to the best of them, see [`excusable`].
+    /// Harmless failures since the API last answered, see [`excusable`].
     excused: Vec<FaultKind>,
 }
 
-/// Whether a failure means nothing if it comes alone: a watch that is cut, by a load balancer or a server that starts
-/// anew, and one that cannot go on where it was, because much has happened since.
+/// Whether a failure is harmless if it comes alone: a load balancer or a restarting server cuts a watch, or a watch
+/// cannot resume because too much has changed since.
 fn excusable(fault: &Fault) -> bool {
     fault.kind == FaultKind::Expired || fault.kind == FaultKind::Unreachable && fault.while_watching
 }
@@ -42,7 +42,7 @@ impl Health {
         self.settles = doubtful.then(|| Instant::now() + SETTLED);
     }
 
-    /// Ends when the watch that was opened last has stood for long enough.
+    /// Completes when the last opened watch has been open for long enough.
     pub(super) async fn settled(&self) {
         match self.settles {
             Some(moment) => sleep_until(moment).await,
@@ -50,7 +50,7 @@ impl Health {
         }
     }
 
-    /// The API has answered with what was asked for.
+    /// The API has answered as requested.
     pub(super) fn answered(&mut self) {
         self.settles = None;
         self.excused.clear();

@@ -1,4 +1,4 @@
-//! Between kube's client and the API server: deadlines and bounds that the client does not have.
+//! Between kube's client and the API server: deadlines and size limits that the client lacks.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,20 +15,20 @@ use tower::{BoxError, Service};
 
 use super::pump::PAGE_SIZE;
 
-/// How long an answer may take to begin, connecting included. An API server lets a request queue for seconds when it
-/// is busy; longer, and a dead one would not be noticed within a minute (a silent watch takes 35 s of it).
+/// How long an answer may take to begin, connecting included. A busy API server queues requests for seconds; with a
+/// longer limit, a dead one would not be noticed within a minute (a silent watch takes 35 s of it).
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a page of a list may take to arrive: some hundred kilobytes, a second on the slowest network.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of one object. etcd stores no more than 1.5 MiB as it comes; some raise that.
+/// The most bytes of one object. etcd stores no more than 1.5 MiB by default; some raise that.
 const LARGEST_OBJECT: usize = 4 * 1024 * 1024;
 
-/// The most bytes of a page: every object as large as etcd stores it as it comes. A real one has 10 × 10 KiB.
+/// The most bytes of a page: every object as large as etcd's default limit. A real one has 10 × 10 KiB.
 const LARGEST_PAGE: usize = PAGE_SIZE as usize * 3 * 1024 * 1024 / 2;
 
-/// What went wrong on the way, beside what the client sees itself.
+/// Errors that the client does not detect itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LinkError {
     /// Nothing came back.
@@ -37,15 +37,15 @@ pub(super) enum LinkError {
     /// The answer did not end.
     #[error("the answer did not arrive within {} s", PAGE_TIMEOUT.as_secs())]
     Slow,
-    /// The answer is larger than any that makes sense.
+    /// The answer is implausibly large.
     #[error("the answer has more than {most} bytes without an end")]
     TooLarge {
-        /// How many are read.
+        /// The limit.
         most: usize,
     },
 }
 
-/// A service that gives up in time, reads no more than makes sense, and tells when a watch was opened.
+/// A service that enforces deadlines and size limits, and reports when a watch was opened.
 #[derive(Debug)]
 pub(super) struct Link<S> {
     inner: S,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// The body of an answer that ends in time and within bounds: a page as a whole, a watch line by line.
+/// A body with limits: size and time for a whole page, size for each line of a watch.
 pub(super) struct Bounded<B> {
     inner: B,
     /// How many bytes since the last line began.
@@ -103,7 +103,7 @@ pub(super) struct Bounded<B> {
 impl<B> Bounded<B> {
     fn new(inner: B, watches: bool) -> Self {
         let most = if watches { LARGEST_OBJECT } else { LARGEST_PAGE };
-        // How long a watch may be silent is the watcher's business.
+        // kube's watcher limits how long a watch may be silent.
         let deadline = (!watches).then(|| Box::pin(tokio::time::sleep(PAGE_TIMEOUT)));
         Self { inner, read: 0, most, deadline }
     }
@@ -130,7 +130,7 @@ where
         };
         if let Some(data) = frame.data_ref() {
             // Kubernetes writes an object or a list on one line. The longest line in a frame is the first one, which
-            // began before, or no longer than the frame.
+            // began earlier, or no longer than the frame.
             let first = data.iter().position(|byte| *byte == b'\n');
             let longest = self.read.saturating_add(first.unwrap_or(data.len()));
             self.read = match data.iter().rposition(|byte| *byte == b'\n') {

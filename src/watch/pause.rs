@@ -1,4 +1,4 @@
-//! How long is waited after a failure.
+//! How long to wait after a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,35 +8,35 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use tokio::time::Instant;
 
-/// The longest pause. kube's own grows to a minute, so that after an absence of half a minute it was as long again until
-/// the API was asked (51 s at worst), and all that time VMs that had left were shown and those that had come were not. A
-/// thousand agents that ask every five seconds are two hundred requests a second, of which none gives more than a
-/// refusal: the first that is granted is the last.
+/// The longest pause. kube's own grows to a minute: after an outage of half a minute it took as long again until the
+/// API was asked (51 s at worst), and meanwhile VMs that had left were shown and new ones were not. A thousand agents
+/// that ask every five seconds make two hundred requests a second, and each gets only a refusal: an agent's first
+/// success ends its retries.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// After so long without a failure the next one is another matter. kube's back-off begins anew then, too.
+/// After so long without a failure the next one is a new outage. kube's back-off restarts then, too.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
-/// kube's default back-off up to [`LONGEST`]: from 0.8 s, twice as long each time, each with up to as much again by
-/// chance. That chance spreads the agents of a cluster, and they stay spread where the pauses do not grow any more.
+/// kube's default back-off up to [`LONGEST`]: from 0.8 s, twice as long each time, each with jitter of up to as much
+/// again. The jitter spreads the agents of a cluster, and they stay spread when the pauses no longer grow.
 ///
-/// It begins anew two minutes after the last failure, when something was heard from a watch, and, once, when an API that
-/// was silent refuses: one that starts does so for some seconds before it is ready, and the first request for VMIs after
-/// that is always refused (`storage is (re)initializing`).
+/// It restarts two minutes after the last failure, when a watch delivers something, and, once, when an API that was
+/// silent refuses: a starting API does so for some seconds before it is ready, and then always refuses the first
+/// request for VMIs (`storage is (re)initializing`).
 ///
-/// It does not on everything that is no failure, as kube has it: that a list begins is such a thing, so an API that is
-/// away when it is to list would be asked each second for ever.
+/// Unlike kube's, it does not restart on everything that is no failure: the beginning of a list is such an event, so an
+/// API that is away before a list would be asked each second forever.
 #[derive(Default)]
 pub(super) struct Pause {
     default: DefaultBackoff,
     signs: Signs,
-    /// When the last failure was.
+    /// The time of the last failure.
     last: Option<Instant>,
-    /// Whether it has begun anew because of a refusal.
+    /// Whether a refusal has restarted it.
     refused: bool,
 }
 
-/// Where the pauses learn what happens.
+/// Tells the pauses what happens.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Signs {
     flows: Arc<AtomicBool>,
@@ -44,12 +44,12 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    /// Something was heard from a watch.
+    /// A watch delivered something.
     pub(super) fn flows(&self) {
         self.flows.store(true, Relaxed);
     }
 
-    /// The failure that is about to be waited after is an answer.
+    /// The next pause follows a refusal, not silence.
     pub(super) fn refuses(&self) {
         self.refuses.store(true, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! From kube's watcher to the channel.
+//! Feeds the channel from kube's watcher.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use super::share::Shared;
 use super::{Settings, VmiEvent};
 use crate::heartbeat::Pulse;
 
-/// How many seconds a watch lasts before the server ends it and it is opened again. A connection that died silently is
-/// given up five seconds later. Opening costs the server little, and nothing is listed.
+/// How many seconds a watch lasts before the server ends it and the agent reopens it. A silently dead connection is
+/// given up five seconds later. Reopening costs the server little, and lists nothing.
 pub(super) const WATCH_SECONDS: u32 = 30;
 
-/// How many objects are in a page of a list. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
-/// page is in memory as a whole, three times for a moment. A node with 100 VMIs takes ten requests, once.
+/// How many objects a page of a list has. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
+/// whole page is briefly in memory three times. A node with 100 VMIs takes ten requests, once.
 pub(super) const PAGE_SIZE: u32 = 10;
 
-/// Why the watch as it was set up ends.
+/// Why `Pump::follow` ends.
 enum End {
-    /// Nobody wants events any more.
+    /// The receiver of the events is gone.
     NobodyListens,
     /// The server does not stream lists.
     NoStreaming,
 }
 
-/// Watches the VMIs of a node and sends what becomes of them, until `stop` or until nobody listens any more.
+/// Watches the VMIs of a node and sends their events, until `stop` or until the receiver is gone.
 ///
-/// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and tried again with
-/// growing pauses of at most five seconds.
+/// A full channel makes the watch wait; nothing is lost. A failure is counted, logged once, and retried with growing
+/// pauses of at most five seconds.
 pub async fn run(
     server: ApiServer,
     settings: Settings,
@@ -102,7 +102,7 @@ impl Pump {
             })
             .backoff(pause);
         let mut objects = pin!(objects);
-        // A list is told of when the first of it is there: one that fails from the start is none.
+        // `Restarted` is sent with the first item of a list: a list that fails at once sends nothing.
         let mut restarted = false;
         loop {
             let item = tokio::select! {
@@ -116,7 +116,7 @@ impl Pump {
                     continue;
                 }
                 item = objects.next() => item,
-                // An API that is away or has nothing to say is waited for, however long.
+                // Waits for an absent or silent API for as long as necessary.
                 () = self.pulse.idle() => continue,
             };
             let sent = match item {
@@ -142,10 +142,10 @@ impl Pump {
                     self.deleted(object).await
                 }
                 Some(Err(error)) => {
-                    // A watch that opens and fails at once is seen to fail first.
+                    // Drops the signal of a watch that opened and failed at once.
                     self.server.opened.mark_unchanged();
                     let fault = Fault::of(&error);
-                    // Servers say in different ways that they do not; one has an etcd that cannot.
+                    // Servers refuse in different ways to stream lists; some have an etcd that cannot.
                     let refused = matches!(fault.kind, FaultKind::Refused | FaultKind::Failed);
                     if streaming && refused && !self.counters.synced() {
                         self.counters.failed(fault.kind);
@@ -159,7 +159,7 @@ impl Pump {
                     self.health.failed(&fault);
                     true
                 }
-                // Its back-off never gives up, so it never ends.
+                // The back-off never gives up, so this never happens.
                 None => false,
             };
             if !sent {
@@ -184,7 +184,7 @@ impl Pump {
     }
 
     async fn deleted(&mut self, object: Object) -> bool {
-        // What its last state was is of no use, and was counted when it was there.
+        // Its last state is of no use, and was already counted.
         let Some(vmi) = object.finish(&self.allowed, &self.node).0 else {
             self.counters.object_dropped();
             return true;
@@ -193,7 +193,7 @@ impl Pump {
         self.send(EventKind::Deleted, gone).await
     }
 
-    /// Sends an event, however long it takes; false if nobody listens any more.
+    /// Sends an event, however long it takes; false if the receiver is gone.
     async fn send(&mut self, kind: EventKind, event: VmiEvent) -> bool {
         self.pulse.turn();
         let sent = self.events.send(event).await.is_ok();

@@ -1,4 +1,4 @@
-//! Equal strings are kept once.
+//! Keeps equal strings once.
 //!
 //! The VMIs of a node have much in common: the node, their namespaces, guest systems, machine types, labels.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::Vmi;
 
-/// How many strings are kept for those who come later: the guest systems, namespaces and labels of a node, with room.
+/// How many strings are kept for later VMIs: the guest systems, namespaces and labels of a node, with headroom.
 const MOST: usize = 1024;
 
 /// The longest string that is kept. Longer ones are hardly ever equal to others.
@@ -20,7 +20,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Puts what other VMIs have said too in the place of what this one says.
+    /// Replaces this VMI's strings with equal ones of other VMIs.
     pub(super) fn share(&mut self, vmi: &mut Vmi) {
         self.one(&mut vmi.namespace);
         vmi.pods.iter_mut().for_each(|pod| self.one(&mut pod.node));
@@ -56,7 +56,7 @@ impl Shared {
             return;
         }
         if self.known.len() >= MOST {
-            // What no VMI says any more makes room.
+            // Strings that no VMI uses any more make room.
             self.known.retain(|known| Arc::strong_count(known) > 1);
         }
         if self.known.len() < MOST {

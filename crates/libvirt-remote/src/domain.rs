@@ -1,15 +1,15 @@
-//! A domain, as the protocol names it.
+//! A domain as the protocol identifies it.
 
 use std::sync::Arc;
 
 use crate::limits::NAME_MAX;
 use crate::xdr::{Decode, Encode, Malformed, Reader, Writer};
 
-/// A domain (`remote_nonnull_domain`). A call names its domain by all three; the drivers of a daemon look it up by its
-/// UUID, and the name is for their messages. So a domain that is known by its UUID alone need not be looked up first.
+/// A domain (`remote_nonnull_domain`). A call carries all three fields. The daemon's drivers look the domain up by its
+/// UUID and use the name only in messages, so a caller that knows only the UUID need not look the domain up first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Its name, [`NAME_MAX`] bytes of it at most.
+    /// Its name, cut off after [`NAME_MAX`] bytes.
     pub name: Arc<str>,
     /// Its UUID.
     pub uuid: [u8; 16],
@@ -18,10 +18,10 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// How many bytes one takes at least: no name, a UUID and an id.
+    /// The fewest bytes that one takes: an empty name, a UUID and an id.
     pub(crate) const LEAST: usize = 4 + 16 + 4;
 
-    /// Reads past one.
+    /// Skips a domain.
     pub(crate) fn skip(reader: &mut Reader<'_>) -> Result<(), Malformed> {
         reader.bytes()?;
         reader.array::<16>()?;

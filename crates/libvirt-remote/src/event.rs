@@ -5,28 +5,28 @@ use bytes::Bytes;
 use crate::Domain;
 use crate::xdr::{Decode as _, Malformed, Reader};
 
-/// A kind of event (`virDomainEventID`) that can be asked for.
+/// A kind of event (`virDomainEventID`) to register for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`, which comes as procedure 318.
+    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`, sent as procedure 318.
     Lifecycle,
-    /// `VIR_DOMAIN_EVENT_ID_REBOOT`, which comes as procedure 319.
+    /// `VIR_DOMAIN_EVENT_ID_REBOOT`, sent as procedure 319.
     Reboot,
-    /// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`, which comes as procedure 333.
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`, sent as procedure 333.
     DeviceRemoved,
-    /// `VIR_DOMAIN_EVENT_ID_TUNABLE`, which comes as procedure 346.
+    /// `VIR_DOMAIN_EVENT_ID_TUNABLE`, sent as procedure 346.
     Tunable,
-    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`, which comes as procedure 354.
+    /// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`, sent as procedure 354.
     DeviceAdded,
-    /// `VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION`, which comes as procedure 359.
+    /// `VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION`, sent as procedure 359.
     MigrationIteration,
-    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`, which comes as procedure 363.
+    /// `VIR_DOMAIN_EVENT_ID_JOB_COMPLETED`, sent as procedure 363.
     JobCompleted,
-    /// `VIR_DOMAIN_EVENT_ID_METADATA_CHANGE`, which comes as procedure 379.
+    /// `VIR_DOMAIN_EVENT_ID_METADATA_CHANGE`, sent as procedure 379.
     MetadataChange,
 }
 
-/// A kind, its `virDomainEventID`, and the procedure that its events come as.
+/// Each kind, its `virDomainEventID`, and the procedure that carries its events.
 const KINDS: [(EventKind, i32, u32); 8] = [
     (EventKind::Lifecycle, 0, 318),
     (EventKind::Reboot, 1, 319),
@@ -56,56 +56,56 @@ impl EventKind {
         KINDS.iter().find(|(kind, ..)| *kind == self).map_or(-1, |(_, id, _)| *id)
     }
 
-    /// The kind whose events come as this procedure.
+    /// The kind whose events this procedure carries.
     pub(crate) fn of_procedure(procedure: u32) -> Option<Self> {
         KINDS.iter().find(|(_, _, number)| *number == procedure).map(|(kind, ..)| *kind)
     }
 }
 
-/// Something that a daemon said of its own accord.
+/// An item of a connection's event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Something happened to a domain.
     Domain {
-        /// The domain. Its id is that of the moment of the event.
+        /// The domain, with its id at the moment of the event.
         domain: Domain,
         /// What happened.
         what: DomainEvent,
     },
-    /// So many events were dropped here, because too many waited to be taken: what was known is to be read anew.
+    /// This many events were dropped here because too many were waiting. Read all state anew.
     Lost(u64),
 }
 
 /// What happened to a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DomainEvent {
-    /// It came, went or changed its state.
+    /// It appeared, disappeared or changed its state.
     Lifecycle {
         /// `virDomainEventType`
         event: i32,
-        /// One of the `virDomainEvent…DetailType` enumerations, by `event`.
+        /// Of the `virDomainEvent…DetailType` enumeration for `event`.
         detail: i32,
     },
-    /// Its guest restarted.
+    /// Its guest rebooted.
     Reboot,
-    /// A device was taken out of it.
+    /// A device was removed from it.
     DeviceRemoved,
-    /// A limit of it was changed.
+    /// One of its limits changed.
     Tunable,
     /// A device was added to it.
     DeviceAdded,
-    /// Its migration began another round.
+    /// Its migration began another iteration.
     MigrationIteration {
-        /// The number of the round.
+        /// The number of the iteration.
         iteration: i32,
     },
-    /// A job of it was completed.
+    /// One of its jobs completed.
     JobCompleted,
-    /// Its title, its description or its metadata were changed.
+    /// Its title, description or metadata changed.
     MetadataChange,
 }
 
-/// An event as it came: by which registration, and what of it is used. What follows may be anything.
+/// Reads an event: its registration, and the fields that this crate uses. The rest may be anything.
 pub(crate) fn read(kind: EventKind, body: &Bytes) -> Result<(i32, Domain, DomainEvent), Malformed> {
     let mut reader = Reader::new(body);
     let callback = reader.i32()?;

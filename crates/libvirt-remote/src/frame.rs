@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 
 /// Asks whether the other side is there.
 pub(crate) const PING: u32 = 1;
-/// Answers that.
+/// Answers a PING.
 pub(crate) const PONG: u32 = 2;
 
 /// What a frame is.
@@ -22,15 +22,15 @@ pub(crate) const PONG: u32 = 2;
 pub(crate) enum Kind {
     /// The answer to a call.
     Reply,
-    /// Instead of it, an error.
+    /// An error instead.
     Failure,
-    /// Something that nobody asked for.
+    /// An unsolicited message.
     Message,
     /// A PING or a PONG.
     Keepalive,
 }
 
-/// The header of a frame that a client may be sent.
+/// The header of a frame that a client may receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     /// How many bytes follow the header.
@@ -46,7 +46,7 @@ const MESSAGE: u32 = 2;
 const OK: u32 = 0;
 const FAILED: u32 = 1;
 
-/// The header at the beginning of these bytes; `None` while it is not there as a whole. The length is looked at first.
+/// The header at the beginning of these bytes; `None` while it is incomplete. The length is checked first.
 pub(crate) fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     let mut words =
         bytes.chunks_exact(4).map(|word| word.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)));
@@ -76,7 +76,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     Ok(Some(Header { body: size - FRAME_MIN, kind, procedure, serial }))
 }
 
-/// How long the frame is that these bytes begin with, and that we have written ourselves.
+/// The length of the frame, written by us, that these bytes begin with.
 pub(crate) fn length(bytes: &[u8]) -> usize {
     let word = bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
     usize::try_from(word).unwrap_or(usize::MAX)

@@ -1,18 +1,18 @@
-//! Keepalive: PINGs of the peer that are answered, and PINGs of our own that notice a peer which is gone.
+//! Keepalive: our own PINGs, which detect a peer that is gone.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When to take a peer for gone that says nothing.
+/// When to consider a silent peer gone.
 ///
-/// Only useful on a connection that has no call out: a daemon that works on as many calls of one client as it takes
-/// reads nothing more of it, PINGs included.
+/// Useful only on a connection without outstanding calls: a daemon that works on its maximum number of calls for a
+/// client reads nothing more from it, PINGs included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// A PING is sent when nothing has come for so long, and again as often.
+    /// The time of silence before a PING is sent, and between PINGs.
     pub interval: Duration,
-    /// So many PINGs may stay without an answer. Anything that comes is one.
+    /// How many PINGs may stay unanswered. Any received byte counts as an answer.
     pub count: u32,
 }
 
@@ -21,7 +21,7 @@ pub struct Keepalive {
 pub(crate) struct Pings {
     settings: Keepalive,
     unanswered: u32,
-    /// When the next is sent, or the peer is taken for gone.
+    /// When the next PING is sent, or the peer is considered gone.
     pub(crate) due: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Pings {
         self.due = now + self.settings.interval;
     }
 
-    /// What the time demands: `Some(true)` to send a PING, `Some(false)` to end.
+    /// What is due: `Some(true)` to send a PING, `Some(false)` to end.
     pub(crate) fn demand(&mut self, now: Instant) -> Option<bool> {
         if now < self.due {
             return None;

@@ -1,7 +1,7 @@
-//! What a peer may make this client hold, wait for or do. Every bound stands here with its reason.
+//! Bounds on what a peer can make this client hold, wait for or do, each with its reason.
 //!
-//! Bounds of the protocol come from libvirt's `virnetprotocol.x` and `remote_protocol.x`. The others are this crate's:
-//! they are wide enough for the largest hosts that are known, and small enough that a peer who uses them up costs little.
+//! The protocol's bounds come from libvirt's `virnetprotocol.x` and `remote_protocol.x`. The others are this crate's
+//! own: wide enough for the largest known hosts, and small enough that a peer that exhausts them costs little.
 
 use std::time::Duration;
 
@@ -40,81 +40,80 @@ pub const XML_ANSWER_MAX: usize = STRING_MAX + 4;
 /// names files after them.
 pub const LIST_ANSWER_MAX: usize = DOMAINS_MAX * 256;
 
-/// Longest answer to a statistics call. A domain of 512 vCPUs under KVM with 64 disks takes 1.4 MiB. To look whether the
-/// longest is well-formed takes 2.3 ms (measured), more than any other answer.
+/// Longest answer to a statistics call. A domain of 512 vCPUs under KVM with 64 disks takes 1.4 MiB. Checking that the
+/// longest is well-formed takes 2.3 ms (measured), more than for any other answer.
 pub const STATS_ANSWER_MAX: usize = 8 * 1_048_576;
 
 /// Longest answer to a job call: 64 parameters take 4 KiB, and an error message may be among them.
 pub const JOB_ANSWER_MAX: usize = 65_536;
 
-/// Longest error. QEMU's own words may be in it, but no document.
+/// Longest error. It may quote QEMU, but not a document.
 pub const ERROR_ANSWER_MAX: usize = 262_144;
 
 /// Longest event: 2,048 tunables of 100 bytes.
 pub const EVENT_MAX: usize = 262_144;
 
-/// Longest text that is kept of an error, or as the value of a typed parameter; the rest is cut off. The longest path of
-/// Linux fits.
+/// Longest text that is kept of an error or of a typed parameter's value; the rest is cut off. Linux's longest path
+/// fits.
 pub const TEXT_MAX: usize = 4_096;
 
-/// Places of a text where bytes that are not UTF-8 are replaced; the rest is cut off. libvirt has its names from XML, which
-/// is UTF-8, and what a guest or a file is called may have a few such bytes. Replacing them all would take the longest
-/// answer's texts tens of milliseconds.
+/// Most places in a text where bytes that are not UTF-8 are replaced; the rest is cut off. libvirt takes its names from
+/// XML, which is UTF-8; names of guests and files may have a few other bytes. Replacing all of them in the longest
+/// answer's texts would take tens of milliseconds.
 pub const REPLACED_MAX: usize = 8;
 
-/// Longest name of a domain that is kept; the rest is cut off. QEMU's have 255 bytes at most, since files are named after
-/// them.
+/// Longest name of a domain that is kept; the rest is cut off. QEMU's have at most 255 bytes, since files are named
+/// after them.
 pub const NAME_MAX: usize = 1_024;
 
-/// Calls of one connection that may be without an answer. A daemon works on five of one client at a time and reads on
-/// when one of these is answered, so more only wait in its socket.
+/// Most calls of one connection without an answer. A daemon works on five calls of a client at a time and reads on when
+/// it has answered one, so more only wait in its socket.
 pub const CALLS_MAX: usize = 32;
 
-/// Events that wait to be taken. They are taken as soon as the connection is polled; who is so far behind reads everything
-/// anew, which [`Event::Lost`](crate::Event::Lost) tells them to.
+/// Most events that wait for the caller, which gets them as soon as it polls the connection. One that falls this far
+/// behind reads everything anew, as [`Event::Lost`](crate::Event::Lost) tells it.
 pub const EVENTS_MAX: usize = 1_024;
 
-/// Frames that nobody asked for (events, keepalive) which are taken at once before the connection pauses. A thousand
+/// Most unsolicited frames (events, keepalive) taken at once before the connection pauses. The events of a thousand
 /// domains that change together fit, and taking them takes less than a millisecond.
 pub const UNASKED_BURST: u32 = 4_096;
 
-/// Frames a second that nobody asked for which are taken in the long run; the rest waits in the socket, and so makes the
-/// peer wait. At this rate they cost a hundredth of a core.
+/// Most unsolicited frames taken per second in the long run; the rest waits in the socket, which makes the peer wait.
+/// At this rate they cost a hundredth of a core.
 pub const UNASKED_PER_SECOND: u32 = 4_000;
 
-/// How many bytes of such a frame count as one more frame. Events have a few hundred.
+/// How many bytes of an unsolicited frame count as one more frame. Events have a few hundred.
 pub const UNASKED_BYTES: usize = 4_096;
 
-/// How long a connection pauses that has used up its burst.
+/// How long a connection pauses after it has used up its burst.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
-/// How many bytes are read at once at most. What was read and not yet looked at is no more than this and one frame.
+/// Most bytes read at once. What was read but not processed never exceeds this and one frame.
 pub const READ_MAX: usize = 32_768;
 
-/// How long a peer may take no byte of what is written to it. It is a call of a few hundred bytes, which fits into any
-/// socket's buffer unless nothing is read at all. Of a stream that collects what it sends (TLS) it is the time until all of
-/// it is sent, since such a stream says no more than that.
+/// How long a peer may accept no byte of what is written to it. A call has a few hundred bytes, which fit into any
+/// socket's buffer unless the peer reads nothing at all. For a stream that buffers (TLS), it is the time until
+/// everything is sent, since such a stream reports no more than that.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a frame may take from its first byte to its last: time for 4 MiB through a slow tunnel, and too short for a
+/// How long a frame may take from its first byte to its last: enough for 4 MiB through a slow tunnel, too short for a
 /// byte a second.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Names that are looked up and sets of files that are read at once, over all connections of a process. Each takes one of
-/// the threads that a program has for work that blocks, and keeps it while a name server or a file system is silent,
-/// though nobody waits any more: few, so that threads are left for what else a program does with them.
+/// Most name look-ups and certificate reads at once, over all connections of a process. Each occupies one of the
+/// runtime's blocking threads until the name server or file system answers, even when nobody waits any more. The limit
+/// leaves threads for the program's other blocking work.
 pub const BLOCKING_MAX: usize = 4;
 
-/// How long a connection waits for such a place and the answer. glibc asks a second name server after 5 s; and a
-/// connection that needs files and a name waits no longer than a quarter of a minute.
+/// How long a connection waits for such a thread and the answer. glibc asks a second name server after 5 s. A
+/// connection that needs files and a name waits at most a quarter of a minute.
 pub const BLOCKING_DEADLINE: Duration = Duration::from_secs(7);
 
-/// Longest message that takes nothing of the [`Room`](crate::Room) that connections share: an ordinary domain's answers
-/// have a few KiB.
+/// Longest message that takes no part of the shared [`Room`](crate::Room): an ordinary domain's answers have a few KiB.
 pub const LONG: usize = 65_536;
 
-/// How many times the length of a long message must be free for it in the [`Room`](crate::Room), its own included.
+/// How many times its own length, itself included, a long message must find free in the [`Room`](crate::Room).
 pub const ROOM_PART: usize = 4;
 
-/// How long the daemon may take to answer an orderly end.
+/// How long the daemon may take to answer an orderly close.
 pub const CLOSE_DEADLINE: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Typed parameters (`virTypedParameter`), read where they lie.
+//! Typed parameters (`virTypedParameter`), decoded in place.
 
 use std::borrow::Cow;
 
@@ -31,22 +31,22 @@ pub enum Value<'a> {
     Double(f64),
     /// `VIR_TYPED_PARAM_BOOLEAN`
     Boolean(bool),
-    /// `VIR_TYPED_PARAM_STRING`, [`TEXT_MAX`] bytes of it at most.
+    /// `VIR_TYPED_PARAM_STRING`, cut off after [`TEXT_MAX`] bytes.
     Text(Cow<'a, str>),
 }
 
-/// Typed parameters as they came, checked to be well-formed. They share the memory of the answer that they came in.
+/// The typed parameters of an answer, checked to be well-formed. They share the answer's memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parameters {
     count: usize,
     bytes: Bytes,
 }
 
-/// How many bytes a parameter takes at least: an empty name, a type and an `int`.
+/// The fewest bytes that a parameter takes: an empty name, a type and an `int`.
 const LEAST: usize = 4 + 4 + 4;
 
 impl Parameters {
-    /// How many there are.
+    /// Their number.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
@@ -58,14 +58,14 @@ impl Parameters {
         self.count == 0
     }
 
-    /// Each of them, in the daemon's order.
+    /// The parameters, in the daemon's order.
     pub fn iter(&self) -> impl Iterator<Item = Parameter<'_>> {
         let mut reader = Reader::new(&self.bytes);
-        // They were read once already, when they came: nothing is malformed.
+        // `decode` has checked them: nothing is malformed.
         (0..self.count).map_while(move |_| Parameter::read(&mut reader).ok())
     }
 
-    /// Reads `limit` of them at most.
+    /// Reads at most `limit` parameters.
     pub(crate) fn decode(reader: &mut Reader<'_>, limit: usize) -> Result<Self, Malformed> {
         let count = reader.count(limit, LEAST)?;
         let bytes = reader.measured(|reader| (0..count).try_for_each(|_| Parameter::skip(reader)))?;
@@ -83,8 +83,8 @@ impl<'a> Parameter<'a> {
         Ok((field, reader.i32()?))
     }
 
-    /// Only looks whether it is well-formed: an answer may have a quarter of a million of them, and is looked at in one
-    /// go, so that neither names nor texts are understood here.
+    /// Only checks that the parameter is well-formed. An answer may have a quarter of a million of them and is checked
+    /// in one go, so this decodes neither names nor texts.
     fn skip(reader: &mut Reader<'a>) -> Result<(), Malformed> {
         match Self::head(reader)?.1 {
             1 | 2 | 6 => reader.u32().map(drop),
@@ -110,7 +110,7 @@ impl<'a> Parameter<'a> {
     }
 }
 
-/// How long a value is, only its type would tell.
+/// Without a known type, the value's length is unknown.
 fn unknown(kind: i32) -> Malformed {
     Malformed::Unknown { what: "a typed parameter of type", number: kind.into() }
 }

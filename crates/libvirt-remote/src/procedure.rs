@@ -1,7 +1,7 @@
-//! The procedures that this client knows, as one table: number, arguments, answer, and the most bytes of the answer.
+//! The procedures that this client can call, in one table: number, arguments, answer, and the answer's maximum size.
 //!
-//! All of them read, or are about this connection alone. Numbers, arguments and answers are those of libvirt's
-//! `remote_protocol.x`, which are never changed once they were released.
+//! Each procedure only reads, or concerns this connection alone. Numbers, arguments and answers are those of libvirt's
+//! `remote_protocol.x`, which never change once released.
 
 use bytes::Bytes;
 
@@ -17,19 +17,19 @@ use crate::{Domain, Parameters, Text};
 pub struct Procedure {
     /// Its number, `REMOTE_PROC_…`.
     pub number: u32,
-    /// The function of libvirt's API that is this call.
+    /// The function of libvirt's API that makes this call.
     pub function: &'static str,
-    /// How many bytes its answer may have.
+    /// The maximum size of its answer in bytes.
     pub answer_max: usize,
     check: fn(&Bytes) -> Result<(), Malformed>,
 }
 
 impl Procedure {
-    /// Whether this is an answer to it.
+    /// Checks that `body` is a well-formed answer.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// If it is malformed.
     pub fn check(&self, body: &Bytes) -> Result<(), Malformed> {
         (self.check)(body)
     }
@@ -40,7 +40,7 @@ impl Procedure {
     }
 }
 
-/// A call: its arguments, and what they are called with.
+/// A call: the arguments of a procedure.
 pub trait Call: Encode {
     /// What the daemon answers.
     type Answer: Decode;
@@ -49,7 +49,7 @@ pub trait Call: Encode {
     const PROCEDURE: &'static Procedure;
 }
 
-/// Reads an answer, which ends with the body.
+/// Reads an answer, which must fill the body.
 pub(crate) fn answer<A: Decode>(body: &Bytes) -> Result<A, Malformed> {
     let mut reader = Reader::new(body);
     let answer = A::decode(&mut reader)?;
@@ -57,7 +57,7 @@ pub(crate) fn answer<A: Decode>(body: &Bytes) -> Result<A, Malformed> {
     Ok(answer)
 }
 
-/// `Name { arguments } = number, function, most bytes => answer;` a line.
+/// Lines of `Name { arguments } = number, function, most bytes => answer;`.
 macro_rules! procedures {
     ($($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $field:ident: $type:ty),* } =
         $number:literal, $function:literal, $most:expr => $answer:ty;)*) => {
@@ -98,13 +98,13 @@ macro_rules! procedures {
 }
 
 procedures! {
-    /// Which kinds of authentication the daemon takes. The first call of a connection.
+    /// Lists the kinds of authentication that the daemon accepts. A connection's first call.
     AuthList {} = 66, "virConnectOpenReadOnly", 4 + 4 * AUTH_TYPES_MAX => AuthTypes;
 
-    /// Lets the daemon ask polkit about us, by what the kernel says of the other end of its socket.
+    /// Has the daemon ask polkit about this client, identified by the credentials of its socket.
     AuthPolkit {} = 70, "virConnectOpenReadOnly", 4 => i32;
 
-    /// Opens the driver of a URI, as the daemon has it: `qemu:///system`.
+    /// Opens a driver by the daemon's own URI, such as `qemu:///system`.
     ConnectOpen {
         /// The URI; `None` lets the daemon choose.
         uri: Option<String>,
@@ -112,7 +112,7 @@ procedures! {
         flags: ConnectFlags
     } = 1, "virConnectOpenReadOnly", 0 => ();
 
-    /// Says that we go, so that the daemon does not take our end for an error.
+    /// Tells the daemon that the connection ends, so that it logs no error.
     ConnectClose {} = 2, "virConnectClose", 0 => ();
 
     /// The driver's name: `QEMU`.
@@ -121,8 +121,8 @@ procedures! {
     /// The hypervisor's version. A daemon that has just started may probe the hypervisor for it, which takes seconds.
     ConnectGetVersion {} = 4, "virConnectGetVersion", 8 => u64;
 
-    /// What host and guests can do, as XML. A daemon that has just started probes every emulator for it, which takes
-    /// seconds.
+    /// The capabilities of host and guests, as XML. A daemon that has just started probes every emulator for it, which
+    /// takes seconds.
     ConnectGetCapabilities {} = 7, "virConnectGetCapabilities", XML_ANSWER_MAX => Text;
 
     /// The host's name.
@@ -137,7 +137,7 @@ procedures! {
     /// The URI of the driver that was opened.
     ConnectGetUri {} = 110, "virConnectGetURI", SHORT_TEXT_MAX => Text;
 
-    /// libvirt's version, as the daemon has it.
+    /// The daemon's libvirt version.
     ConnectGetLibVersion {} = 157, "virConnectGetLibVersion", 8 => u64;
 
     /// Every domain, running or not.
@@ -148,7 +148,7 @@ procedures! {
         flags: u32
     } = 273, "virConnectListAllDomains", LIST_ANSWER_MAX => DomainList;
 
-    /// Lets events of one kind come, of one domain or all.
+    /// Registers for events of one kind, of one domain or all.
     ConnectDomainEventCallbackRegisterAny {
         /// `virDomainEventID`
         event: i32,
@@ -156,7 +156,7 @@ procedures! {
         domain: Option<Domain>
     } = 316, "virConnectDomainEventRegisterAny", 4 => i32;
 
-    /// Statistics of the domains that are named; of all where none is.
+    /// Statistics of the given domains; of all if none is given.
     ConnectGetAllDomainStats {
         /// The domains.
         domains: Vec<Domain>,
@@ -170,7 +170,7 @@ procedures! {
     DomainGetXmlDesc {
         /// The domain.
         domain: Domain,
-        /// `virDomainXMLFlags`. What is secret is never in the answer to a read-only connection.
+        /// `virDomainXMLFlags`. The answer to a read-only connection never contains secrets.
         flags: u32
     } = 14, "virDomainGetXMLDesc", XML_ANSWER_MAX => Text;
 
@@ -182,7 +182,7 @@ procedures! {
         flags: u32
     } = 212, "virDomainGetState", 8 => DomainState;
 
-    /// How a domain's job fares.
+    /// The statistics of a domain's job.
     DomainGetJobStats {
         /// The domain.
         domain: Domain,
@@ -191,7 +191,7 @@ procedures! {
     } = 298, "virDomainGetJobStats", JOB_ANSWER_MAX => JobStats;
 }
 
-/// The flags of [`ConnectOpen`]: there is only one value, so that no connection can be opened that may write.
+/// The flags of [`ConnectOpen`]. The only value is read-only, so no connection can be opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectFlags;
 
@@ -206,7 +206,7 @@ impl Encode for ConnectFlags {
     }
 }
 
-/// `remote_auth_type`, as the daemon lists them.
+/// The daemon's list of `remote_auth_type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthTypes(pub Vec<i32>);
 
@@ -229,9 +229,9 @@ impl Decode for AuthTypes {
 /// The answer to [`ConnectListAllDomains`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainList {
-    /// The domains, if they were asked for.
+    /// The domains, if requested.
     pub domains: Vec<Domain>,
-    /// How many there are.
+    /// The number of domains.
     pub count: u32,
 }
 
@@ -250,9 +250,9 @@ pub struct StatsRecords(pub Vec<StatsRecord>);
 /// The statistics of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsRecord {
-    /// The domain, with the id that it had then.
+    /// The domain, with its id at that moment.
     pub domain: Domain,
-    /// What was said of it.
+    /// Its statistics.
     pub parameters: Parameters,
 }
 
@@ -272,7 +272,7 @@ impl Decode for StatsRecords {
 pub struct DomainState {
     /// `virDomainState`
     pub state: i32,
-    /// One of the `virDomain…Reason` enumerations, by the state.
+    /// Of the `virDomain…Reason` enumeration for `state`.
     pub reason: i32,
 }
 
@@ -287,7 +287,7 @@ impl Decode for DomainState {
 pub struct JobStats {
     /// `virDomainJobType`
     pub kind: i32,
-    /// What was said of it.
+    /// Its statistics.
     pub parameters: Parameters,
 }
 

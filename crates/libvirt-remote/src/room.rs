@@ -1,4 +1,4 @@
-//! Room for long messages, which many connections share.
+//! A shared memory budget for long messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,17 +9,17 @@ use bytes::Bytes;
 use crate::error::End;
 use crate::limits::{EVENTS_MAX, FRAME_DEADLINE, LONG, ROOM_PART};
 
-/// What a connection may take beyond the bounds that are the same for all, for a program that has many of them: each of
-/// these is harmless in one connection, and in a thousand whose peers all mean harm it is not.
+/// Bounds of a connection beyond the fixed [`limits`](crate::limits), for a program with many connections. What they
+/// restrict is harmless in one connection, but not in a thousand connections to hostile peers.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// The room for messages longer than [`LONG`], shared by all connections that are given it; `None`: as much as they
-    /// need.
+    /// The room for messages longer than [`LONG`], shared by all connections that are given it; `None` sets no shared
+    /// bound.
     pub room: Option<Arc<Room>>,
-    /// How long a message longer than [`LONG`] may take from its first byte to its last, [`FRAME_DEADLINE`] at most:
-    /// whoever has stopped waiting for an answer need not keep room for it.
+    /// How long a message longer than [`LONG`] may take from its first byte to its last, at most [`FRAME_DEADLINE`]. A
+    /// caller that has stopped waiting for an answer need not keep room for it.
     pub long_within: Duration,
-    /// Events that wait to be taken, [`EVENTS_MAX`] at most.
+    /// How many events may wait for the caller, at most [`EVENTS_MAX`].
     pub events: usize,
 }
 
@@ -29,12 +29,12 @@ impl Default for Bounds {
     }
 }
 
-/// Room for messages longer than [`LONG`]: as many bytes as all connections that share it may hold of such messages
-/// together, from their first byte until their answer has been taken apart.
+/// A memory budget for messages longer than [`LONG`]: how many bytes of such messages all connections that share it may
+/// hold together. A message counts until nothing uses its memory any more.
 ///
-/// A message takes room as its bytes come. The longer it is, the more must be left besides: [`ROOM_PART`] times its own
-/// length. So nobody can take all of it with long messages, and shorter ones still find some when longer ones do not. A
-/// message that finds none ends its connection, with [`End::NoRoom`].
+/// A message takes room as its bytes arrive. [`ROOM_PART`] times its length, itself included, must be free, so long
+/// messages never use up the room, and shorter ones still fit when longer ones do not. A message that does not fit ends
+/// its connection with [`End::NoRoom`].
 #[derive(Debug)]
 pub struct Room {
     most: usize,
@@ -42,20 +42,20 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for so many bytes.
+    /// A room of `most` bytes.
     #[must_use]
     pub const fn new(most: usize) -> Self {
         Self { most, held: AtomicUsize::new(0) }
     }
 
-    /// How many bytes are taken now.
+    /// The bytes in use now.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 }
 
-/// What one message has of the room. It is given back when this is dropped.
+/// One message's share of the room, given back on drop.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     room: Option<Arc<Room>>,
@@ -67,7 +67,7 @@ impl Share {
         Self { room, bytes: 0 }
     }
 
-    /// The message has come to so many bytes.
+    /// Sets the message's size so far.
     pub(crate) fn reach(&mut self, bytes: usize) -> Result<(), End> {
         let Some(room) = &self.room else { return Ok(()) };
         let bytes = if bytes > LONG { bytes } else { 0 };
@@ -86,7 +86,7 @@ impl Share {
         Ok(())
     }
 
-    /// The message is whole: these bytes keep its share until they are dropped. The next one begins with nothing.
+    /// The message is complete: its bytes hold its share until they are dropped. The next message begins with none.
     pub(crate) fn keep(&mut self, bytes: Bytes) -> Bytes {
         if self.bytes == 0 {
             return bytes;

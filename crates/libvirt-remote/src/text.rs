@@ -1,4 +1,4 @@
-//! A long text, such as an XML document, in the memory of the answer that it came in.
+//! A long text, such as an XML document, in the memory of its answer.
 
 use std::fmt;
 use std::str::Utf8Error;
@@ -7,28 +7,28 @@ use bytes::Bytes;
 
 use crate::xdr::{Decode, Malformed, Reader};
 
-/// A text as it came. Nothing has looked at it yet: it may have megabytes, and whoever reads it decides where.
+/// A text as the daemon sent it. It may have megabytes: the caller chooses the thread that validates it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Text(Bytes);
 
 impl Text {
-    /// How many bytes it has.
+    /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text. All of it is looked at, each time.
+    /// The text. Each call validates all of it.
     ///
     /// # Errors
     ///
-    /// If it is not UTF-8, which all XML of libvirt's is.
+    /// If it is not UTF-8. libvirt's XML always is.
     pub fn to_str(&self) -> Result<&str, Utf8Error> {
         std::str::from_utf8(&self.0)
     }
@@ -40,7 +40,7 @@ impl Decode for Text {
     }
 }
 
-/// What is not UTF-8 is replaced.
+/// Replaces what is not UTF-8.
 impl fmt::Display for Text {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(&String::from_utf8_lossy(&self.0))

@@ -1,5 +1,5 @@
-//! What fuzzing has found worth keeping: each file takes another way through the client, and none may make it panic or
-//! hang. The fuzzers themselves are in `fuzz/` of the repository.
+//! Inputs that fuzzing found worth keeping: each file takes another path through the client, and none may make it panic
+//! or hang. The fuzzers are in the repository's `fuzz/`.
 
 #![allow(
     missing_docs,

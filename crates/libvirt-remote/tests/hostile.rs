@@ -1,5 +1,4 @@
-//! A daemon that means harm, or is broken: whatever it sends or leaves unread, the connection ends with a reason, and
-//! nothing else does.
+//! A hostile or broken daemon: whatever it sends or leaves unread, only its connection ends, with a reason.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -26,7 +25,7 @@ use support::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
-/// What becomes of a call whose answer is what `answer` makes of it.
+/// The result of a call that the daemon answers with `answer`.
 async fn answered<C: Call>(
     call: &C,
     answer: impl FnOnce(&Received) -> Vec<u8> + Send + 'static,
@@ -51,12 +50,12 @@ fn stats() -> ConnectGetAllDomainStats {
     ConnectGetAllDomainStats { domains: vec![domain("web")], stats: 0, flags: 0 }
 }
 
-/// How many frames that nobody asked for may be taken in this time.
+/// How many unsolicited frames may be taken in this time.
 fn allowed(time: Duration) -> u64 {
     u64::from(UNASKED_BURST) + u64::from(UNASKED_PER_SECOND) * (time.as_secs() + 1)
 }
 
-/// The same call fails with these words in its reason.
+/// The call failed with these words in its reason.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(answer: Result<T, Error>, expected: &str) {
     let error = answer.expect_err(expected);
@@ -122,7 +121,7 @@ async fn announced_numbers_reserve_nothing() {
     );
     refused(answered(&stats(), huge).await, "announces 4294967295 elements");
     refused(answered(&xml(), huge).await, "announces a text of 4294967295 bytes");
-    // A text that is longer than the message that it is in.
+    // A text longer than its message.
     refused(
         answered(&xml(), |call| reply(call, &[0, 0, 1, 0, b'<'])).await,
         "a text of 256 bytes where 1 are possible",
@@ -170,14 +169,15 @@ async fn an_answer_may_be_as_long_as_the_protocol_says_and_no_byte_longer() {
     let longest = answered(&xml(), document(XML_ANSWER_MAX - 4)).await.unwrap();
     assert_eq!(longest.len(), 4_194_304);
     refused(answered(&xml(), document(XML_ANSWER_MAX - 3)).await, "as the answer to virDomainGetXMLDesc, where");
-    // An error is not as long as a document, and an event is not either.
+    // Errors and events have a lower limit than documents.
     const LONG: &[u8] = &[0; 300_000];
     let error = answered(&xml(), |call| frame(REMOTE, call.procedure, REPLY, call.serial, 1, LONG)).await;
     refused(error, "300000 bytes as the answer to virDomainGetXMLDesc, where 262144 are allowed");
     refused(answered(&xml(), |_| frame(REMOTE, 318, MESSAGE, 0, 0, LONG)).await, "an event of 300000 bytes");
 }
 
-/// Texts that are as long as can be and none of it UTF-8: each is looked at when it is asked for, and as far as it is kept.
+/// The longest possible texts, none of them UTF-8: each is validated only when asked for, and only as far as it is
+/// kept.
 #[tokio::test(start_paused = true)]
 async fn texts_that_are_none_are_not_converted_as_they_come() {
     let none = || vec![0xff; STRING_MAX];
@@ -248,7 +248,7 @@ async fn a_byte_a_second_is_too_slow() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_nothing_is_given_up() {
-    // A stream that takes 64 bytes, as the buffer of a socket that is full.
+    // A stream that is full after 64 bytes, like a socket.
     let (client, server) = tokio::io::duplex(64);
     let started = Instant::now();
     let opening = tokio::spawn(async move { Connection::open(client, &format!("qemu:///{}", "x".repeat(200))).await });
@@ -261,12 +261,11 @@ async fn a_peer_that_reads_nothing_is_given_up() {
     drop(daemon);
 }
 
-/// A stream that takes whatever is written to it and, from a moment on, sends nothing of it: TLS over a socket that is
-/// full.
+/// A stream that accepts every write, but sends nothing while it is stuck: TLS over a full socket.
 struct KeepsBack {
     stream: tokio::io::DuplexStream,
     stuck: Arc<AtomicBool>,
-    /// What it took while it was stuck.
+    /// Bytes that it accepted while stuck.
     kept: usize,
 }
 
@@ -325,7 +324,7 @@ async fn a_stream_that_takes_everything_and_sends_nothing_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn what_such_a_stream_takes_meanwhile_is_no_excuse() {
     let (mut libvirt, stuck, _daemon) = kept_back().await;
-    // A PING now and then, each of which the stream takes.
+    // The stream accepts each of these PINGs.
     let interval = Duration::from_secs(2);
     libvirt.keep_alive(Some(Keepalive { interval, count: 100 }));
     let started = Instant::now();
@@ -344,7 +343,7 @@ async fn a_stream_that_sends_in_the_end_is_kept() {
         let waited = tokio::time::timeout(WRITE_DEADLINE * 9 / 10, libvirt.next_event()).await;
         assert!(waited.is_err(), "{waited:?}");
         stuck.store(false, Ordering::Relaxed);
-        // What it kept is gone here; its answer is made up.
+        // The stream has discarded what it kept; its answer is made up.
         let serial = format!("{ticket:?}").split([' ', ')']).find_map(|word| word.parse().ok()).unwrap();
         let procedure = ConnectGetType::PROCEDURE.number;
         let call = Received { program: REMOTE, procedure, serial, body: Vec::new() };
@@ -356,7 +355,7 @@ async fn a_stream_that_sends_in_the_end_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn pings_without_end_are_neither_queued_nor_an_excuse() {
     let (mut libvirt, daemon) = opened().await;
-    // Nothing is read at the other end, and PINGs are sent as fast as they are taken.
+    // The peer reads nothing, and sends PINGs as fast as it can.
     let (reads_nothing, mut writes) = tokio::io::split(daemon.0);
     let flood = tokio::spawn(async move {
         let pings = ping().repeat(1_000);
@@ -373,7 +372,7 @@ async fn pings_without_end_are_neither_queued_nor_an_excuse() {
     drop(libvirt);
     drop(reads_nothing);
     let sent = within(flood).await.unwrap();
-    // What was read and not looked at, and what the stream holds, is no more than a few thousand.
+    // Unprocessed input and the stream's buffer hold no more than a few thousand.
     assert!(sent < allowed(took) + 5_000, "{sent} PINGs were taken in {took:?}");
 }
 
@@ -413,7 +412,7 @@ async fn a_flood_of_events_is_taken_at_a_pace_and_calls_are_answered() {
     assert!(within(flood).await.unwrap() >= taken);
 }
 
-/// A whole dialogue: opening, events, each kind of call, and the end.
+/// A dialogue: opening, a registration, calls, and an event.
 async fn dialogue(client: tokio::io::DuplexStream) -> Result<(), Error> {
     let mut libvirt = Connection::open(client, "qemu:///system").await?;
     libvirt.register(EventKind::Lifecycle).await?;
@@ -424,7 +423,7 @@ async fn dialogue(client: tokio::io::DuplexStream) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a daemon sends in it, and `None` for the bytes after which it waits.
+/// Plays the daemon in it until so many bytes are sent. Returns how many were.
 async fn scripted(mut daemon: Daemon, until: usize) -> usize {
     let mut left = until;
     let mut sent = 0;
@@ -481,7 +480,7 @@ fn bounds(room: &Arc<Room>) -> Bounds {
     Bounds { room: Some(Arc::clone(room)), long_within: LONG_WITHIN, events: 32 }
 }
 
-/// A call whose answer of so many bytes stops a byte short of its end: why its connection ends, and after how long.
+/// Makes a call whose answer of so many bytes stops a byte short: why its connection ends, and after how long.
 async fn withheld(room: Arc<Room>, length: usize) -> (End, Duration) {
     let (mut libvirt, mut daemon) = opened().await;
     libvirt.bound(bounds(&room));

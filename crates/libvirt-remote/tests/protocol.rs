@@ -1,4 +1,4 @@
-//! What this client says to a daemon, and makes of what it hears.
+//! What this client sends to a daemon, and how it reads the answers.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -16,7 +16,7 @@ use libvirt_remote::{Connection, DomainEvent, End, Error, Event, EventKind, Keep
 use support::{Daemon, SOCKET, domain, failure, frame, lifecycle, opened, ping, reply, within, words};
 use tokio::io::AsyncReadExt as _;
 
-/// A daemon that answers everything properly until the client goes.
+/// A daemon that answers everything properly until the client disconnects.
 async fn serve(mut daemon: Daemon) {
     while let Some(call) = daemon.receive().await {
         if !daemon.send(&Daemon::proper(&call)).await {
@@ -104,7 +104,7 @@ async fn the_answer_to_a_call_that_was_given_up_is_thrown_away() {
         daemon.send(&Daemon::proper(&call)).await;
     });
     assert_eq!(answer.unwrap(), 9_000_000);
-    // It is answered now: a second answer to it belongs to nothing.
+    // It is answered now: a second answer matches no call.
     daemon.send(&Daemon::proper(&late)).await;
     let said = words(libvirt.call(&ConnectGetLibVersion {}).await);
     assert!(said.contains("was not made or has been answered"), "{said}");
@@ -166,7 +166,7 @@ async fn more_events_than_may_wait_are_told_as_lost() {
         daemon.send(&reply(&call, &[0, 0, 0, 9])).await;
     });
     assert!(registered.unwrap());
-    // Nobody takes them while a call is waited for.
+    // Nobody takes them during the call.
     let count = EVENTS_MAX + 10;
     let (answer, ()) = tokio::join!(libvirt.call(&ConnectGetType {}), async {
         let call = daemon.receive().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_daemon_that_wants_sasl_is_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn polkit_is_asked_where_the_daemon_wants_it() {
-    // By libvirt's code, what the error is to say beside libvirt's own words.
+    // libvirt's error code, and what our error must say besides libvirt's message.
     let refused = [
         (45, "org.libvirt.unix.monitor"),
         (79, "org.libvirt.unix.monitor"),

@@ -12,13 +12,13 @@ use super::super::content::{DaemonState, Made, Page, State};
 use super::*;
 use crate::heartbeat::{Heartbeats, Still};
 
-/// What a test shows.
+/// The content of a test.
 #[derive(Default)]
 struct Shown {
     off: bool,
     complete: AtomicBool,
     still: AtomicU64,
-    /// How often the page of metrics is repeated, above once.
+    /// How many more times the page of metrics is repeated.
     longer: usize,
 }
 
@@ -85,7 +85,7 @@ impl Server {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut response = Vec::new();
-        // A server that closes before it has read everything resets the connection: what came until then counts.
+        // A server that closes before it has read everything resets the connection: what arrived until then counts.
         let _ =
             tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut response)).await.expect("it closes");
         response
@@ -211,7 +211,7 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"), "it serves others");
 }
 
-/// Fills the server with connections that have asked for this.
+/// Fills the server with connections that have sent this request.
 async fn filled(server: &Server, most: usize, request: &[u8]) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..most {
@@ -223,7 +223,7 @@ async fn filled(server: &Server, most: usize, request: &[u8]) -> Vec<TcpStream> 
     held
 }
 
-/// Asks over a connection that is kept, and reads the head of the answer.
+/// Sends a request over a kept connection, and reads the head of the answer.
 async fn asked(stream: &mut TcpStream, request: &[u8]) {
     stream.write_all(request).await.expect("it reads");
     let mut head = Vec::new();
@@ -239,7 +239,7 @@ async fn the_idlest_connection_makes_room_for_one_that_asks() {
     for paths in [Paths::All, Paths::Probes] {
         let server = serve_these(paths, paths.connections(), Arc::new(Shown::default())).await;
         let mut held = filled(&server, paths.connections(), ALIVE).await;
-        // More than what is measured: the first one is now the last to go.
+        // Longer than the clock's resolution: the first one is now the last to go.
         tokio::time::sleep(Duration::from_millis(5)).await;
         asked(&mut held[0], ALIVE).await;
         let mut new = server.connect().await;
@@ -252,7 +252,7 @@ async fn the_idlest_connection_makes_room_for_one_that_asks() {
     }
 }
 
-/// Whoever sends a byte now and then, and never a request, does not keep others out.
+/// A client that sends bytes but never a whole request does not keep others out.
 #[tokio::test]
 async fn beginnings_of_requests_are_idle() {
     let server = serve_this(Arc::new(Shown::default())).await;
@@ -327,7 +327,7 @@ async fn a_client_that_does_not_finish_its_head_is_let_go() {
     }
 }
 
-/// Clients that say nothing, end in the middle, or never come.
+/// Clients that send nothing, stop in the middle, or never come.
 #[tokio::test(start_paused = true)]
 async fn no_client_stops_the_heartbeat() {
     let server = serve_this(Arc::new(Shown::default())).await;

@@ -1,9 +1,9 @@
-//! Attributes that are only on Resources. The first three make the labels `job` and `instance` at receivers that follow
-//! Prometheus.
+//! Attributes that are only on Resources. The first three become the labels `job` and `instance` at
+//! Prometheus-compatible receivers.
 
 use super::Attribute;
 
-/// The first part of what keeps two VMs apart.
+/// The first part of a VM's unique identity.
 pub const SERVICE_NAMESPACE: Attribute = Attribute::resource(
     "service.namespace",
     "The host's name, under KubeVirt the VirtualMachineInstance's namespace; with the next it becomes the label job in Prometheus.",
@@ -88,7 +88,7 @@ pub const OS_VERSION: Attribute = Attribute::resource(
     &["42"],
 );
 
-/// Both for people.
+/// Both, human-readable.
 pub const OS_DESCRIPTION: Attribute = Attribute::resource(
     "os.description",
     "The guest's operating system with its version, as known when the VM was first seen running.",

@@ -1,4 +1,4 @@
-//! Attributes of what the Kubernetes API says of a VMI. Their labels are KubeVirt's, where KubeVirt has the metric.
+//! Attributes of a VMI from the Kubernetes API. Their labels are KubeVirt's, where KubeVirt has the metric.
 
 use super::Attribute;
 use crate::model::ConditionKind;
@@ -69,7 +69,7 @@ pub const PREFERENCE: Attribute = Attribute::open(
     &["fedora"],
 );
 
-// The guest's operating system, as its agent says, and the machine under it.
+// The guest's operating system, from its agent, and the machine.
 
 /// The kernel.
 pub const GUEST_OS_KERNEL_RELEASE: Attribute = Attribute::open(
@@ -79,7 +79,7 @@ pub const GUEST_OS_KERNEL_RELEASE: Attribute = Attribute::open(
     &["6.14.0-63.fc42.x86_64"],
 );
 
-/// The machine type, under the label that KubeVirt has for it.
+/// The machine type, under KubeVirt's label for it.
 pub const GUEST_OS_MACHINE: Attribute = Attribute::open(
     "kubevirt.vmi.guest_os.machine",
     "guest_os_machine",
@@ -145,7 +145,7 @@ pub const ADDRESS_TYPE: Attribute = Attribute::closed(
     &["ExternalInterface", "SystemInterface"],
 );
 
-/// By whom the interface is bound.
+/// Whether KubeVirt or a plugin binds the interface.
 pub const BINDING_TYPE: Attribute = Attribute::open(
     "kubevirt.vmi.interface.binding_type",
     "binding_type",
@@ -191,7 +191,7 @@ pub const MIGRATION_UID: Attribute = Attribute::open(
 pub const MIGRATION_STATUS: Attribute =
     Attribute::closed("kubevirt.vmi.migration.status", "status", "How the migration ended.", &["succeeded", "failed"]);
 
-/// The VMI once more, under the label that KubeVirt has on two of its metrics.
+/// The VMI again, under the label that two of KubeVirt's metrics have.
 pub const MIGRATION_VMI: Attribute = Attribute::open(
     "kubevirt.vmi.migration.vmi",
     "vmi",

@@ -32,7 +32,7 @@ fn translates_as_the_specification_says() {
         ("fruit", "apples", Kind::Gauge, "fruit_apples"),
         ("requests", "{request}", Kind::Gauge, "requests"),
         ("queue", "{request}By", Kind::Gauge, "queue"),
-        // Units with a stroke.
+        // Units with a slash.
         ("rate", "By/s", Kind::Gauge, "rate_bytes_per_second"),
         ("speed", "m/h", Kind::Gauge, "speed_meters_per_hour"),
         ("speed", "km/h", Kind::Gauge, "speed_km_per_hour"),
@@ -96,8 +96,8 @@ fn no_two_rows_have_one_prometheus_name() {
 }
 
 proptest! {
-    /// A name that was translated is left alone by the next translator on its way. (A unit with a stroke is the
-    /// exception, in the reference as here: its `per_second` is looked for as one word.)
+    /// The next translator does not change a translated name. (A unit with a slash is the exception, in the reference
+    /// as here: its `per_second` is looked for as one word.)
     #[test]
     fn translating_twice_is_translating_once(
         name in "[a-z0-9._ :é]{0,30}|total|(total|bytes|ratio|x)(\\.(total|bytes|ratio|x)){0,4}",

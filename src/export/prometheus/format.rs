@@ -24,9 +24,9 @@ impl Format {
 
     /// The format for a request with this `Accept` header.
     ///
-    /// OpenMetrics is for those who name it and like the classic format no better; everybody else gets the classic
-    /// format: without a header, with `*/*`, and also when neither format is acceptable, because a page that a
-    /// person can read helps more than an error.
+    /// A client that names OpenMetrics and does not prefer the classic format gets OpenMetrics; every other client gets
+    /// the classic format: without a header, with `*/*`, and also when neither format is acceptable, because a readable
+    /// page helps more than an error.
     #[must_use]
     pub fn negotiate(accept: Option<&str>) -> Self {
         let mut text = Preference::default();
@@ -56,7 +56,7 @@ const ANY: u8 = 1;
 const ANY_SUBTYPE: u8 = 2;
 const EXACT: u8 = 3;
 
-/// How much a format is liked: what the most specific range says of it.
+/// A client's preference for a format, from the most specific range.
 #[derive(Debug, Default)]
 struct Preference {
     quality: u16,
@@ -152,7 +152,7 @@ mod tests {
             // Versions that we do not write.
             ("application/openmetrics-text;version=2.0.0", Text004),
             ("application/openmetrics-text;version=0.0.1", Text004),
-            // What nobody understands.
+            // Unknown types and malformed headers.
             ("", Text004),
             (";;;,,,q=,/", Text004),
             ("application/json", Text004),

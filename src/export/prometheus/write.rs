@@ -34,7 +34,7 @@ pub(super) fn push_quoted(value: &str, out: &mut String) {
     push_escaped(value, &['\\', '"', '\n', '\0'], out);
 }
 
-/// Appends the line that says what a family is.
+/// Appends the HELP line of a family.
 pub(super) fn push_help(family: &str, help: &str, format: Format, out: &mut String) {
     out.push_str("# HELP ");
     out.push_str(family);

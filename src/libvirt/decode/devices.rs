@@ -1,4 +1,4 @@
-//! The groups with numbered things: vcpu, net, block, iothread.
+//! The groups with numbered items: vcpu, net, block, iothread.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::Value;
 use super::numbered::{self, Numbered};
 use super::value::{self, Fit};
 
-/// vCPUs of this number and above are not taken: the most that KVM gives a guest on any architecture.
+/// vCPUs of this number and above are ignored: KVM gives no guest more on any architecture.
 pub const MAX_VCPUS: u32 = 4096;
 
-/// The most disks, the most interfaces and the most I/O threads of one domain that are taken: more than a machine
-/// has slots for, and few enough that a daemon that invents some cannot flood a backend with series.
+/// The most disks, the most interfaces and the most I/O threads that are decoded per domain: more than a machine has
+/// slots for, and few enough that a daemon that invents some cannot flood a backend with series.
 pub const MAX_DEVICES: usize = 1024;
 
 /// `vcpu.*`
@@ -23,13 +23,13 @@ pub(super) struct Vcpus {
     current: Option<u64>,
     maximum: Option<u64>,
     each: Numbered<Vcpu>,
-    /// A field is here that only QEMU itself knows.
+    /// Whether a field is present that only QEMU knows.
     pub(super) from_monitor: bool,
 }
 
 impl Default for Vcpus {
     fn default() -> Self {
-        // Numbers below MAX_VCPUS are no more than MAX_VCPUS.
+        // `take` only accepts numbers below MAX_VCPUS.
         Self { current: None, maximum: None, each: Numbered::new(usize::MAX), from_monitor: false }
     }
 }
@@ -66,7 +66,7 @@ impl Vcpus {
         }
     }
 
-    /// `None` if nothing was said of vCPUs.
+    /// `None` if the answer has no vCPUs.
     pub(super) fn finish(self) -> Option<VcpuStats> {
         if self.current.is_none() && self.maximum.is_none() && self.each.is_empty() {
             return None;
@@ -91,7 +91,7 @@ impl<T: Default> Default for Devices<T> {
 }
 
 impl<T: Default> Devices<T> {
-    /// Takes `count`, or what `field` makes of a device's field.
+    /// Takes `count`, or decodes a device's field with `field`.
     pub(super) fn take(
         &mut self,
         rest: &str,
@@ -99,7 +99,7 @@ impl<T: Default> Devices<T> {
         field: impl FnOnce(&mut T, &str, &Value<'_>) -> Fit,
     ) -> Fit {
         if rest == "count" {
-            // How many there are is seen from what follows; the number itself is not trusted.
+            // The number is not trusted: the devices that follow are counted.
             self.counted = true;
             return value::count(value, &mut None);
         }
@@ -112,8 +112,8 @@ impl<T: Default> Devices<T> {
         self.counted || !self.each.is_empty()
     }
 
-    /// The devices by ascending number. Those that libvirt gave no name (it cannot watch them) are left out, and so
-    /// are those with the name of an earlier one: a disk's backing files follow it under its own name.
+    /// The devices by ascending number. Unnamed ones (libvirt cannot monitor them) are left out, and so are those with
+    /// the name of an earlier one: a disk's backing files follow it under its own name.
     pub(super) fn named(self, name: impl Fn(&T) -> &Arc<str>) -> Vec<T> {
         let mut names = HashSet::new();
         let devices = self.each.into_iter().map(|(_, device)| device);
@@ -145,7 +145,7 @@ pub(super) fn block(disk: &mut Disk, field: &str, value: &Value<'_>) -> Fit {
     }
 }
 
-/// Whether there is anything of a disk beside its name. Of a busy domain libvirt gives the names only.
+/// Whether a disk has figures beside its name. For a busy domain, libvirt returns only the names.
 pub(super) fn has_figures(disk: &Disk) -> bool {
     disk.read_requests.is_some() || disk.capacity.is_some() || disk.physical.is_some()
 }

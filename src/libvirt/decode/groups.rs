@@ -1,4 +1,4 @@
-//! The groups without numbered things: state, cpu, balloon, dirtyrate.
+//! The groups without numbered items: state, cpu, balloon, dirtyrate.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::model::{Bytes, Cpu, DirtyRate, Memory, Status, Timestamp};
 use super::Value;
 use super::value::{self, Fit};
 
-/// A dirty rate's start below this many seconds is no time of day (it would lie in 2001) but time since the host
-/// booted, which is what QEMU gives wherever the host has a monotonic clock. What it was measured is then not known.
+/// A dirty rate's start below this many seconds is not Unix time (it would lie in 2001 or earlier) but time since the
+/// host booted, which QEMU reports wherever the host has a monotonic clock. The time of measurement is then unknown.
 const EARLIEST_UNIX_SECONDS: u64 = 1_000_000_000;
 
 /// `state.*`
@@ -27,7 +27,7 @@ impl State {
         }
     }
 
-    /// Without a reason, the reason is `unknown`; without a state there is none.
+    /// A missing reason becomes `unknown`; without a state there is no status.
     pub(super) fn status(&self) -> Option<Status> {
         self.state.map(|state| Status::from_libvirt(state, self.reason.unwrap_or(-1)))
     }
@@ -93,7 +93,7 @@ impl Dirty {
         }
     }
 
-    /// `None` before anybody has had it measured.
+    /// `None` if no rate was measured.
     pub(super) fn measured(&self) -> Option<DirtyRate> {
         let measured = self
             .start

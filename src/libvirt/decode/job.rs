@@ -5,10 +5,10 @@ use crate::model::{Job, JobKind, JobOperation};
 use super::value::{self, Fit};
 use super::{Parameter, Value};
 
-/// Decodes what `virDomainGetJobStats` said: the kind of job, and its parameters.
+/// Decodes what `virDomainGetJobStats` returned: the kind of job, and its parameters.
 ///
-/// The job is `None` unless one is going on: what libvirt says after the end of one (completed, failed, cancelled)
-/// is no progress. The number is how many parameters were not known.
+/// The job is `None` unless one is running: what libvirt reports after a job's end (completed, failed, cancelled) is
+/// not progress. The number counts unknown parameters.
 #[must_use]
 pub fn job<'a>(kind: i32, parameters: impl IntoIterator<Item = Parameter<'a>>) -> (Option<Job>, u32) {
     let kind = JobKind::from_libvirt(i64::from(kind));

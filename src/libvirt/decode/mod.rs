@@ -1,12 +1,13 @@
-//! libvirt's typed parameters into the model.
+//! Decodes libvirt's typed parameters.
 //!
-//! What arrives is a flat list of named values: `cpu.time`, `vcpu.0.state`, `block.2.rd.reqs`. Names and types differ
-//! between versions of libvirt and QEMU, and a daemon may say anything at all. So every parameter is taken for
-//! itself: a known name fills its field, a known name that is not used is left out, everything else is skipped and
-//! counted. Nothing here can fail, and nothing announced is believed (`block.count`, the highest number): memory is
-//! taken for what is in the list, up to [`MAX_VCPUS`] and [`MAX_DEVICES`]; what is beyond them is counted.
+//! The input is a flat list of named values: `cpu.time`, `vcpu.0.state`, `block.2.rd.reqs`. Names and types differ
+//! between versions of libvirt and QEMU, and a daemon may send anything. So every parameter is decoded on its own: a
+//! known name fills its field, a known name that is not used is left out, everything else is skipped and counted.
+//! Nothing here can fail, and no announced number is trusted (`block.count`, the highest number): memory is allocated
+//! for what is in the list, up to [`MAX_VCPUS`] and [`MAX_DEVICES`]; what exceeds them is counted.
 //!
-//! A list does not say whether the domain's QEMU took part in it. [`stats`] tells by what only QEMU knows.
+//! A list does not say whether the domain's QEMU took part in it. [`stats`] infers it from values that only QEMU
+//! provides.
 
 mod devices;
 mod groups;
@@ -29,22 +30,21 @@ use devices::{Devices, Vcpus};
 use groups::{Dirty, State};
 use value::Fit;
 
-/// Decodes what `virDomainListGetStats` said of one domain.
+/// Decodes what `virDomainListGetStats` returned for one domain.
 ///
-/// * `id` is the domain's id, `None` if it does not run. Of a domain that does not run, or whose state says so, only
-///   the state is kept: libvirt then answers `cpu.*` with its own process' time.
-/// * `asked` are the groups that were asked for; others are not filled. [`Group::Job`] is another call's and plays no
-///   part here.
+/// * `id` is the domain's id, `None` if it does not run. If it does not run, or its state says so, only the state is
+///   kept: libvirt then fills `cpu.*` with its own process's time.
+/// * `asked` are the requested groups; others are not filled. [`Group::Job`] belongs to another call and is ignored.
 ///
-/// # How the QEMU took part
+/// # Whether QEMU took part
 ///
-/// [`Monitor::NotAsked`] if no group asked for needs it. [`Monitor::Answered`] if anything is there that only comes
-/// through it (or with it, as `balloon.rss` does). [`Monitor::Busy`] if nothing of that is there although it would be:
-/// the balloon group was answered without `balloon.rss`, or disks were named without a figure. Where neither can be
-/// told (only cpu, vcpu, iothread or dirtyrate were asked for; no disk; another driver than QEMU), what is there is
-/// taken as complete: `Answered`. So to tell a busy domain, ask for the balloon group.
+/// [`Monitor::NotAsked`] if no requested group needs QEMU. [`Monitor::Answered`] if the answer has anything that comes
+/// only through it (or with it, as `balloon.rss` does). [`Monitor::Busy`] if all of that is missing where it should be:
+/// the balloon group lacks `balloon.rss`, or disks have names and no figures. Where neither can be decided (only cpu,
+/// vcpu, iothread or dirtyrate were requested; no disk; a driver other than QEMU), the answer counts as complete:
+/// `Answered`. So to detect a busy domain, request the balloon group.
 ///
-/// Of a busy domain disks (unless it has none), I/O threads and dirty rate are `None`, and memory holds only what
+/// For a busy domain, disks (unless it has none), I/O threads and dirty rate are `None`, and memory holds only what
 /// libvirt itself knows.
 #[must_use]
 pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter<'a>>, asked: Groups) -> Stats {
@@ -55,7 +55,7 @@ pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter
     decoder.finish(id, asked)
 }
 
-/// [`stats`] bit by bit, for who has other things to do in between.
+/// [`stats`] in steps, for callers that yield in between.
 #[derive(Debug, Default)]
 pub struct Decoder {
     draft: Draft,
@@ -75,7 +75,7 @@ impl Decoder {
         }
     }
 
-    /// What all of them said. See [`stats`].
+    /// The decoded statistics. See [`stats`].
     #[must_use]
     pub fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
         let stats = self.draft.finish(id, asked);
@@ -83,7 +83,7 @@ impl Decoder {
     }
 }
 
-/// Everything that was said so far.
+/// Everything decoded so far.
 #[derive(Debug, Default)]
 struct Draft {
     state: State,
@@ -94,7 +94,7 @@ struct Draft {
     disks: Devices<Disk>,
     io_threads: Devices<IoThread>,
     dirty: Dirty,
-    /// Something is here that only comes through the QEMU's monitor, whatever it says.
+    /// Whether the answer has a parameter that only comes through QEMU's monitor.
     from_monitor: bool,
 }
 
@@ -116,7 +116,7 @@ impl Draft {
                 self.from_monitor = true;
                 self.dirty.take(rest, value)
             }
-            // Groups that are not asked for, with open sets of names.
+            // Groups that are never requested, with open sets of names.
             "perf" | "vm" | "memory" => Fit::LeftOut,
             _ => Fit::Unknown,
         }
@@ -145,9 +145,9 @@ impl Draft {
             Monitor::Answered
         };
 
-        // Disks that are only named say nothing; a domain without disks says that it has none.
+        // Disks with nothing but names carry no data; a domain without disks has an empty list.
         let disks = (disks_answered && (disks.is_empty() || disks_have_figures)).then_some(disks);
-        // libvirt says nothing of I/O threads where there are none.
+        // libvirt reports nothing about I/O threads where there are none.
         let io_threads = (self.io_threads.answered() || spoke).then(|| devices::iothreads(self.io_threads));
         let nics = self.nics.answered().then(|| self.nics.named(|nic| &nic.target));
         Stats {
@@ -166,7 +166,7 @@ impl Draft {
     }
 }
 
-/// `None` if nothing was said at all.
+/// `None` if no field was set.
 fn some<T: Default + PartialEq>(said: T) -> Option<T> {
     (said != T::default()).then_some(said)
 }

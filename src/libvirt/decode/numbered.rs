@@ -1,9 +1,9 @@
-//! Things that libvirt numbers: `vcpu.<number>.*`, `block.<number>.*`.
+//! Items that libvirt numbers: `vcpu.<number>.*`, `block.<number>.*`.
 
 use std::collections::BTreeMap;
 
-/// Things by their number, up to a limit. The count that libvirt announces (`block.count`) reserves nothing: only
-/// what is really in the answer takes memory.
+/// Items by their number, up to a limit. The count that libvirt announces (`block.count`) reserves nothing: only what
+/// is really in the answer takes memory.
 #[derive(Debug)]
 pub(super) struct Numbered<T> {
     things: BTreeMap<u32, T>,
@@ -15,7 +15,7 @@ impl<T: Default> Numbered<T> {
         Self { things: BTreeMap::new(), limit }
     }
 
-    /// The thing with this number, made if there is none yet; `None` beyond the limit.
+    /// The item with this number, created if missing; `None` beyond the limit.
     pub(super) fn entry(&mut self, number: u32) -> Option<&mut T> {
         if self.things.len() >= self.limit && !self.things.contains_key(&number) {
             return None;
@@ -27,13 +27,13 @@ impl<T: Default> Numbered<T> {
         self.things.is_empty()
     }
 
-    /// The things by ascending number.
+    /// The items by ascending number.
     pub(super) fn into_iter(self) -> impl Iterator<Item = (u32, T)> {
         self.things.into_iter()
     }
 }
 
-/// Splits `3.rd.reqs` into 3 and `rd.reqs`. Only plain decimal numbers are numbers, so that one thing has one
+/// Splits `3.rd.reqs` into 3 and `rd.reqs`. Only plain decimal numbers are accepted, so that each item has one
 /// spelling.
 pub(super) fn split(rest: &str) -> Option<(u32, &str)> {
     let (number, field) = rest.split_once('.')?;

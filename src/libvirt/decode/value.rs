@@ -1,8 +1,8 @@
-//! Typed values into the model's units.
+//! Converts typed values to the model's units.
 //!
-//! libvirt's types differ between versions for one name (`int` here, `unsigned long long` there), so every integer
-//! type is taken for every figure. What a figure cannot be (negative, or a negative number that was wrapped into an
-//! unsigned one: libvirt's and QEMU's way to say "unknown") is `None`.
+//! For one name, libvirt's type differs between versions (`int` here, `unsigned long long` there), so every figure
+//! accepts every integer type. An impossible value is `None`: a negative number, even if wrapped into an unsigned one,
+//! is libvirt's and QEMU's way to say "unknown".
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use crate::model::Bytes;
 
 use super::Value;
 
-/// The largest figure that is believed: what a signed 64-bit integer holds, OTLP's only integer type. Twice as much
-/// is only reached by a wrapped negative number: it would be 9 exabytes, or 292 years in nanoseconds.
+/// The largest accepted figure: the maximum of a signed 64-bit integer, OTLP's only integer type. It is 9 exabytes, or
+/// 292 years in nanoseconds: only a wrapped negative number exceeds it.
 pub(super) const LARGEST_FIGURE: u64 = i64::MAX.cast_unsigned();
 
-/// The longest name of a disk or an interface that is taken, in bytes. Linux allows an interface 15, libvirt names
-/// disks with 3 to 8; a longer one is not a name, and would be a label.
+/// The longest accepted name of a disk or an interface, in bytes. Linux allows an interface 15, libvirt names disks
+/// with 3 to 8; a longer one is not a name, and would become a label.
 pub(super) const LONGEST_NAME: usize = 128;
 
-/// What became of a parameter.
+/// How a parameter was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Fit {
-    /// It is in the model, or said that its value is not known.
+    /// It is in the model, or its value means "unknown".
     Taken,
-    /// Its name is known, and not used.
+    /// Its name is known, but not used.
     LeftOut,
-    /// It is of a thing that exceeds how many are taken.
+    /// It belongs to an item beyond the limit.
     Beyond,
-    /// Its name is not known, or its value is of a type that its name does not have.
+    /// Its name is unknown, or its value has the wrong type.
     Unknown,
 }
 
-/// An integer of any type; `None` if the value is none. A negative one is `Some(None)`: not known to libvirt.
+/// An integer of any type; `None` for any other value. A negative or wrapped one is `Some(None)`: unknown to libvirt.
 fn whole(value: &Value<'_>) -> Option<Option<u64>> {
     let number = match *value {
         Value::Int(number) => u64::try_from(number).ok(),
@@ -94,7 +94,7 @@ pub(super) fn seconds(value: &Value<'_>, slot: &mut Option<Duration>) -> Fit {
     put(value, slot, |number| scaled(number, 1_000_000_000).map(Duration::from_nanos))
 }
 
-/// A yes or no.
+/// A boolean.
 pub(super) fn flag(value: &Value<'_>, slot: &mut Option<bool>) -> Fit {
     match *value {
         Value::Boolean(yes) => {
@@ -105,7 +105,7 @@ pub(super) fn flag(value: &Value<'_>, slot: &mut Option<bool>) -> Fit {
     }
 }
 
-/// A value of one of libvirt's enumerations; those may be negative, and a number that is none of them is -1.
+/// A value of a libvirt enumeration. A `LLong` is kept as it is; from other types, a negative number becomes -1.
 pub(super) fn number(value: &Value<'_>, slot: &mut Option<i64>) -> Fit {
     match (value, whole(value)) {
         (_, None) => Fit::Unknown,
@@ -131,7 +131,7 @@ pub(super) fn name(value: &Value<'_>, slot: &mut Arc<str>) -> Fit {
     }
 }
 
-/// An amount of so many pages of so many bytes.
+/// The size of `pages` pages of `size` bytes.
 pub(super) fn product(pages: u64, size: u64) -> Option<Bytes> {
     scaled(pages, size).map(Bytes)
 }

@@ -11,10 +11,10 @@ use crate::model::{Bytes, Description, DiskDescription, IoLimits, NicDescription
 use super::error::XmlError;
 use super::tokens::{Tokens, value};
 
-/// What libvirt makes the aliases begin with that users chose.
+/// The prefix of user-chosen aliases in libvirt.
 const USER_ALIAS: &str = "ua-";
 
-/// The largest limit that is believed: what a signed 64-bit integer holds, OTLP's only integer type.
+/// The largest accepted limit: the maximum of a signed 64-bit integer, OTLP's only integer type.
 const LARGEST_LIMIT: u64 = i64::MAX.cast_unsigned();
 
 /// Reads `/domain/devices` to its end.
@@ -81,8 +81,8 @@ fn disk(tokens: &mut Tokens<'_>, element: &BytesStart<'_>) -> Result<DiskDescrip
     Ok(disk)
 }
 
-/// The attribute of `source` that says what a disk of this type is on. An NVMe disk is named by its PCI address, in
-/// an element of its own, and has none.
+/// The attribute of `source` that names the storage of a disk of this type. An NVMe disk has none: a separate element
+/// holds its PCI address.
 fn disk_source_attribute(kind: Option<&str>) -> Option<&'static str> {
     match kind? {
         "file" => Some("file"),
@@ -181,7 +181,7 @@ fn attribute(tokens: &Tokens<'_>, element: &BytesStart<'_>, wanted: &str) -> Res
     Ok(found)
 }
 
-/// The alias, if a user chose it, without what marks it as such.
+/// The alias without its prefix, if a user chose it.
 fn user_alias(tokens: &Tokens<'_>, element: &BytesStart<'_>) -> Result<Option<Arc<str>>, XmlError> {
     let alias = attribute(tokens, element, "name")?;
     Ok(alias.and_then(|alias| value(alias.strip_prefix(USER_ALIAS)?)))

@@ -1,9 +1,9 @@
-//! Why a domain's XML could not be understood.
+//! Why a domain's XML could not be parsed.
 
 use super::tokens::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS};
 
-/// Why a domain's XML could not be understood. None of it comes from libvirt itself; something else answers in its
-/// place, or the answer was damaged on its way.
+/// Why a domain's XML could not be parsed. libvirt itself causes none of these; something else answers in its place, or
+/// the answer was damaged on its way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// It is longer than libvirt's protocol can carry.
@@ -19,7 +19,7 @@ pub enum XmlError {
     NotWellFormed {
         /// Where, in bytes from its beginning.
         position: u64,
-        /// Which rule, cut to a readable length: the reader's own error may quote the whole document.
+        /// The reason, cut to a readable length: the parser's own error may quote the whole document.
         reason: String,
     },
     /// It ends before the domain does.
@@ -28,19 +28,19 @@ pub enum XmlError {
         /// Its length in bytes.
         position: u64,
     },
-    /// It is about something else.
+    /// Its root is not `<domain>`.
     #[error("it describes <{found}> and not <domain>")]
     Root {
-        /// What stands in the root's place, cut to a readable length.
+        /// The root that was found, cut to a readable length.
         found: String,
     },
-    /// The root has no `type`, or one that is no word.
+    /// The root has no `type`, or an empty or too long one.
     #[error("its <domain> has no usable type attribute")]
     NoType,
-    /// It has a document type, which could redefine what everything else means.
+    /// It has a DOCTYPE, which could redefine what everything else means.
     #[error("it has a DOCTYPE, which libvirt never writes")]
     DocumentType,
-    /// Its elements lie too deep in each other.
+    /// Its elements are nested too deeply.
     #[error("its elements are nested more than {MAX_DEPTH} deep")]
     TooDeep,
     /// It has too many elements.

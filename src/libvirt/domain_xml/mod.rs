@@ -1,14 +1,14 @@
-//! What a domain's XML says.
+//! Parses a domain's XML.
 //!
-//! A domain's XML is read once per detection, by a pull parser that walks down the few paths that are needed, skips
-//! everything else and stops at `</devices>`: libvirt writes what comes after it (security labels, QEMU's command
-//! line) for others. Only elements at their own place count: a `<disk>` in `<metadata>`, a `<source>` in a
-//! `<backingStore>` or `<mirror>` and an `<interface>` in a `<hostdev>` are none. Names are compared with their
-//! prefix, so an application's `<app:devices>` is none either.
+//! Once per detection, a pull parser walks the few paths that are needed, skips everything else and stops at
+//! `</devices>`: what libvirt writes after it (security labels, QEMU's command line) is not needed. Elements only count
+//! in their proper place: a `<disk>` in `<metadata>`, a `<source>` in a `<backingStore>` or `<mirror>` and an
+//! `<interface>` in a `<hostdev>` are ignored. Names are compared with their prefix, so an application's
+//! `<app:devices>` is ignored, too.
 //!
-//! The XML may come from anybody who can answer on the daemon's socket. So its length, depth, elements, attributes
-//! and values are bounded, entities are not expanded, a DOCTYPE or an attribute that is there twice refuses the whole,
-//! and `<auth>` and other secrets are not looked at.
+//! Anyone who can answer on the daemon's socket may send the XML. So its length, depth, elements, attributes and values
+//! are bounded, custom entities are not expanded, a DOCTYPE or a duplicate attribute (of an element that is read)
+//! rejects the whole, and `<auth>` and other secrets are not read.
 
 mod devices;
 mod error;
@@ -27,12 +27,12 @@ use tokens::{Tokens, value};
 
 /// Reads a domain's XML.
 ///
-/// A value that is missing, too long or not understood is `None`. Of disks without a target and of what exceeds
-/// [`MAX_DEVICES`](super::decode::MAX_DEVICES) nothing is kept.
+/// A value that is missing, too long or invalid is `None`. Disks without a target, and devices beyond
+/// [`MAX_DEVICES`](super::decode::MAX_DEVICES), are dropped.
 ///
 /// # Errors
 ///
-/// If it is no `<domain>` with a type, or not XML up to the end of its devices, or exceeds a bound.
+/// If it is not a `<domain>` with a type, not XML up to the end of its devices, or exceeds a bound.
 pub fn parse(xml: &str) -> Result<Description, XmlError> {
     let mut tokens = Tokens::new(xml)?;
     let root = tokens.root("domain")?;

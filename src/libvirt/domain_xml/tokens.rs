@@ -1,4 +1,4 @@
-//! XML as far as libvirt writes it: elements, attributes, text; everything bounded, nothing expanded.
+//! Elements, attributes and text of XML, all bounded; only XML's own entities are expanded.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use super::error::XmlError;
 /// The longest XML that is read, in bytes: the longest string that libvirt's protocol carries.
 pub(super) const MAX_LENGTH: usize = 4 * 1024 * 1024;
 
-/// How deep elements may lie in each other. A disk goes a few deep, and one deeper with each file of its backing
-/// chain, of which libvirt allows 200.
+/// How deeply elements may be nested. A disk goes a few levels deep, plus one for each file of its backing chain, of
+/// which libvirt allows 200.
 pub(super) const MAX_DEPTH: u32 = 512;
 
-/// How many elements are read. A disk has about 15: room for [`MAX_DEVICES`](crate::libvirt::decode::MAX_DEVICES)
-/// disks and long backing chains, and read in 25 ms at worst.
+/// How many elements are read. A disk has about 15: this is enough for
+/// [`MAX_DEVICES`](crate::libvirt::decode::MAX_DEVICES) disks and long backing chains, and takes 25 ms at worst.
 pub(super) const MAX_ELEMENTS: u32 = 200_000;
 
-/// How many attributes an element may have that is looked at. libvirt's have 10 at most.
+/// How many attributes an element that is read may have. libvirt writes 10 at most.
 pub(super) const MAX_ATTRIBUTES: usize = 64;
 
-/// The longest value that is taken, in bytes: room for any path in use. A longer one is absent rather than cut,
-/// since a cut name may be another thing's name.
+/// The longest accepted value, in bytes: enough for any path in use. A longer one is dropped rather than cut, since a
+/// cut name may be another thing's name.
 pub(super) const LONGEST_VALUE: usize = 1024;
 
 /// How much of a wrong root's name is repeated in the error, in characters.
@@ -35,10 +35,10 @@ const LONGEST_FOUND: usize = 64;
 /// document.
 const LONGEST_REASON: usize = 200;
 
-/// The document from its beginning on.
+/// Reads a document from its beginning.
 ///
-/// Every element that [`child`](Self::child) gives must be ended by [`skip`](Self::skip), [`text`](Self::text) or by
-/// its own children up to `None`.
+/// Every element that [`child`](Self::child) returns must be finished with [`skip`](Self::skip), [`text`](Self::text)
+/// or by reading its children up to `None`.
 pub(super) struct Tokens<'a> {
     reader: Reader<&'a [u8]>,
     depth: u32,
@@ -48,7 +48,7 @@ pub(super) struct Tokens<'a> {
 enum Token<'a> {
     Open(BytesStart<'a>),
     Close,
-    /// A piece of text; `None` if it is a reference to something that XML itself does not define.
+    /// A piece of text; `None` for a reference to something that XML itself does not define.
     Text(Option<Cow<'a, str>>),
 }
 
@@ -95,8 +95,8 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    /// The text of the current element, without the blanks around it, and goes past its end. `None` if it is empty
-    /// or too long, or if it holds elements or references that XML itself does not define.
+    /// Returns the trimmed text of the current element and goes past its end. `None` if it is empty or too long, or if
+    /// it holds elements or references that XML itself does not define.
     pub(super) fn text(&mut self) -> Result<Option<Arc<str>>, XmlError> {
         let mut text = String::new();
         let mut whole = true;
@@ -122,7 +122,7 @@ impl<'a> Tokens<'a> {
         element: &BytesStart<'_>,
         mut take: impl FnMut(&str, &str),
     ) -> Result<(), XmlError> {
-        // `Attributes` refuses an element that has one twice.
+        // `Attributes` rejects duplicate attributes.
         for (index, attribute) in element.attributes().enumerate() {
             if index >= MAX_ATTRIBUTES {
                 return Err(XmlError::TooManyAttributes);
@@ -168,7 +168,7 @@ impl<'a> Tokens<'a> {
                 },
                 Event::DocType(_) => return Err(XmlError::DocumentType),
                 Event::Eof => return Err(XmlError::Truncated { position: self.reader.buffer_position() }),
-                // `Empty` cannot come: the reader is told to write such elements out.
+                // `Empty` cannot occur: the reader expands such elements.
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Empty(_) => continue,
             });
         }
@@ -177,7 +177,7 @@ impl<'a> Tokens<'a> {
     fn not_well_formed(&self, error: &quick_xml::Error) -> XmlError {
         let position = self.reader.buffer_position();
         match error {
-            // Every other rule of syntax is broken by an end that comes too early.
+            // Every other syntax error means that the document ends too early.
             quick_xml::Error::Syntax(rule) if *rule != SyntaxError::InvalidBangMarkup => {
                 XmlError::Truncated { position }
             }

@@ -1,20 +1,20 @@
-//! What the daemons of one process may make it hold together.
+//! How much memory all daemons together may make the process hold.
 //!
-//! What one daemon may is bounded by its connections ([`libvirt_remote::limits`]). A libvirt host has few, and is not
-//! taken over by its VMs; a node has a hundred launchers and more, and each of them may be. With every one of 250
-//! launchers in bad hands (more pods than a node has), the sum is:
+//! Each daemon is bounded by the limits of its connections ([`libvirt_remote::limits`]). A libvirt host has few
+//! daemons, which its VMs do not take over; a node has a hundred launchers and more, each of which may be compromised.
+//! With 250 compromised launchers (more pods than a node has), the sum is:
 //!
 //! | | MiB |
 //! |---|---|
-//! | long messages, until they are taken apart ([`ROOM`]) | 96 |
-//! | what is made of them meanwhile: no more than they are long | 96 |
-//! | messages of up to 64 KiB that have not ended, on four connections each | 62 |
-//! | names and events that wait: 72 of 1 KiB each ([`NAMES_OF_ONE`], [`EVENTS_OF_ONE`] twice) | 18 |
+//! | long messages, until they are decoded ([`ROOM`]) | 96 |
+//! | what is decoded from them: no more than their length | 96 |
+//! | incomplete messages of up to 64 KiB, on four connections each | 62 |
+//! | names and waiting events: 72 of 1 KiB each ([`NAMES_OF_ONE`], [`EVENTS_OF_ONE`] twice) | 18 |
 //! | the agent itself with 1,000 VMs | 100 |
 //! | together | 372 |
 //!
-//! The chart allows 512 MiB; the rest is for what the VMs of those are that say that theirs is immense. Of the page all of
-//! them have 80 MiB at most, however much they say (`observe::share`).
+//! The chart allows 512 MiB; the rest is for the VMs of launchers that report immense ones. All of them together get 80
+//! MiB of the metrics page at most, however much they report (`observe::share`).
 
 use std::sync::Arc;
 
@@ -24,22 +24,22 @@ use libvirt_remote::limits::EVENTS_MAX;
 
 use super::{Settings, outbox};
 
-/// Bytes of messages longer than 64 KiB that all daemons of a process may make it hold at a time. The longest answer of a
-/// domain that is known has 1.4 MiB, for a few milliseconds.
+/// Bytes of messages longer than 64 KiB that all daemons together may make the process hold at a time. The longest
+/// answer known for a domain has 1.4 MiB, held for a few milliseconds.
 pub const ROOM: usize = 96 * 1_048_576;
 
-/// Names that are remembered of a host, for messages and for calls. A node has a thousand domains at most; more are named
-/// by their UUID alone.
+/// Domain names that are remembered per host, for messages and for calls. A node has a thousand domains at most; any
+/// beyond this limit are identified by their UUID.
 const NAMES_OF_A_HOST: usize = 4_096;
 
-/// Names that are remembered of a daemon that has one VM: its own, and a few of before.
+/// Names that are remembered for a daemon with one VM: its own, and a few earlier ones.
 const NAMES_OF_ONE: usize = 8;
 
-/// Events of a daemon with one VM that may wait, in its connection and once more on their way to the reader. A migration
-/// makes ten. Who makes more is read anew.
+/// Events of a single-VM daemon that may wait, in its connection and once more on their way to the reader. A migration
+/// produces ten. If there are more, everything is read again.
 const EVENTS_OF_ONE: usize = 32;
 
-/// The room for all daemons of this process.
+/// The memory limit that all daemons share.
 #[must_use]
 pub fn room() -> Arc<Room> {
     Arc::new(Room::new(ROOM))
@@ -50,18 +50,18 @@ pub(super) const fn is_of_one(settings: &Settings) -> bool {
     settings.calls_at_once == 1
 }
 
-/// What each connection of a daemon may take.
+/// The limits of each connection of a daemon.
 pub(super) fn of_connections(settings: &Settings) -> Bounds {
     let room = settings.room.clone();
     if is_of_one(settings) {
-        // Nobody waits for longer for any answer of it.
+        // No caller waits longer for an answer.
         Bounds { room, long_within: settings.deadline, events: EVENTS_OF_ONE }
     } else {
         Bounds { room, events: EVENTS_MAX, ..Bounds::default() }
     }
 }
 
-/// How many names are remembered of a daemon.
+/// How many names are remembered for a daemon.
 pub(super) const fn names(settings: &Settings) -> usize {
     if is_of_one(settings) { NAMES_OF_ONE } else { NAMES_OF_A_HOST }
 }

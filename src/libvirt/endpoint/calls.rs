@@ -1,4 +1,4 @@
-//! The calls that are out: each a future that owns its connection, and what is to be known of it.
+//! The running calls: each a future that owns its connection, and a record about it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,22 +16,22 @@ use super::queue::ReplyTo;
 use crate::model::Groups;
 use crate::source::{Ask, Stats};
 
-/// How long a reading may take before it counts as waiting rather than working, and gives its place among those that run
-/// at once to another: thirty times what a whole one takes.
+/// How long a read may take before it counts as waiting rather than working, and returns its permit: thirty times what
+/// a whole one takes.
 pub(super) const SLOW: Duration = Duration::from_millis(200);
 
-/// How long a reading in turn may take before the next begins beside it, and any call to the daemon of one VM before
-/// another connection is opened: three times what a reading takes, which takes longer than anything else.
+/// How long a read in turn may take before the next starts beside it, and any call to a single-VM daemon before another
+/// connection is opened: three times what a read, the longest call, takes.
 pub(super) const TURN: Duration = Duration::from_millis(25);
 
-/// How far a call is.
+/// The state of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Within its deadline.
     Running,
-    /// Past it; whether the domain or the daemon is to blame is being found out.
+    /// Past it; whether the domain or the daemon is to blame is being checked.
     Overdue,
-    /// Left behind: its caller has been answered.
+    /// Abandoned: its caller has been answered.
     Abandoned,
 }
 
@@ -41,13 +41,13 @@ pub(super) struct Record {
     pub(super) call: Call,
     pub(super) began: Instant,
     pub(super) stage: Stage,
-    /// When something must be done if it has not returned.
+    /// Its deadline, until that has passed.
     pub(super) due: Option<Instant>,
-    /// What it answers; `None` for what only the endpoint asks.
+    /// The request that it answers; `None` for the endpoint's own calls.
     pub(super) question: Option<Question>,
 }
 
-/// A question that is being answered.
+/// A request that is being answered.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) ask: Ask,
@@ -56,12 +56,12 @@ pub(super) struct Question {
     pub(super) reply: Option<ReplyTo>,
     /// The statistics, while the job is asked for.
     pub(super) stats: Option<Box<Stats>>,
-    /// Its place among the readings that run at once over all daemons.
+    /// Its permit, of those that all daemons share.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Question {
-    /// The groups that are asked for.
+    /// The requested groups.
     pub(super) const fn groups(&self) -> Groups {
         match self.ask {
             Ask::Read(_, groups) => groups,
@@ -76,7 +76,7 @@ pub(super) struct Returned<C> {
     pub(super) called: Called<C>,
 }
 
-/// A call on its way.
+/// A running call.
 struct Out<C> {
     id: u64,
     call: Eventually<Called<C>>,
@@ -103,7 +103,7 @@ impl<C> Calls<C> {
         Self { out: FuturesUnordered::new(), records: HashMap::new(), last: 0 }
     }
 
-    /// A call is on its way.
+    /// Adds a call.
     pub(super) fn begin(&mut self, record: Record, call: Eventually<Called<C>>) {
         self.last += 1;
         self.records.insert(self.last, record);
@@ -123,36 +123,36 @@ impl<C> Calls<C> {
         Poll::Pending
     }
 
-    /// Drops all calls, and with them their connections. What they were.
+    /// Drops all calls, and with them their connections. Returns their records.
     pub(super) fn drop_all(&mut self) -> Vec<Record> {
         self.out = FuturesUnordered::new();
         std::mem::take(&mut self.records).into_values().collect()
     }
 
-    /// Whether any call is out that may still return in time, and its connection with it.
+    /// Whether any call may still return in time, and its connection with it.
     pub(super) fn expects_a_connection(&self) -> bool {
         self.records.values().any(|record| record.stage != Stage::Abandoned)
     }
 
-    /// Until when a call is expected back, and its connection with it, that began a moment ago.
+    /// Until when a call younger than `TURN` is expected to return its connection.
     pub(super) fn expected_until(&self) -> Option<Instant> {
         let running = self.records.values().filter(|record| record.stage == Stage::Running);
         running.map(|record| record.began + TURN).max()
     }
 
-    /// Whether a reading runs that began a moment ago.
+    /// Whether a read younger than `TURN` is running.
     pub(super) fn reads_young(&self, now: Instant) -> bool {
         self.young_until().any(|until| now < until)
     }
 
-    /// When readings stop being young.
+    /// When each running read reaches `TURN`.
     pub(super) fn young_until(&self) -> impl Iterator<Item = Instant> {
         let reads =
             self.records.values().filter(|record| matches!(record.call, Call::Ask(Ask::Read(..)) | Call::Job(_)));
         reads.filter(|record| record.stage == Stage::Running).map(|record| record.began + TURN)
     }
 
-    /// Gives the places back of readings that are slow. The next time for that.
+    /// Returns the permits of slow reads.
     pub(super) fn give_places_back(&mut self, now: Instant) {
         for record in self.records.values_mut().filter(|record| record.began + SLOW <= now) {
             if let Some(question) = &mut record.question {
@@ -161,7 +161,7 @@ impl<C> Calls<C> {
         }
     }
 
-    /// When something is to be done about a call that does not return.
+    /// When the next call passes its deadline, or has to return its permit.
     pub(super) fn wake(&self) -> Option<Instant> {
         let slow = |record: &Record| {
             let holds = record.question.as_ref().is_some_and(|question| question.place.is_some());

@@ -1,8 +1,8 @@
-//! What becomes of calls that do not return in time.
+//! Handles calls that do not return in time.
 //!
-//! A call that hangs may hang because of its VM, or because the whole daemon is mute. That is found out before anybody
-//! is told: the daemon is asked for a sign of life. If it gives one, the call is left behind and its VM is stuck; if
-//! not, the daemon counts as lost and no VM is blamed.
+//! A call may hang because of its VM, or because the whole daemon is unresponsive. A liveness check decides that before
+//! anything is reported: if the daemon answers it, the call is abandoned and, for statistics, its VM counts as stuck;
+//! if not, the daemon counts as lost and no VM is blamed.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::counters::CallName;
 use super::hypervisor::{Ending, Hypervisor};
 use crate::source::{Ask, Monitor, ReadError, Said, Stats};
 
-/// How long a daemon may take to give a sign of life. It takes 0.1 to 0.5 ms, also with as many calls hanging in it as
-/// there may be: the answer comes from workers that no hung call can hold.
+/// How long a daemon may take to answer a liveness check. It takes 0.1 to 0.5 ms, even with as many hung calls as there
+/// may be: the answer comes from workers that no hung call can hold.
 pub(super) const SIGN_DEADLINE: Duration = Duration::from_secs(1);
 
-/// A question for a sign of life that has not been answered.
+/// A liveness check that has not been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Probe {
     since: Instant,
-    /// By when.
+    /// Its deadline.
     pub(super) until: Instant,
 }
 
@@ -52,7 +52,7 @@ impl<H: Hypervisor> Actor<H> {
         self.ask_for_a_sign();
     }
 
-    /// Finds out whether the daemon as a whole answers.
+    /// Checks whether the daemon as a whole answers.
     pub(super) fn ask_for_a_sign(&mut self) {
         if self.probe.is_some() {
             return;
@@ -62,7 +62,7 @@ impl<H: Hypervisor> Actor<H> {
         self.probe = Some(Probe { since, until: since + SIGN_DEADLINE });
     }
 
-    /// The daemon answers: whoever does not is to blame.
+    /// The daemon answers: its overdue calls are abandoned.
     pub(super) fn alive(&mut self) {
         let Some(probe) = self.probe.take() else { return };
         self.voice.counters.count_call(CallName::PING, probe.since.elapsed(), true);
@@ -83,7 +83,7 @@ impl<H: Hypervisor> Actor<H> {
         let reply = question.reply.take();
         let answer = match question.stats.take() {
             Some(stats) => {
-                // Only the job is late. What it says later is told with the incarnation that it belongs to.
+                // Only the job is late. The id ties its later answer to the right incarnation.
                 let rest = Stats { id: stats.id, monitor: Monitor::Answered, ..Stats::default() };
                 question.stats = Some(Box::new(rest));
                 Ok(Said::Stats(Some(stats)))
@@ -106,7 +106,7 @@ impl<H: Hypervisor> Actor<H> {
 
     pub(super) fn condemn(&mut self, domain: uuid::Uuid) {
         if self.admission.condemn(domain) {
-            // Told to people by who observes the VM; this is for who looks at the calls.
+            // `observe` reports this to operators; this is for debugging calls.
             tracing::debug!(
                 daemon = %self.voice.id,
                 domain = %self.voice.label(Some(domain)),

@@ -1,4 +1,4 @@
-//! What is called when.
+//! Starts calls.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::queue::{Queue, Request, WAITING_DEADLINE};
 use crate::model::{Group, Groups};
 use crate::source::{Ask, Order, ReadError};
 
-/// What may be done with a question now.
+/// What to do with a request now.
 enum Next {
     Start(Reach),
-    /// Not this one.
+    /// This one waits.
     Wait,
-    /// Nor those behind it.
+    /// The rest of its lane waits.
     WaitAll,
     Refuse(ReadError),
-    /// Nobody waits for the answer any more.
+    /// The caller is gone.
     Forget,
 }
 
 impl<H: Hypervisor> Actor<H> {
-    /// Takes a question in.
+    /// Queues or refuses a request.
     pub(super) fn accept(&mut self, request: Request) {
         if !self.link.is_up() {
             let error = self.voice.disconnected();
@@ -38,7 +38,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// When a question may have its turn though nothing returns.
+    /// When a request may proceed although no call returns.
     pub(super) fn waiting_wake(&self) -> Option<Instant> {
         if self.queue.len() == 0 {
             return None;
@@ -46,7 +46,7 @@ impl<H: Hypervisor> Actor<H> {
         let now = Instant::now();
         let patience = self.queue.next_to_wait(PATIENCE, now);
         let xml = self.admission.slow_xml_at().filter(|until| *until > now).min();
-        // What is late already is answered before anything else.
+        // Requests that are already late are answered first.
         let deadline = self.queue.next_to_wait(WAITING_DEADLINE, now);
         let turn = self.calls.young_until().filter(|until| *until > now).min();
         [patience, xml, deadline, turn, self.connection_expected(now)].into_iter().flatten().min()
@@ -61,7 +61,7 @@ impl<H: Hypervisor> Actor<H> {
         self.calls.give_places_back(now);
     }
 
-    /// Answers those that wait when no connection can be expected to become free for them.
+    /// Refuses all waiting requests if no connection can be expected to become free.
     fn refuse_waiting(&mut self, reason: &str) {
         if self.calls.expects_a_connection() {
             return;
@@ -96,7 +96,7 @@ impl<H: Hypervisor> Actor<H> {
                 }
                 Next::Forget => drop(self.queue.take(place)),
                 Next::Start(reach) => {
-                    // A place that others wait for, too, is not held while a connection is made.
+                    // No permit, which others wait for, is held while a connection is opened.
                     if self.pool.len() == 0 {
                         self.open_one(now);
                         break;
@@ -124,16 +124,16 @@ impl<H: Hypervisor> Actor<H> {
                 }
             }
         }
-        // One that was got and could not be used at once is left to the others.
+        // A permit that could not be used at once is left to the others.
         if !waits_for_place {
             self.places.give_back();
         }
         self.prepare_beside(now);
     }
 
-    /// Lets a daemon that was just connected to probe its emulators, once nothing that comes first waits for a connection.
-    /// Of the daemon of one VM nobody wants to know the hypervisor's version, and only readings need it to be prepared:
-    /// an agent that starts on a node with a thousand of them asks for the types first.
+    /// Lets a newly connected daemon probe its emulators, once no more urgent request waits for a connection. The
+    /// hypervisor's version is not needed from a single-VM daemon, and only reads need the probe: an agent that starts
+    /// on a node with a thousand of them asks for the types first.
     fn prepare_beside(&mut self, now: Instant) {
         if self.prepared || (self.of_one && !self.queue.has_reading_of_monitor()) {
             return;
@@ -144,11 +144,11 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// Whose turn it is.
+    /// What to do with a request.
     fn next(&self, request: &Request, now: Instant) -> Next {
         let Request { ask, order, since, .. } = request;
         if let Ask::Read(_, groups) = ask {
-            // A daemon that probes its emulators holds a VM's lock for it if statistics are what makes it do so.
+            // If statistics trigger the probe of its emulators, the daemon holds a VM's lock meanwhile.
             if !self.is_prepared() && groups.needs_monitor() {
                 return Next::WaitAll;
             }
@@ -171,19 +171,19 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// Whether the daemon has probed its emulators, or had its time for it.
+    /// Whether the daemon has probed its emulators, or has run out of time to.
     fn is_prepared(&self) -> bool {
         let preparing = |record: &Record| record.call == Call::Prepare && record.stage == Stage::Running;
         self.prepared && !self.calls.records.values().any(preparing)
     }
 
-    /// Until when a connection is waited for that a call is about to come back with, rather than opening one more: a daemon
-    /// of one VM is asked over one, and most of what it is asked comes in threes. To open one costs as much as they do.
+    /// Until when to wait for a call to return its connection, rather than open another: a single-VM daemon uses one,
+    /// and most of its calls come in threes. Opening one costs as much as they do.
     fn connection_expected(&self, now: Instant) -> Option<Instant> {
         self.calls.expected_until().filter(|until| self.of_one && *until > now)
     }
 
-    /// Opens one more connection, unless one is expected to become free or is being opened, or the last attempt has just
+    /// Opens another connection, unless one is expected to become free or is being opened, or the last attempt has just
     /// failed.
     fn open_one(&mut self, now: Instant) {
         if self.pool.may_open() && self.connection_expected(now).is_none() {
@@ -191,7 +191,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// A connection for calls was opened, or not.
+    /// Opening a connection succeeded, or failed.
     pub(super) fn opened(&mut self, opened: Result<H::Connection, OpenError>, took: Duration) {
         self.voice.counters.count_call(CallName::OPEN, took, opened.is_ok());
         self.pool.opened(opened.is_ok());
@@ -200,7 +200,7 @@ impl<H: Hypervisor> Actor<H> {
             Err(error) => {
                 tracing::debug!(daemon = %self.voice.id, %error, "no further connection to libvirt");
                 if matches!(error, OpenError::Mute(_)) {
-                    // It may take no more clients, or be mute as a whole.
+                    // It may accept no more clients, or be unresponsive.
                     self.ask_for_a_sign();
                 }
                 self.refuse_waiting(&error.to_string());
@@ -208,7 +208,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// Makes a call through a connection, which comes back with it.
+    /// Makes a call over a connection, which it returns at its end.
     pub(super) fn call(&mut self, connection: H::Connection, call: Call, question: Option<Question>) {
         let began = Instant::now();
         let due = match call {
@@ -221,8 +221,8 @@ impl<H: Hypervisor> Actor<H> {
     }
 }
 
-/// The groups that a call asks for. With those of the monitor always the balloon's: it tells whether the QEMU took
-/// part in the answer, and so whether the job may be asked for.
+/// The groups that a call requests. With monitor groups it always requests the balloon's, which shows whether QEMU took
+/// part in the answer, and so whether the job may be requested.
 fn asked(groups: Groups, reach: Reach) -> Groups {
     match reach {
         Reach::Monitor => groups.union([Group::Balloon].into_iter().collect()),

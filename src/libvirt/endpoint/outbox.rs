@@ -1,11 +1,11 @@
-//! Events on their way to the reader: bounded, in order, and never waited for.
+//! Events on their way to the reader: bounded, in order, and never blocking.
 
 use std::collections::VecDeque;
 
 use crate::source::SourceEvent;
 
-/// Events of a host's domains that may wait. A thousand domains that all change at once fit; beyond that it is cheaper to list
-/// and read everything afresh.
+/// Events of a host's domains that may wait: enough for a thousand domains that all change at once. Beyond that it is
+/// cheaper to list and read everything afresh.
 pub(super) const WAITING_MAX: usize = 1024;
 
 /// The events that the reader has not taken yet.
@@ -17,17 +17,17 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// So many may wait.
+    /// At most `most` may wait.
     pub(super) const fn new(most: usize) -> Self {
         Self { most, waiting: VecDeque::new() }
     }
 
-    /// Puts an event in. Returns how many were dropped for it: when the box is full, what waits to be told of domains
-    /// makes room for one [`SourceEvent::EventsLost`]. That the daemon is connected or lost is never dropped.
+    /// Adds an event. Returns how many were dropped for it: when the queue is full, one [`SourceEvent::EventsLost`]
+    /// replaces all that concern domains. Those about the daemon stay until it disconnects.
     pub(super) fn push(&mut self, event: SourceEvent) -> usize {
         let mut dropped = 0;
         match &event {
-            // Nothing that was said before matters to a reader who has not seen it: everything will be read afresh.
+            // Unread events no longer matter: everything will be read afresh.
             SourceEvent::Disconnected { .. } => self.waiting.clear(),
             SourceEvent::Connected(_) | SourceEvent::Hypervisor(_) => {}
             SourceEvent::EventsLost => dropped = self.forget_domains(),

@@ -1,4 +1,4 @@
-//! The questions that wait for their turn: what is shown first is asked first.
+//! Requests that wait for their turn, in the order in which their answers are shown.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -9,18 +9,17 @@ use uuid::Uuid;
 
 use crate::source::{Ask, Order, ReadError, Said};
 
-/// Questions that may wait: the state, the XML and the statistics of four thousand domains, which is four times what a
-/// node has at most.
+/// How many requests may wait: state, XML and statistics of four thousand domains, four times what a node has at most.
 pub(super) const WAITING_MAX: usize = 3 * 4_096;
 
-/// How long a question may wait for its turn. With a call of three seconds at a time, as when four have been left behind,
-/// ten others go first; whoever waited longer asks again.
+/// How long a request may wait for its turn. With a call of three seconds at a time, as when four are abandoned, ten
+/// others go first; a caller that waited longer asks again.
 pub(super) const WAITING_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Where the answer goes.
 pub(super) type ReplyTo = oneshot::Sender<Result<Said, ReadError>>;
 
-/// A question that waits.
+/// A waiting request.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) ask: Ask,
@@ -31,7 +30,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Answers it. Nobody may be there any more to hear it.
+    /// Answers it. The caller may be gone.
     pub(super) fn answer(self, result: Result<Said, ReadError>) {
         let _ = self.reply.send(result);
     }
@@ -44,7 +43,7 @@ const LANES: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: [VecDeque<Request>; LANES],
-    /// The domains whose XML waits.
+    /// The domains whose XML request waits.
     xml: HashSet<Uuid>,
 }
 
@@ -61,7 +60,7 @@ impl Queue {
         self.lanes.iter().map(VecDeque::len).sum()
     }
 
-    /// Puts a question in; gives it back if there is no room.
+    /// Adds a request; returns it if the queue is full.
     pub(super) fn push(&mut self, request: Request) -> Result<(), Request> {
         if self.len() >= WAITING_MAX {
             return Err(request);
@@ -73,12 +72,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether the domain's XML waits.
+    /// Whether the domain's XML request waits.
     pub(super) fn has_xml_of(&self, domain: Uuid) -> bool {
         self.xml.contains(&domain)
     }
 
-    /// Whether a reading waits that may have to wait for a QEMU.
+    /// Whether a read waits that needs a QEMU.
     pub(super) fn has_reading_of_monitor(&self) -> bool {
         let of_monitor = |request: &Request| matches!(request.ask, Ask::Read(_, groups) if groups.needs_monitor());
         self.lanes.iter().flatten().any(of_monitor)
@@ -89,7 +88,7 @@ impl Queue {
         Place { lane: 0, at: 0 }
     }
 
-    /// What stands at this place, or at the first one behind it where something does.
+    /// The request at this place, or at the next place that has one.
     pub(super) fn look(&self, place: &mut Place) -> Option<&Request> {
         while let Some(lane) = self.lanes.get(place.lane) {
             if let Some(request) = lane.get(place.at) {
@@ -100,7 +99,7 @@ impl Queue {
         None
     }
 
-    /// The place behind.
+    /// The next place.
     pub(super) const fn behind(place: Place) -> Place {
         Place { lane: place.lane, at: place.at + 1 }
     }
@@ -110,14 +109,14 @@ impl Queue {
         Place { lane: place.lane + 1, at: 0 }
     }
 
-    /// Takes out what stands at this place.
+    /// Removes the request at this place.
     pub(super) fn take(&mut self, place: Place) -> Option<Request> {
         let request = self.lanes.get_mut(place.lane)?.remove(place.at)?;
         self.forget_xml(&request);
         Some(request)
     }
 
-    /// Takes out the next that has waited too long.
+    /// Removes the next request that waited too long.
     pub(super) fn take_late(&mut self, now: Instant) -> Option<Request> {
         let late = |lane: &VecDeque<Request>| lane.front().is_some_and(|first| first.since + WAITING_DEADLINE <= now);
         let request = self.lanes.iter_mut().find(|lane| late(lane))?.pop_front()?;
@@ -125,14 +124,13 @@ impl Queue {
         Some(request)
     }
 
-    /// Takes out everything.
+    /// Removes everything.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Request> {
         self.xml.clear();
         std::mem::take(&mut self.lanes).into_iter().flatten()
     }
 
-    /// When the next of them has waited for as long as this, if that is still to come. Each lane is in the order in which
-    /// they came.
+    /// When the next request will have waited as long as this. Each lane is in order of arrival.
     pub(super) fn next_to_wait(&self, patience: Duration, now: Instant) -> Option<Instant> {
         let next = |lane: &VecDeque<Request>| {
             let past = lane.partition_point(|request| request.since + patience <= now);
@@ -151,7 +149,7 @@ impl Queue {
     }
 }
 
-/// Who the domains are and what they do; what runs them; what they did.
+/// Lists and states come first; then XML; then statistics.
 const fn lane(request: &Request) -> usize {
     match (request.ask, request.order) {
         (Ask::List | Ask::Status(_), _) => 0,

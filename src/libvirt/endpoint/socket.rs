@@ -1,11 +1,11 @@
-//! From an address to a stream that leads to its daemon.
+//! Connects to the daemon at an address.
 //!
 //! ```text
-//!  Address ─► Route ──dial()──► Stream, and what is known of who listens
-//!                     └─ Held   a socket that was walked to, checked, and is held open
+//!  Address ─► Route ──dial()──► Stream, and what is known of the listener
+//!                     └─ Held   a socket whose path was walked and checked, held open
 //! ```
 //!
-//! Every connection goes the whole way anew: a daemon may have been replaced since the last one.
+//! Every connection starts from the address again: the daemon may have been replaced since the last one.
 
 mod error;
 mod held;
@@ -32,14 +32,14 @@ pub(super) enum Route {
     Socket(PathBuf),
 }
 
-/// What a stream leads to.
+/// The other end of a stream.
 #[derive(Debug)]
 pub(super) struct Dialed {
-    /// The driver that the daemon is to be asked for.
+    /// The driver to open at the daemon.
     pub(super) uri: String,
-    /// Who listens, if the kernel says so.
+    /// The listening process, if the kernel knows it.
     pub(super) process: Option<ProcessId>,
-    /// The stream's, to be kept with it.
+    /// The stream's files, kept with it.
     pub(super) files: Files,
 }
 
@@ -57,7 +57,7 @@ impl Route {
         matches!(self, Self::Launcher(_) | Self::Socket(_))
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Uri(address) => match address.socket() {
@@ -77,8 +77,8 @@ impl Route {
         }
     }
 
-    /// Goes there. Waits for nobody on this host; for another one it may. Where no files are left, nothing is begun: no
-    /// program is started, and no other host is greeted.
+    /// Connects. Never waits on this host; may wait for another one. If no files are left, nothing is started: no
+    /// program is run, and no other host is contacted.
     pub(super) async fn dial(&self, share: &Arc<Share>) -> Result<(Stream, Dialed), SocketError> {
         let reached = match self {
             Self::Uri(address) => {
@@ -90,7 +90,7 @@ impl Route {
             Self::Socket(path) => self.through(&Held::at(path)?, share).await,
         };
         let (stream, uri, files) = reached.map_err(|error| match error {
-            // The kernel has none, or not as many as were counted: it is the same to the operator, and told once.
+            // The kernel has none left, or fewer than were counted: the operator gets the same message.
             SocketError::Connect(ConnectError::Descriptors { .. }) => self.no_room(limits::open_files()),
             error => error,
         })?;
@@ -101,7 +101,7 @@ impl Route {
         Ok((stream, Dialed { uri: uri.to_owned(), process, files }))
     }
 
-    /// Through a socket that is there: whether one is there matters more than whether it can be connected to.
+    /// Connects through a socket that exists: its absence is reported before a lack of files.
     async fn through(&self, held: &Held, share: &Arc<Share>) -> Result<(Stream, &'static str, Files), SocketError> {
         let files = self.take(share)?;
         let stream = transport::unix(&held.place(), held.path()).await.map_err(|error| match error {
@@ -120,8 +120,8 @@ impl Route {
     }
 }
 
-/// The process that listens on a socket, as the kernel remembers it. Under systemd's socket activation it is systemd, and in
-/// another process namespace it is unknown: neither tells a daemon from the next.
+/// The process that listens on a socket, as the kernel recorded it. Under systemd's socket activation it is systemd,
+/// and in another PID namespace it is unknown: neither distinguishes one daemon from the next.
 fn process(stream: &UnixStream) -> Option<ProcessId> {
     let id = stream.peer_cred().ok()?.pid()?;
     u32::try_from(id).ok().filter(|id| *id > 1).map(ProcessId)

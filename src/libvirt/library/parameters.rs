@@ -1,4 +1,4 @@
-//! libvirt's typed parameters, as they lie in its memory.
+//! libvirt's typed parameters in its own memory.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int, c_uint};
@@ -18,12 +18,12 @@ impl Records {
         Self(null_mut())
     }
 
-    /// Where libvirt puts them. Once.
+    /// Where libvirt puts the records, once.
     pub(super) const fn slot(&mut self) -> *mut *mut sys::virDomainStatsRecordPtr {
         &raw mut self.0
     }
 
-    /// The first of them.
+    /// The first record.
     ///
     /// # Safety
     ///
@@ -53,11 +53,11 @@ pub(super) struct Record<'a>(&'a sys::virDomainStatsRecord);
 impl Record<'_> {
     /// The domain's id when it answered; `None` if it does not run.
     pub(super) fn id(&self) -> Option<u32> {
-        // SAFETY: the record owns a reference to its domain; the wrapper is not dropped, and so gives none back.
+        // SAFETY: the record owns a reference to its domain; the wrapper is not dropped, and so releases none.
         ManuallyDrop::new(unsafe { Domain::from_ptr(self.0.dom) }).id()
     }
 
-    /// Shows each parameter.
+    /// Calls `show` with each parameter.
     pub(super) fn each(&self, show: impl FnMut(Parameter<'_>)) {
         // SAFETY: the record says how many parameters it has, and owns them.
         unsafe { slice(self.0.params, self.0.nparams) }.iter().filter_map(read).for_each(show);
@@ -75,12 +75,12 @@ impl Parameters {
         Self { first: null_mut(), count: 0 }
     }
 
-    /// Where libvirt puts them, and how many there are. Once.
+    /// Where libvirt puts the parameters and their count, once.
     pub(super) const fn slots(&mut self) -> (*mut sys::virTypedParameterPtr, *mut c_int) {
         (&raw mut self.first, &raw mut self.count)
     }
 
-    /// All of them.
+    /// All parameters.
     ///
     /// # Safety
     ///
@@ -98,7 +98,7 @@ impl Drop for Parameters {
     }
 }
 
-/// So many parameters in a row. More than the protocol allows are not looked at.
+/// A slice of `count` parameters, cut at the protocol's limit.
 ///
 /// # Safety
 ///
@@ -112,13 +112,13 @@ unsafe fn slice<'a>(first: sys::virTypedParameterPtr, count: c_int) -> &'a [sys:
     unsafe { std::slice::from_raw_parts(first, count) }
 }
 
-/// A parameter; `None` if it is of a type that this version does not know.
+/// Reads a parameter; `None` if its type is unknown.
 pub(super) fn read(parameter: &sys::virTypedParameter) -> Option<Parameter<'_>> {
     let name: Vec<u8> =
         parameter.field.iter().map(|byte| byte.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
     let value = &parameter.value;
-    // SAFETY: libvirt says in `type_` which member of the union it has written; a text is NULL or ends with NUL, and lives
-    // as long as the parameter.
+    // SAFETY: libvirt says in `type_` which member of the union it has written; a text is NULL or ends with NUL, and
+    // lives as long as the parameter.
     let value = unsafe {
         match c_uint::try_from(parameter.type_).ok()? {
             sys::VIR_TYPED_PARAM_INT => Value::Int(value.i),

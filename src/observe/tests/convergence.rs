@@ -1,4 +1,4 @@
-//! Whatever happens to a host in whatever order: once it is left alone, the snapshot says what is true.
+//! Whatever happens to a host in whatever order: once it is quiet, the snapshot is correct.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn check(steps: Vec<(Step, u64)>) -> Result<(), TestCaseError> {
     }
     prop_assert!(bench.fake().most_in_flight().1 <= 1, "two reads of one domain at once");
 
-    // Nothing hangs any more, and the daemon is there. The longest wait is that for an XML query that failed.
+    // Now nothing hangs, and the daemon is reachable. The longest wait is the retry of a failed XML query.
     for number in 1..=4 {
         let uuid = Uuid::from_u128(number);
         if bench.fake().domain(uuid).is_some() {

@@ -1,4 +1,4 @@
-//! A libvirt daemon that does as it is told.
+//! A scripted libvirt daemon.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -50,7 +50,7 @@ pub(crate) struct FakeDomain {
 struct World {
     domains: BTreeMap<Uuid, FakeDomain>,
     calls: Vec<(Instant, Ask)>,
-    /// The readings that were asked for in turn.
+    /// The readings sent with `Order::InTurn`.
     in_turn: usize,
     in_flight: BTreeMap<Uuid, u32>,
     most_in_flight: usize,
@@ -59,7 +59,7 @@ struct World {
     list_fails: bool,
 }
 
-/// A libvirt daemon that does as it is told.
+/// A scripted libvirt daemon.
 pub(crate) struct FakeSource {
     id: DaemonId,
     world: Arc<Mutex<World>>,
@@ -167,7 +167,7 @@ impl FakeSource {
         (world.most_in_flight, world.most_of_one)
     }
 
-    /// How many readings were asked for in turn.
+    /// How many readings were sent with `Order::InTurn`.
     pub(crate) fn in_turn(&self) -> usize {
         self.world().in_turn
     }
@@ -177,7 +177,7 @@ impl FakeSource {
     }
 }
 
-/// Notes that a read runs for as long as it lives.
+/// Counts a read as running while it lives.
 struct Running(Arc<Mutex<World>>, Uuid);
 
 impl Running {

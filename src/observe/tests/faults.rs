@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 const ONE: Uuid = Uuid::from_u128(1);
 
-/// The longest time between two readings of a VM in what the fake was asked.
+/// The longest time between two readings of a VM that the fake received.
 fn longest_gap(bench: &Bench, uuid: Uuid, until: Instant) -> Duration {
     let mut reads = bench.fake().reads_of(uuid);
     reads.push(until);
@@ -31,7 +31,7 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
     bench.fake().edit(ONE, |domain| domain.hangs = true);
     bench.pass(6 * INTERVAL).await;
     let until = Instant::now();
-    // Each may be read with others a bit before its time.
+    // Each may be read a bit early, with others.
     let early = Intervals::default().clump_span();
     for number in 2..=20 {
         let uuid = Uuid::from_u128(number);
@@ -51,7 +51,7 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
     // It thaws.
     bench.fake().edit(ONE, |domain| domain.hangs = false);
     bench.fake().send(SourceEvent::Late { uuid: ONE, stats: None });
-    // The fake may have had another call hanging, where libvirt's side would have refused one.
+    // The fake may have a second hanging call, which the real source would have refused.
     bench.pass(4 * SECOND).await;
     let healed = bench.vm(ONE);
     assert!(!healed.collection.stuck && healed.cpu.is_some());

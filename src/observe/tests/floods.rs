@@ -1,4 +1,4 @@
-//! Daemons that send events without end: they are asked at a pace, and what is true in the end is shown.
+//! Daemons that send events without end: queries are limited, and the final state is shown.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::source::{Ask, DomainEvent, SourceEvent, Stats};
 
 const ONE: Uuid = Uuid::from_u128(1);
 
-/// Questions that the schedule asks within a minute on its own, and some that answers ask for.
+/// Queries that the schedule sends within a minute on its own, and some that answers trigger.
 const OWN: usize = 8;
 
-/// How many questions a pace allows within a minute.
+/// How many queries a pace allows within a minute.
 fn in_a_minute(pace: crate::observe::pace::Pace) -> usize {
     let more = 60 * SECOND.as_millis() / pace.every.as_millis();
     usize::try_from(u128::from(pace.burst) + more).unwrap()
@@ -157,7 +157,7 @@ async fn events_that_are_lost_again_and_again_make_lists_at_a_pace() {
     let lists = bench.fake().count(|ask| *ask == Ask::List);
     assert!(lists <= in_a_minute(LIST_PACE), "{lists} lists");
     assert!(reads(&bench) <= in_a_minute(EVENT_PACE) + OWN, "{} readings", reads(&bench));
-    // What the last of them left unknown is found out.
+    // A domain whose event was lost is still found.
     bench.fake().runs(2);
     bench.fake().send(SourceEvent::EventsLost);
     bench.pass(LIST_PACE.every + SECOND).await;

@@ -1,4 +1,4 @@
-//! Coming in from another host, and leaving for one.
+//! Incoming and outgoing migrations.
 
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ async fn a_migrations_destination_that_is_found_in_the_list_is_silent_too() {
     let uuid = Uuid::from_u128(1);
     assert!(has_state_only(&bench.vm(uuid)));
     assert!(bench.snapshot().complete, "it keeps nobody waiting");
-    // We missed its RESUMED: its state says that it is its own.
+    // Its RESUMED was missed: its state says that it runs here.
     bench.fake().edit(uuid, |domain| domain.status = booted());
     bench.pass(INTERVAL + MOMENT).await;
     assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
@@ -65,7 +65,7 @@ async fn a_migrations_source_keeps_its_figures_to_the_end() {
     bench.pass(MOMENT).await;
     assert!(bench.vm(uuid).cpu.is_some());
     assert_eq!(bench.vm(uuid).status, Some(migrating()));
-    // It is called off: libvirt resumes the source with the detail that the destination has as well.
+    // The migration is cancelled: libvirt resumes the source with the same detail as the destination.
     bench.fake().edit(uuid, |domain| domain.status = booted());
     bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
     bench.pass(MOMENT).await;

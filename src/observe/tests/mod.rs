@@ -1,4 +1,4 @@
-//! `observe` against a daemon that does as it is told, on paused time.
+//! `observe` against a scripted daemon, on paused time.
 
 mod away;
 mod convergence;
@@ -30,7 +30,7 @@ use crate::source::Source;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = super::DEFAULT_INTERVAL;
-/// Enough for an event to be seen, everything it asks for to be answered, and the figures to be published.
+/// Enough for an event to be seen, its queries to be answered, and the statistics to be published.
 const MOMENT: Duration = Duration::from_millis(150);
 
 /// `observe`, running.
@@ -105,7 +105,7 @@ fn has_state_only(vm: &Vm) -> bool {
     vm.hypervisor.is_none() && vm.description.is_none() && vm.newest().is_none() && vm.collection.ages.is_empty()
 }
 
-/// Since when the processor's counters of a VM count.
+/// The start of a VM's CPU counters.
 fn start_of(bench: &Bench, uuid: Uuid) -> Timestamp {
     bench.vm(uuid).cpu.as_ref().expect("it has been read").start
 }

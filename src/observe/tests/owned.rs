@@ -1,4 +1,4 @@
-//! The launcher of a VMI: what is shown of it through its whole life.
+//! What is shown of a VMI's launcher throughout its life.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -519,7 +519,7 @@ async fn a_launcher_that_makes_up_one_domain_after_the_other_is_asked_about_few_
     }
     let asked = fake.count(|ask| matches!(ask, Ask::Status(uuid) if *uuid != ONE));
     let more = 60 / STRANGERS_OF_A_LAUNCHER.every.as_secs();
-    // Each that it may name is asked about again when it is not in a list.
+    // Each that it may name is queried again when a list lacks it.
     assert!(asked as u64 <= 3 * (u64::from(STRANGERS_OF_A_LAUNCHER.burst) + more), "{asked} of 3,000 domains");
     let lists = fake.count(|ask| *ask == Ask::List);
     assert!(lists as u64 <= u64::from(LIST_PACE.burst) + 60 / LIST_PACE.every.as_secs() + 1, "{lists} lists");

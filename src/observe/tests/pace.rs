@@ -1,4 +1,4 @@
-//! How often what is read and published.
+//! How often VMs are read and snapshots published.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn five_hundred_vms_are_read_evenly() {
     assert!(all <= CLUMP_MAX && one == 1, "{all} at once, {one} of one VM");
 }
 
-/// A daemon that does the work of several readings one after the other is woken up once for them.
+/// A daemon that does several readings one after the other wakes up once for them.
 #[tokio::test(start_paused = true)]
 async fn readings_that_are_due_soon_are_made_with_those_that_are_due_now() {
     let bench = Bench::with(busy_host(100)).await;

@@ -1,5 +1,5 @@
-//! Whatever is read, in whatever order: no value drops while its start stays, stamps only grow, no start is later than
-//! its point.
+//! Whatever is read, in whatever order: no value drops while its start stays, timestamps only grow, no start is later
+//! than its point.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::source::{DomainEvent, Monitor, Stats};
 enum Step {
     /// It is read: the processor's counter, each disk's (`None`: unplugged), whether the QEMU answers, its id.
     Read { cpu: Option<u64>, disks: [Option<u64>; 3], swap: Option<u64>, monitor: Monitor, id: u32 },
-    /// It is said to have started.
+    /// It sends STARTED.
     Started,
-    /// It is paused and resumed.
+    /// It sends RESUMED.
     Resumed,
     /// The daemon goes and comes back.
     Reconnected,
-    /// A call that was left behind says something.
+    /// An abandoned call returns.
     Late { cpu: u64, disk: u64 },
     /// The clock is set; seconds.
     Clock(i64),
@@ -70,7 +70,7 @@ fn stats(cpu: Option<u64>, disks: [Option<u64>; 3], swap: Option<u64>, monitor: 
     stats
 }
 
-/// Every counter that is shown, by name: value, start, stamp.
+/// Every counter that is shown, by name: value, start, timestamp.
 fn counters(vm: &Vm) -> Vec<(String, u64, Timestamp, Timestamp)> {
     let mut shown = Vec::new();
     let mut show = |name: String, value: Option<u64>, start: Timestamp, at: Timestamp| {

@@ -1,4 +1,4 @@
-//! Daemons with more, and larger, domains than any: they harm their own.
+//! Daemons with too many or too large domains harm only themselves.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::source::{DomainEvent, SourceEvent, Stats, VcpuStats};
 const HONEST: &str = "fake:///honest";
 const HOSTILE: &str = "fake:///hostile";
 
-/// Domains of a hostile daemon: three times as many as fit into what one daemon may have, each as large as any.
+/// Domains of a hostile daemon: three times as many as fit into one daemon's limit, each as large as any.
 const MANY: u128 = 60;
 
 fn sized(vcpus: u32, disks: u32) -> Stats {
@@ -33,12 +33,12 @@ fn vms(bench: &Bench, daemon: &str) -> Vec<Vm> {
     snapshot.vms.iter().filter(|vm| &*vm.key.daemon.0 == daemon).map(|vm| Vm::clone(vm)).collect()
 }
 
-/// What they take of the page together.
+/// Page bytes that they take together.
 fn page(vms: &[Vm]) -> usize {
     vms.iter().map(|vm| room::fit(&mut vm.clone(), usize::MAX).1).sum()
 }
 
-/// What one daemon may have, at the very most.
+/// The most that one daemon may have.
 fn most(vms: usize) -> usize {
     2 * OF_A_HOST + vms * ALLOWANCE
 }
@@ -71,7 +71,7 @@ async fn a_hostile_host_takes_no_more_than_one_may_and_an_honest_one_loses_nothi
     assert!(bench.health.left_out.get() > 60 * 2_048);
     assert_eq!(logged.with("have more vCPUs and devices than they may show together").len(), 1);
 
-    // Most of them go: what is left of them is shown as far as one VM may be.
+    // Most of them go: the rest are shown up to the limit of one VM.
     for number in 3..=MANY {
         bench.fake().vanish(Uuid::from_u128(number));
         bench.fake().happens(Uuid::from_u128(number), DomainEvent::Stopped);
@@ -106,7 +106,7 @@ async fn what_is_too_old_to_be_shown_is_given_back() {
     let after = page(&vms(&bench, HONEST));
     assert!(after > before + OF_A_HOST / 8, "{before}, then {after}");
 
-    // Whether it is stuck or away does not matter.
+    // Whether it is stuck or unreachable does not matter.
     bench.fake().disconnect();
     bench.pass(4 * INTERVAL).await;
     assert!(vms(&bench, HOSTILE).is_empty());
@@ -130,7 +130,7 @@ async fn of_more_domains_than_one_daemon_may_have_those_that_run_are_known_and_t
     assert_eq!(bench.snapshot().vms.len(), DOMAINS_MAX);
     assert!(bench.vm(runs).cpu.is_some());
     assert_eq!(bench.health.domains_left_out.get(), BEYOND + 1);
-    // Nor is one known that an event names.
+    // Nor does an event add one.
     bench.fake().runs(idle + 2);
     bench.fake().happens(Uuid::from_u128(idle + 2), DomainEvent::Started { incoming_migration: false });
     bench.pass(4 * MOMENT).await;
@@ -163,7 +163,7 @@ async fn names_that_are_longer_than_there_is_room_for_are_not_taken() {
     let names: usize = shown.iter().map(|vm| room::name_bytes(&vm.identity.name)).sum();
     assert!((100..1_000).contains(&shown.len()) && names < most(1_000), "{}: {names} bytes", shown.len());
 
-    // An ordinary domain that takes such a name is known by the one that it had.
+    // An ordinary domain that takes such a name keeps the one that it had.
     let uuid = bench.fake().runs(2_000);
     bench.fake().happens(uuid, DomainEvent::Started { incoming_migration: false });
     bench.pass(SECOND).await;

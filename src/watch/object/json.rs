@@ -1,7 +1,7 @@
-//! Reading JSON without ever failing.
+//! Reads JSON without ever failing.
 //!
-//! A value is kept as its text until somebody wants it. So one that is wrong is seen by itself, and what nobody wants
-//! is skipped without being built, at any depth.
+//! A value stays text until it is used. So a wrong value affects only itself, and unused values are skipped without
+//! being built, at any depth.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,12 +23,12 @@ impl Tally {
     }
 }
 
-/// The text of a value that is there: `null` is how Go says that there is none.
+/// The text of a present value: Go writes an absent one as `null`.
 fn present(raw: Raw<'_>) -> Option<&str> {
     raw.map(RawValue::get).filter(|text| *text != "null")
 }
 
-/// The values of these keys of an object. Of a key that is there twice the last value counts, as in Go.
+/// The values of these keys of an object. For a duplicate key the last value counts, as in Go.
 pub(super) fn pick<'a, const N: usize>(raw: Raw<'a>, keys: [&str; N], tally: &mut Tally) -> [Raw<'a>; N] {
     let mut picked = [None; N];
     members(raw, tally, |key, value, _| {
@@ -69,7 +69,7 @@ impl<'de, F: FnMut(&str, &'de RawValue, &mut Tally)> Visitor<'de> for Members<'_
     }
 }
 
-/// Calls `each` with every element of an array, up to `most`; what is beyond is counted.
+/// Calls `each` with every element of an array, up to `most`; the rest are counted.
 pub(super) fn elements<'a>(raw: Raw<'a>, most: usize, tally: &mut Tally, each: impl FnMut(&'a RawValue, &mut Tally)) {
     let Some(text) = present(raw) else { return };
     let visited = serde_json::Deserializer::from_str(text).deserialize_seq(Elements { each, most, tally });
@@ -103,7 +103,7 @@ impl<'de, F: FnMut(&'de RawValue, &mut Tally)> Visitor<'de> for Elements<'_, F> 
     }
 }
 
-/// A text of at most `most` bytes; an empty one is how Go says that there is none.
+/// A string of at most `most` bytes; Go writes an absent one as an empty string.
 pub(super) fn text(raw: Raw<'_>, most: usize, tally: &mut Tally) -> Option<Arc<str>> {
     let text = decoded(present(raw)?, most);
     match text {
@@ -116,9 +116,9 @@ pub(super) fn text(raw: Raw<'_>, most: usize, tally: &mut Tally) -> Option<Arc<s
     }
 }
 
-/// The text that stands in JSON, if it is one and not too long.
+/// The decoded JSON string, if it is one and not too long.
 pub(super) fn decoded(json: &str, most: usize) -> Option<Cow<'_, str>> {
-    // Six bytes of JSON give one of text at least: `\u0000`. What is longer need not be decoded.
+    // Six bytes of JSON (`\u0000`) give at least one of text. What is longer need not be decoded.
     if json.len() > most.saturating_mul(6).saturating_add(2) {
         return None;
     }
@@ -126,7 +126,7 @@ pub(super) fn decoded(json: &str, most: usize) -> Option<Cow<'_, str>> {
     (text.len() <= most).then_some(text)
 }
 
-/// A text, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -153,7 +153,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// A whole number that fits.
+/// An integer that fits.
 pub(super) fn number(raw: Raw<'_>, tally: &mut Tally) -> Option<u32> {
     let number = serde_json::from_str(present(raw)?).ok();
     if number.is_none() {
@@ -162,7 +162,7 @@ pub(super) fn number(raw: Raw<'_>, tally: &mut Tally) -> Option<u32> {
     number
 }
 
-/// Whether it says `true`.
+/// Whether it is `true`.
 pub(super) fn flag(raw: Raw<'_>, tally: &mut Tally) -> bool {
     match present(raw) {
         None | Some("false") => false,
@@ -174,7 +174,7 @@ pub(super) fn flag(raw: Raw<'_>, tally: &mut Tally) -> bool {
     }
 }
 
-/// What `parse` makes of a text of at most `most` bytes; what it makes nothing of is counted.
+/// Parses a string of at most `most` bytes; a failure is counted.
 pub(super) fn parsed<T>(
     raw: Raw<'_>,
     most: usize,

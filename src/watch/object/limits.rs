@@ -1,16 +1,16 @@
-//! The most of everything that is taken from an object. Kubernetes holds most of these itself; an object of KubeVirt has
-//! free text from guests and users too. What is longer is left out, never cut: half a name is another name.
+//! The most of everything that is taken from an object. Kubernetes enforces most of these limits itself, but a KubeVirt
+//! object also has free text from guests and users. What is longer is left out, never cut: half a name is another name.
 
 /// A namespace is a DNS label.
 pub(super) const NAMESPACE: usize = 63;
 
-/// A name is a DNS subdomain. Names of nodes and of most other things are too.
+/// A name is a DNS subdomain. So are the names of nodes and most other things.
 pub(super) const NAME: usize = 253;
 
 /// A UID is a UUID, 36 bytes; the API does not promise it.
 pub(super) const UID: usize = 64;
 
-/// A resource version is a number of etcd's, 20 digits; the API does not promise it.
+/// A resource version is an etcd revision, 20 digits; the API does not promise it.
 pub(super) const RESOURCE_VERSION: usize = 64;
 
 /// A label's value.
@@ -19,13 +19,13 @@ pub(super) const LABEL_VALUE: usize = 63;
 /// A label's key: a DNS subdomain, a slash and a name of 63 bytes.
 pub(super) const LABEL_KEY: usize = 253 + 1 + 63;
 
-/// Labels that are looked at: VMIs have ten. Which of them are used is seen later.
+/// Labels that are read: VMIs have ten. Which of them are used is decided later.
 pub(super) const LABELS: usize = 512;
 
-/// Free text: a guest system's pretty name, an annotation. On every series that carries it.
+/// Free text: a guest system's pretty name, an annotation. It is on every series that carries it.
 pub(super) const FREE_TEXT: usize = 256;
 
-/// A word of an API: a phase, a model, a machine type, the name of a binding.
+/// A short value: a phase, a model, a machine type, the name of a binding.
 pub(super) const WORD: usize = 64;
 
 /// An IP address: 45 bytes for the longest, and a zone.
@@ -34,19 +34,19 @@ pub(super) const ADDRESS: usize = 64;
 /// Addresses of one interface. IPv6 gives a few each; each is a series.
 pub(super) const ADDRESSES: usize = 16;
 
-/// Interfaces of a VMI: PCI slots end there.
+/// Interfaces of a VMI: there are no more PCI slots.
 pub(super) const INTERFACES: usize = 32;
 
-/// Pods of a VMI that are looked at: one, two in a migration, and those of failed migrations until they are deleted.
+/// Pods of a VMI that are read: one, two in a migration, and those of failed migrations until they are deleted.
 pub(super) const PODS_READ: usize = 256;
 
 /// Pods of a VMI that are kept, those of this node first.
 pub(super) const PODS_KEPT: usize = 16;
 
-/// Conditions that are looked at: KubeVirt 1.9 knows 17.
+/// Conditions that are read: KubeVirt 1.9 has 17.
 pub(super) const CONDITIONS: usize = 64;
 
-/// A moment as RFC 3339 with nanoseconds and an offset has 35 bytes.
+/// An RFC 3339 timestamp with nanoseconds and an offset has 35 bytes.
 pub(super) const MOMENT: usize = 40;
 
 /// A quantity: more digits than any amount of bytes has.

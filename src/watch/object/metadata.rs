@@ -6,10 +6,10 @@ use super::json::{Raw, decoded, members, pick, text};
 use super::{Tally, limits};
 use crate::model::Origin;
 
-/// The label of a VMI whose launcher is older than the KubeVirt that is installed.
+/// The label of a VMI whose launcher is older than the installed KubeVirt.
 pub(super) const OUTDATED: &str = "kubevirt.io/outdatedLauncherImage";
 
-/// The labels, each with its value if that can be used. Which of them are wanted is not known here.
+/// The labels, each with its value if that is usable. Which of them are allowed is not known here.
 pub(super) fn labels(raw: Raw<'_>, tally: &mut Tally) -> Vec<(Box<str>, Option<Arc<str>>)> {
     let mut labels = Vec::new();
     members(raw, tally, |key, value, tally| {

@@ -1,8 +1,8 @@
-//! A VirtualMachineInstance as the API gives it, read into the model.
+//! Reads a VirtualMachineInstance from the API into the model.
 //!
-//! Only what is used is taken, straight from the text: `managedFields`, which are five sixths of an object, and all
-//! else are skipped without being built. Reading cannot fail: what cannot be understood is absent and counted, and an
-//! object that has no identity says so.
+//! Only used fields are taken, straight from the text: all others, such as `managedFields` (five sixths of an object),
+//! are skipped without being built. Reading cannot fail: what cannot be understood is absent and counted, and an object
+//! without identity gives no VMI.
 
 mod json;
 mod limits;
@@ -25,16 +25,17 @@ use super::allow::AllowedLabels;
 use crate::model::Vmi;
 use json::{pick, text};
 
-/// What could not be used of what an object says.
+/// How many values of an object could not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Values with the wrong type, too long, out of range, or too many. `null` is how Go says that there is none.
+    /// Values with the wrong type, too long, out of range, or too many. A `null` is not one: Go writes absent values
+    /// so.
     pub fields: u64,
-    /// Allowed labels that were too long, too many, or became the Prometheus label of another one.
+    /// Allowed labels that were too long, too many, or had the same Prometheus label as another.
     pub labels: u64,
 }
 
-/// What was read of an object.
+/// What was read from an object.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// The VMI; `None` for an object without a namespace, a name or a UID.
@@ -59,7 +60,7 @@ impl Reading {
 /// An object of a list or of an event, on its way from kube's watcher to the pump.
 #[derive(Debug, Clone)]
 pub(super) struct Object {
-    /// What kube's watcher wants to know: little more than the resource version.
+    /// What kube's watcher needs: only the resource version.
     meta: ObjectMeta,
     vmi: Option<Box<Vmi>>,
     labels: Vec<(Box<str>, Option<Arc<str>>)>,
@@ -98,7 +99,7 @@ impl Object {
         Self { meta, vmi: Some(Box::new(vmi)), labels, tally }
     }
 
-    /// What the configuration has a say in: which labels are used, and which pods matter most.
+    /// Applies the configuration: which labels are used, and which pods matter most.
     pub(super) fn finish(self, allowed: &AllowedLabels, node: &str) -> (Option<Vmi>, Tally) {
         let mut tally = self.tally;
         let vmi = self.vmi.map(|vmi| {
@@ -106,7 +107,7 @@ impl Object {
             let (labels, dropped) = allowed.choose(&self.labels);
             vmi.labels = labels;
             tally.labels = tally.labels.saturating_add(dropped);
-            // Those of this node first, so that it is never them who are too many.
+            // This node's pods first, so that the limit drops others.
             vmi.pods
                 .sort_unstable_by(|one, other| (*one.node != *node, &one.uid).cmp(&(*other.node != *node, &other.uid)));
             let beyond = vmi.pods.len().saturating_sub(limits::PODS_KEPT);
@@ -121,7 +122,7 @@ impl Object {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Any JSON value is an object of ours, so that one that makes no sense does not spoil a page of others.
+        // Any JSON value is accepted, so that an invalid one does not spoil a page of others.
         <&RawValue>::deserialize(deserializer).map(Self::read)
     }
 }

@@ -1,4 +1,4 @@
-//! What the specification says of interfaces and networks.
+//! Reads interfaces and networks from the specification.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::json::{Raw, elements, members, pick, text};
 use super::{Tally, limits};
 use crate::model::{SpecInterface, Vmi};
 
-/// The bindings of KubeVirt itself, each a key of the interface. The last two became plugins.
+/// KubeVirt's own bindings, each a key of the interface. The last two became plugins.
 const CORE: [&str; 7] = ["masquerade", "bridge", "slirp", "sriov", "passtBinding", "macvtap", "passt"];
 
 /// Reads `spec.domain.devices.interfaces`, each joined with its network.
@@ -27,7 +27,7 @@ pub(super) fn read(spec: Raw<'_>, vmi: &mut Vmi, tally: &mut Tally) {
     vmi.nics.shrink_to_fit();
 }
 
-/// Who binds an interface, and how.
+/// An interface's binding type and binding.
 fn binding(
     interface: &serde_json::value::RawValue,
     plugin: Raw<'_>,
@@ -42,7 +42,7 @@ fn binding(
     let mut found: Option<usize> = None;
     members(Some(interface), tally, |key, value, _| {
         let place = CORE.iter().position(|known| *known == key).filter(|_| value.get().starts_with('{'));
-        // Only one is allowed; of several the first of the list counts, whatever their order.
+        // Only one is allowed; of several, the first in `CORE` counts, whatever their order.
         found = [found, place].into_iter().flatten().min();
     });
     match found.map(|place| CORE[place]) {

@@ -2,8 +2,8 @@
 
 use crate::model::Bytes;
 
-/// The bytes that a quantity says, rounded up as Kubernetes does. `None` if it is no quantity, is negative, or is more
-/// than fits 64 bits.
+/// The bytes of a quantity, rounded up as Kubernetes does. `None` if it is no quantity, is negative, or exceeds 64
+/// bits.
 pub(super) fn bytes(text: &str) -> Option<Bytes> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let digits = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
@@ -24,7 +24,7 @@ pub(super) fn bytes(text: &str) -> Option<Bytes> {
     let value = mantissa.checked_mul(1_u128.checked_shl(twos)?)?;
     let value = match u32::try_from(exponent) {
         Ok(exponent) => power(exponent).map_or((value == 0).then_some(0), |ten| value.checked_mul(ten)),
-        // Less than a tenth of all that can be said is still one byte.
+        // The divisor exceeds any value: what remains rounds up to one byte.
         Err(_) => Some(power(exponent.unsigned_abs()).map_or_else(|| value.min(1), |ten| value.div_ceil(ten))),
     }?;
     u64::try_from(value).ok().map(Bytes)

@@ -1,4 +1,4 @@
-//! What the status says.
+//! Reads the status.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::model::{
     Topology, Vmi, VmiMemory,
 };
 
-/// Reads `status`, and of `spec` what belongs to the same fields.
+/// Reads `status`, and `spec`'s eviction strategy and CPU topology.
 pub(super) fn read(spec: Raw<'_>, status: Raw<'_>, vmi: &mut Vmi, tally: &mut Tally) {
     let [phase, node, pods, user, conditions, migration, interfaces, guest, machine, memory, topology] = pick(
         status,
@@ -52,7 +52,7 @@ pub(super) fn read(spec: Raw<'_>, status: Raw<'_>, vmi: &mut Vmi, tally: &mut Ta
 }
 
 fn phase(raw: Raw<'_>, tally: &mut Tally) -> Phase {
-    // A VMI that was just made has none; one that cannot be understood is not that.
+    // A new VMI has none; one that cannot be understood is `Unknown`.
     match raw.map(serde_json::value::RawValue::get) {
         None | Some("null" | "\"\"") => Phase::Unset,
         Some(_) => text(raw, limits::WORD, tally).map_or(Phase::Unknown, |name| Phase::from_api(&name)),
@@ -62,7 +62,7 @@ fn phase(raw: Raw<'_>, tally: &mut Tally) -> Phase {
 fn pods(raw: Raw<'_>, tally: &mut Tally) -> Vec<LauncherPod> {
     let mut pods: Vec<LauncherPod> = Vec::new();
     members(raw, tally, |uid, node, tally| {
-        // It becomes part of a path.
+        // The UID becomes part of a path.
         let is_uid = (1..=limits::UID).contains(&uid.len())
             && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_uid || pods.len() >= limits::PODS_READ {
@@ -115,7 +115,7 @@ fn migration(raw: &serde_json::value::RawValue, tally: &mut Tally) -> Migration 
     }
 }
 
-/// A moment in RFC 3339, not before 1970.
+/// An RFC 3339 timestamp, not before 1970.
 fn moment(raw: Raw<'_>, tally: &mut Tally) -> Option<Timestamp> {
     parsed(raw, limits::MOMENT, tally, |text| {
         let moment: jiff::Timestamp = text.parse().ok()?;
@@ -174,7 +174,7 @@ fn memory(raw: Raw<'_>, tally: &mut Tally) -> VmiMemory {
     let [at_boot, current, requested, overhead] =
         pick(raw, ["guestAtBoot", "guestCurrent", "guestRequested", "memoryOverhead"], tally);
     let mut amount = |raw: Raw<'_>| -> Option<Bytes> {
-        // Kubernetes takes a quantity as a number too.
+        // Kubernetes accepts a quantity as a number too.
         let said = raw?.get();
         if said.starts_with(|first: char| first.is_ascii_digit()) && said.len() <= limits::QUANTITY {
             let amount = quantity::bytes(said);
@@ -195,7 +195,7 @@ fn memory(raw: Raw<'_>, tally: &mut Tally) -> VmiMemory {
 
 fn topology(raw: Raw<'_>, tally: &mut Tally) -> Topology {
     let [cores, sockets, threads] = pick(raw, ["cores", "sockets", "threads"], tally);
-    // Zero is how Go says that it was not said.
+    // Go writes an absent number as zero.
     let mut amount = |raw| number(raw, tally).filter(|number| *number > 0);
     Topology { cores: amount(cores), sockets: amount(sockets), threads: amount(threads) }
 }

@@ -1,4 +1,4 @@
-//! An API that does not answer: what is told, and how often.
+//! An API that does not answer: what is logged, and how often.
 
 use super::fake::Mode;
 use super::*;

@@ -1,4 +1,4 @@
-//! Answers that do not end, are too large, or are none.
+//! Answers that never end, are too large, or are malformed.
 
 use super::fake::Mode;
 use super::*;

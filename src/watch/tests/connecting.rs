@@ -85,7 +85,7 @@ async fn serve(mut stream: TcpStream) {
         format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n{length}\r\n{body}");
     stream.write_all(answer.as_bytes()).await.unwrap();
     if body.is_empty() {
-        // Until the client goes.
+        // Until the client disconnects.
         _ = stream.read_u8().await;
     }
 }

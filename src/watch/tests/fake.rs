@@ -30,17 +30,17 @@ pub(super) enum Mode {
     Status(u16),
     /// Lists work, watches are answered with this status.
     WatchStatus(u16),
-    /// Lists work, watches open and say at once that they failed.
+    /// Lists work, watches open and fail at once.
     FailingWatches,
     /// Answers begin and never end.
     Endless,
-    /// Lists are no lists.
+    /// Lists are malformed.
     Garbage,
     /// The second page of a list is answered with this status.
     SecondPage(u16),
-    /// Watches open and give an object larger than any.
+    /// Watches open and send an oversized object.
     HugeObject,
-    /// A watch that is to begin with the objects is refused.
+    /// A watch with initial events is refused.
     NoStreaming,
 }
 
@@ -57,7 +57,7 @@ struct State {
     requests: Vec<String>,
 }
 
-/// The server; clones are the same one.
+/// The server; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Fake(Arc<Mutex<State>>);
 
@@ -73,7 +73,7 @@ impl Fake {
         self.state().mode = mode;
     }
 
-    /// Makes or changes a VMI.
+    /// Creates or changes a VMI.
     pub(super) fn apply(&self, name: &str, phase: &str) {
         let object = json!({
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance",
@@ -83,7 +83,7 @@ impl Fake {
         self.put(name, object);
     }
 
-    /// Makes or changes an object, whatever it is.
+    /// Creates or changes an object, whatever it is.
     pub(super) fn put(&self, name: &str, mut object: Value) {
         let mut state = self.state();
         state.version += 1;
@@ -104,7 +104,7 @@ impl Fake {
         state.happens(json!({ "type": "DELETED", "object": object }));
     }
 
-    /// Ends all watches, as a load balancer does that goes away.
+    /// Breaks all watches, as a disappearing load balancer does.
     pub(super) fn cut(&self) {
         self.state().watches.drain(..).for_each(|watch| watch.abort("connection reset by peer".into()));
     }
@@ -116,7 +116,7 @@ impl Fake {
         state.history.clear();
     }
 
-    /// The requests since the last look.
+    /// The requests since the last call.
     pub(super) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state().requests)
     }
@@ -239,7 +239,7 @@ impl Fake {
             Mode::Garbage => return Ok(whole(200, &json!({ "items": "none" }))),
             Mode::Endless => {
                 let (sender, body) = Channel::<Bytes, BoxError>::new(1);
-                // Held for ever.
+                // Held forever.
                 tokio::spawn(async move { (sender, std::future::pending::<()>().await) });
                 return Ok(Response::new(body.boxed()));
             }
@@ -253,7 +253,7 @@ impl Fake {
     }
 }
 
-/// A watch that ends when it was asked to, unless the server is mute.
+/// A watch that ends after its timeout, unless the server is mute.
 struct Ends {
     body: Channel<Bytes, BoxError>,
     end: std::pin::Pin<Box<tokio::time::Sleep>>,

@@ -1,4 +1,4 @@
-//! What happens to VMIs arrives, once and in order.
+//! Changes to VMIs arrive once and in order.
 
 use serde_json::json;
 
@@ -93,7 +93,7 @@ async fn it_ends_when_told_and_when_nobody_listens() {
     let bench = Bench::start(Fake::with(["db"]));
     bench.end().await;
 
-    // Told while it waits for room, and while it waits for an API that is away.
+    // Stopped while it waits for room, and while it waits for an absent API.
     let bench = Bench::start(Fake::with(["a", "b", "c", "d", "e", "f", "g"]));
     tokio::time::sleep(SECOND).await;
     bench.end().await;

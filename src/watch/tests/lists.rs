@@ -1,4 +1,4 @@
-//! Lists: in pages, afresh, streamed.
+//! Lists: in pages, repeated, streamed.
 
 use super::fake::Mode;
 use super::*;
@@ -51,7 +51,7 @@ async fn a_list_that_fails_half_way_begins_anew() {
         }
         assert!(!bench.counters.synced());
         fake.mode(Mode::Well);
-        // Events of a list that was given up may follow; the last list is complete.
+        // Events of an abandoned list may follow; the last list is complete.
         let mut since = Vec::new();
         loop {
             match bench.next().await.as_str() {

@@ -51,7 +51,7 @@ impl Bench {
         Self { fake, events, counters, beats, stop, task }
     }
 
-    /// The next event, however long it takes; times are paused.
+    /// The next event, however long it takes; time is paused.
     async fn next(&mut self) -> String {
         let event = tokio::time::timeout(600 * SECOND, self.events.recv()).await.expect("an event within ten minutes");
         say(&event.expect("a watch that goes on"))
@@ -78,7 +78,7 @@ impl Bench {
         }
     }
 
-    /// Lets time pass, in which there must be no event.
+    /// Lets time pass; there must be no event.
     async fn quiet(&mut self, time: Duration) {
         let event = tokio::time::timeout(time, self.events.recv()).await;
         assert!(event.is_err(), "an event where there is none: {event:?}");

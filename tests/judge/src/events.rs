@@ -1,4 +1,4 @@
-//! The events that libvirt's library hears.
+//! The events that libvirt's library receives.
 #![expect(unsafe_code, reason = "the crate `virt` has no method for events of domains")]
 
 use std::ffi::{c_char, c_int, c_void};
@@ -15,13 +15,13 @@ use virt::sys;
 use crate::library::Library;
 use crate::plain::{Fault, Machine};
 
-/// Events that wait to be looked at: more than any test makes happen.
+/// Most events in the queue: more than any test causes.
 const EVENTS_MAX: usize = 4_096;
 
-/// An event: of which domain, with its id at that moment, and what happened.
+/// An event: the domain, with its id at that moment, and what happened.
 pub type Heard = (Machine, DomainEvent);
 
-/// Hears every kind of event that `libvirt-remote` knows.
+/// Receives every kind of event that `libvirt-remote` knows.
 #[derive(Debug)]
 pub struct Listener {
     connect: Connect,
@@ -36,7 +36,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// libvirt's, for the kind that every daemon has.
+    /// libvirt's, for lifecycle events, which every daemon has.
     pub fn new(library: &Library) -> Result<Self, Fault> {
         let (sender, heard) = sync_channel(EVENTS_MAX);
         let mut listener = Self { connect: library.connect.clone(), registrations: Vec::new(), heard, refused: 0 };
@@ -53,7 +53,7 @@ impl Listener {
     fn register(&self, kind: EventKind, sender: SyncSender<Heard>) -> Result<c_int, Fault> {
         let opaque = Box::into_raw(Box::new(sender));
         // SAFETY: the connection is valid; no domain means all of them; the callback has the signature of its kind (see
-        // `callback`); `opaque` is a box that is given up to libvirt, which gives it to `free` when no callback will have it
+        // `callback`); libvirt owns the box `opaque` from now on, and passes it to `free` when no callback will use it
         // any more.
         let registration = unsafe {
             sys::virConnectDomainEventRegisterAny(
@@ -69,7 +69,7 @@ impl Listener {
             return Ok(registration);
         }
         let fault = virt::error::Error::last_error().into();
-        // SAFETY: libvirt has refused it, and so will never use nor free it.
+        // SAFETY: libvirt has refused it, and so will neither use nor free it.
         drop(unsafe { Box::from_raw(opaque) });
         Err(fault)
     }
@@ -100,8 +100,8 @@ type Parameters =
 
 /// The callback of a kind, in the one type that the registration takes.
 fn callback(kind: EventKind) -> Plain {
-    // SAFETY: pointers to functions, each of which is called with the signature that it is transmuted from: libvirt
-    // documents it for the kind that it is registered for.
+    // SAFETY: libvirt calls each function with the signature that the pointer is transmuted from, as documented for the
+    // kind that it is registered for.
     unsafe {
         match kind {
             EventKind::Lifecycle => transmute::<Numbers, Plain>(lifecycle),
@@ -117,19 +117,19 @@ fn callback(kind: EventKind) -> Plain {
 }
 
 unsafe extern "C" fn free(opaque: *mut c_void) {
-    // SAFETY: the box that was given up in `register`, given back once.
+    // SAFETY: the box that `register` gave to libvirt, given back once.
     drop(unsafe { Box::from_raw(opaque.cast::<SyncSender<Heard>>()) });
 }
 
 /// # Safety
 ///
-/// `domain` is lent by libvirt, and `opaque` is the box of a sender that is still there.
+/// libvirt lends `domain`, and `opaque` is the box of a sender that still exists.
 unsafe fn hear(domain: sys::virDomainPtr, opaque: *mut c_void, what: DomainEvent) {
-    // SAFETY: the caller's promise; the wrapper is not dropped, and so gives no reference back.
+    // SAFETY: the caller's promise; the wrapper is not dropped, and so releases no reference.
     let (domain, sender) =
         unsafe { (ManuallyDrop::new(Domain::from_ptr(domain)), &*opaque.cast::<SyncSender<Heard>>()) };
     if let Ok(machine) = Library::machine(&domain) {
-        // One that finds no room is missed by the comparison.
+        // The comparison notices an event that is not queued.
         let _ = sender.try_send((machine, what));
     }
 }

@@ -1,7 +1,7 @@
-//! libvirt's own library as a judge: it answers the questions that `libvirt-remote` asks, and its answers come as plain
-//! data that can be compared.
+//! libvirt's own library as the reference: it makes the same calls as `libvirt-remote`, and returns the answers as
+//! plain data that can be compared.
 //!
-//! The tests of this crate ask both and compare. Nothing of it is shipped.
+//! This crate is not shipped; its tests call both and compare.
 
 mod events;
 mod library;

@@ -1,4 +1,4 @@
-//! Questions to libvirt's library.
+//! Calls to libvirt's library.
 #![expect(unsafe_code, reason = "what the crate `virt` has no safe method for, or none that tells everything")]
 
 use std::ffi::{CStr, c_int, c_uint};
@@ -20,8 +20,8 @@ pub struct Library {
     pub(crate) connect: Connect,
 }
 
-/// Silences libvirt's printing and turns its event loop on a thread of its own, once per process: before the first
-/// connection, or it has no events.
+/// Silences libvirt's printing and runs its event loop on a thread of its own, once per process, before the first
+/// connection, which would otherwise have no events.
 fn ready() -> Result<(), Fault> {
     static READY: OnceLock<Result<(), Fault>> = OnceLock::new();
     READY
@@ -45,7 +45,7 @@ impl Library {
         Ok(Self { connect: Connect::open_read_only(Some(uri))? })
     }
 
-    /// `virConnectOpen`: to change what is then asked about.
+    /// `virConnectOpen`: to change what is then read.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Library {
         Ok(Self { connect: Connect::open(Some(uri))? })
     }
 
-    /// The connection, for what the crate `virt` has a safe method for.
+    /// The connection, for calls that the crate `virt` makes safely.
     #[must_use]
     pub const fn connect(&self) -> &Connect {
         &self.connect
@@ -79,7 +79,7 @@ impl Library {
         Ok(self.connect.lookup_domain_by_uuid(Uuid::from_bytes(uuid))?)
     }
 
-    /// What a handle says of its domain.
+    /// The domain of a handle.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Library {
         Ok(domain.xml_desc(flags)?)
     }
 
-    /// `virDomainListGetStats`; of all domains where none is named, which is `virConnectGetAllDomainStats`.
+    /// `virDomainListGetStats`; if no domain is given, `virConnectGetAllDomainStats`.
     ///
     /// # Errors
     ///
@@ -131,8 +131,8 @@ impl Library {
         if records.is_null() {
             return Ok(Vec::new());
         }
-        // SAFETY: libvirt has just said that the array has so many records, each of which says how many parameters it has
-        // and owns a reference to its domain; the wrapper is not dropped, and so gives none back.
+        // SAFETY: libvirt has just said that the array has so many records, each of which says how many parameters it
+        // has and owns a reference to its domain; the wrapper is not dropped, and so releases none.
         let read = |record: &sys::virDomainStatsRecordPtr| unsafe {
             let record = &**record;
             let domain = ManuallyDrop::new(Domain::from_ptr(record.dom));
@@ -159,7 +159,7 @@ impl Library {
         if code < 0 {
             return Err(Error::last_error().into());
         }
-        // SAFETY: libvirt has just said that there are so many, and they are freed once, after they were copied.
+        // SAFETY: libvirt has just given this count; they are freed once, after they were copied.
         let parameters = unsafe {
             let parameters = copy(first, count);
             sys::virTypedParamsFree(first, count);
@@ -169,7 +169,7 @@ impl Library {
     }
 }
 
-/// Copies so many parameters in a row.
+/// Copies an array of parameters.
 ///
 /// # Safety
 ///

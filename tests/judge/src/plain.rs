@@ -30,7 +30,7 @@ impl From<&Machine> for libvirt_remote::Domain {
 pub struct Record {
     /// The domain.
     pub machine: Machine,
-    /// What was said of it, in its order.
+    /// Its statistics, in libvirt's order.
     pub parameters: Vec<Parameter>,
 }
 
@@ -39,7 +39,7 @@ pub struct Record {
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// Its value, which has its type.
+    /// Its value, with its type.
     pub value: Value,
 }
 
@@ -78,7 +78,7 @@ impl From<libvirt_remote::Parameter<'_>> for Parameter {
 }
 
 impl Value {
-    /// Whether this value lies between two others of its type, which may be the same.
+    /// Whether this value lies between two others of its type, inclusively.
     #[must_use]
     pub fn is_between(&self, one: &Self, other: &Self) -> bool {
         fn between<T: PartialOrd>(value: &T, one: &T, other: &T) -> bool {

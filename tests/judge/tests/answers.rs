@@ -1,7 +1,7 @@
 //! libvirt's library and our client ask the same daemon the same questions: every answer must be the same.
 //!
-//! Figures that move between two calls: the library is asked before our client and after it, and what our client is told
-//! must lie between, parameter by parameter; names, types, order and everything that is no number must be equal.
+//! Figures may change between two calls: the library asks before and after our client, and our client's figures must
+//! lie between, parameter by parameter; names, types, order and everything that is not a number must be equal.
 
 #![allow(
     missing_docs,
@@ -34,10 +34,11 @@ const NOWAIT: u32 = 1 << 29;
 const BACKING: u32 = 1 << 30;
 const ENFORCE: u32 = 1 << 31;
 
-/// `VIR_DOMAIN_JOB_STATS_COMPLETED` and `VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED`: what is read is not gone for the other.
+/// `VIR_DOMAIN_JOB_STATS_COMPLETED` and `VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED`: reading does not remove them for the
+/// other.
 const COMPLETED: u32 = 1 | 2;
 
-/// How often figures are asked for anew that do not lie between: one may go up and down again within a round.
+/// How many times figures that do not lie between are read again: one may rise and fall within a round.
 const ROUNDS: usize = 20;
 
 /// How long events may take.
@@ -56,7 +57,7 @@ impl Court {
         Court { library: Library::open_read_only(uri).unwrap(), client: Client::open(uri).await.unwrap() }
     }
 
-    /// All that can be asked of a daemon whose machines nobody touches meanwhile.
+    /// Everything that can be asked of a daemon whose domains nobody changes meanwhile.
     async fn compare_everything(&mut self) {
         self.compare_introductions().await;
         self.compare_lists().await;
@@ -79,7 +80,7 @@ impl Court {
         assert_eq!(client.call(&ConnectGetCapabilities {}).await.unwrap().to_string(), connect.capabilities().unwrap());
     }
 
-    /// The lists: all, active, inactive, persistent, transient, running, paused, shut off, and a flag that is none.
+    /// The lists: all, active, inactive, persistent, transient, running, paused, shut off, and an unknown flag.
     async fn compare_lists(&mut self) {
         for flags in [0, 1, 2, 4, 8, 16, 32, 64, 1 << 30] {
             let (theirs, ours) = (self.library.list(flags), self.client.list(flags).await);
@@ -87,7 +88,7 @@ impl Court {
         }
     }
 
-    /// State and XML of each domain that is there.
+    /// State and XML of each domain.
     async fn compare_domains(&mut self) {
         for machine in self.library.list(0).unwrap() {
             let handle = self.library.look_up(machine.uuid).unwrap();
@@ -97,14 +98,14 @@ impl Court {
                 "{machine:?}"
             );
             assert!(self.client.xml(&machine, 0).await.unwrap().starts_with("<domain "));
-            // The running configuration, the one of the next start, and one that can be migrated.
+            // The running, the inactive and the migratable configuration.
             for flags in [0, 2, 8] {
                 assert_eq!(self.client.xml(&machine, flags).await, Library::xml(&handle, flags), "{machine:?} {flags}");
             }
-            // What has secrets is refused to who may only read, by the daemon or by the library itself.
+            // A read-only client is refused secrets, by the daemon or by the library itself.
             let (ours, theirs) = (self.client.xml(&machine, 1).await, Library::xml(&handle, 1));
             assert_eq!(ours.unwrap_err().code, theirs.unwrap_err().code, "{machine:?}");
-            // Flags that there are not.
+            // Unknown flags.
             assert_eq!(self.client.xml(&machine, 1 << 30).await, Library::xml(&handle, 1 << 30));
             assert_eq!(self.client.state(&machine, 1 << 30).await, Library::state(&handle, 1 << 30));
         }
@@ -140,7 +141,7 @@ impl Court {
         panic!("stats {stats:#x}, flags {flags:#x} of {machines:?}: {wrong}");
     }
 
-    /// The job of a domain, as it is and as the last one was.
+    /// The current job of a domain, and its last one.
     async fn compare_job_of(&mut self, machine: &Machine) {
         for flags in [0, COMPLETED, 1 << 30] {
             let kind = self.compare_job(machine, flags).await;
@@ -171,7 +172,7 @@ impl Court {
         panic!("the job of {machine:?}, flags {flags:#x}: {wrong}");
     }
 
-    /// Domains that never were: both say the same code. (The library looks a domain up first, which our client need not.)
+    /// Domains that never existed: both get the same code. (The library looks a domain up first; our client need not.)
     async fn compare_errors_of_the_missing(&mut self) {
         let missing = Machine { name: "missing".to_owned(), uuid: MISSING, id: None };
         let theirs = self.library.look_up(MISSING).map(drop).unwrap_err();
@@ -217,9 +218,9 @@ fn compare_parameters(before: &[Parameter], ours: &[Parameter], after: &[Paramet
     Ok(())
 }
 
-/// Both, as they hear events.
+/// Both, listening for events.
 struct Hearing {
-    // Before the connection that it listens through.
+    // Dropped before the connection that it uses.
     theirs: Listener,
     _library: Library,
     ours: Client,
@@ -235,7 +236,7 @@ impl Hearing {
         Hearing { theirs, _library: library, ours }
     }
 
-    /// What both have heard until a domain of this name was undefined.
+    /// The events that both received until this domain was undefined.
     async fn until_gone(mut self, last: &str) -> Vec<Heard> {
         let is_last =
             |(machine, event): &Heard| machine.name == last && matches!(event, DomainEvent::Lifecycle { event: 1, .. });
@@ -273,13 +274,13 @@ fn daemon() -> Libvirtd {
     Libvirtd::start(LibvirtdOptions { host_name: Some("judge.test".to_owned()), ..LibvirtdOptions::new(Kind::System) })
 }
 
-/// The driver that makes domains up, in a daemon.
+/// A daemon's test driver, which makes domains up.
 fn test_driver(daemon: &Libvirtd) -> (String, Library) {
     let writer = Library::open(&format!("test+unix:///default?socket={}", daemon.socket().display())).unwrap();
     (daemon.test_driver_uri(), writer)
 }
 
-/// A domain for the driver that makes them up.
+/// A domain for the test driver.
 fn made_up(name: &str) -> String {
     format!("<domain type='test'><name>{name}</name><memory>8192</memory><os><type>hvm</type></os></domain>")
 }
@@ -332,7 +333,7 @@ async fn what_is_refused_is_refused_to_both_with_the_same_error() {
     let strange = format!("nonsense+unix:///x?socket={}-ro", daemon.socket().display());
     assert_eq!(Client::open(&strange).await.err().unwrap(), Library::open_read_only(&strange).unwrap_err());
 
-    // A domain that was there when both learned of it, and is gone.
+    // A domain that was there at first, and is gone.
     let gone = writer.connect().define_domain_xml(&made_up("gone")).unwrap();
     let machine = Library::machine(&gone).unwrap();
     let handle = court.library.look_up(machine.uuid).unwrap();
@@ -341,7 +342,7 @@ async fn what_is_refused_is_refused_to_both_with_the_same_error() {
 }
 
 impl Court {
-    /// Every question about a domain that is gone: code, part of libvirt, level and words.
+    /// Every call about a domain that is gone: code, part of libvirt, level and message.
     async fn compare_errors_of_the_gone(&mut self, machine: &Machine, handle: &virt::domain::Domain) {
         let Court { library, client } = self;
         let state = (client.state(machine, 0).await, Library::state(handle, 0));
@@ -355,7 +356,7 @@ impl Court {
     }
 }
 
-/// A paused guest with something of everything, by what this machine has.
+/// A guest with some of every device, under KVM if this machine has it.
 fn guest(name: &str) -> Domain {
     let guest = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
     guest.disks(2).nics(2).vcpus(2, 3).iothreads(2).iotune(1_000_000, 100)
@@ -375,7 +376,7 @@ async fn real_guests_are_the_same_to_both() {
     let mut court = Court::open(&qemu(&daemon)).await;
     court.compare_everything().await;
 
-    // It was not silence that was compared.
+    // The compared answers were not empty.
     let paused = court.library.list(1).unwrap().into_iter().find(|machine| machine.name == "paused").unwrap();
     let record = court.client.stats(&[&paused], 0, 0).await.unwrap().pop().unwrap();
     for group in ["state", "cpu", "balloon", "vcpu", "net", "block", "iothread"] {
@@ -383,7 +384,7 @@ async fn real_guests_are_the_same_to_both() {
         assert!(record.parameters.iter().any(of_group), "{group}");
     }
 
-    // One that runs: what moves lies between.
+    // A running one: figures that change lie between.
     daemon.virsh(&["resume", "emulated"]);
     court.compare_domains().await;
     court.compare_statistics().await;
@@ -397,7 +398,7 @@ async fn real_guests_are_the_same_to_both() {
 #[tokio::test]
 async fn jobs_of_real_guests_are_the_same_to_both() {
     let (daemon, target) = (daemon(), Libvirtd::system());
-    // Memory that was never touched takes nine bytes a page on its way: a few seconds at this pace, and no room here.
+    // An untouched page takes nine bytes in a migration: a few seconds at this pace, and no memory here.
     daemon.create_paused(&Domain::tcg("moving").memory_mib(2_048));
     let hearing = Hearing::open(&qemu(&daemon)).await;
     let mut court = Court::open(&qemu(&daemon)).await;
@@ -420,7 +421,7 @@ async fn jobs_of_real_guests_are_the_same_to_both() {
     assert!(has(&heard, DomainEvent::JobCompleted), "{heard:?}");
     assert!(has(&heard, DomainEvent::MigrationIteration { iteration: 1 }), "{heard:?}");
 
-    // Where it went, the job is remembered: VIR_DOMAIN_JOB_COMPLETED.
+    // The target remembers the job: VIR_DOMAIN_JOB_COMPLETED.
     let mut court = Court::open(&qemu(&target)).await;
     let machine = court.library.list(1).unwrap().pop().unwrap();
     assert_eq!(court.compare_job(&machine, COMPLETED).await, Some(3));

@@ -2,10 +2,10 @@
 
 use super::error::AddressError;
 
-/// Longest file that is looked at, in bytes.
+/// Most bytes of a file that are parsed.
 const LENGTH_MAX: usize = 1_048_576;
 
-/// The settings of `libvirt.conf` that decide about a connection.
+/// The settings of `libvirt.conf` that affect a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conf {
     /// `uri_aliases`, each `name=URI`.
@@ -19,8 +19,8 @@ pub struct Conf {
 }
 
 impl Conf {
-    /// Reads the text of a `libvirt.conf`: `name = value` lines, a value being a number, a text in quotes, or a list of
-    /// texts in brackets. What is not used here is passed over.
+    /// Parses the text of a `libvirt.conf`: `name = value` lines, where a value is a number, a text in quotes, or a
+    /// list of such texts in brackets. Settings that are not used here are ignored.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Conf {
                     continue;
                 }
             };
-            // A list may go over several lines.
+            // A list may span several lines.
             let begin = line.len() - value.len();
             let value = Value::read(&rest[begin..]).ok_or_else(|| AddressError::Conf {
                 setting,

@@ -1,9 +1,9 @@
-//! Why a URI leads nowhere.
+//! Why a URI cannot be used.
 
-/// Why a URI leads nowhere. Each is a sentence that says what to do.
+/// Why a URI cannot be used. Each message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is none.
+    /// Not a URI.
     #[error("`{uri}` is not a libvirt URI ({what}); give one such as qemu:///system")]
     NotUri {
         /// What was given.
@@ -11,7 +11,7 @@ pub enum AddressError {
         /// What is wrong.
         what: &'static str,
     },
-    /// It is a word that could be an alias and is none.
+    /// It could be an alias, but is not defined as one.
     #[error(
         "`{alias}` is neither a libvirt URI nor an alias of libvirt.conf (uri_aliases); give one such as qemu:///system"
     )]
@@ -19,7 +19,7 @@ pub enum AddressError {
         /// The word.
         alias: String,
     },
-    /// Its transport is not spoken.
+    /// Its transport is not supported.
     #[error("`{uri}`: the transport `{transport}` is not supported; use {driver}+ssh, which runs the ssh program")]
     Transport {
         /// The URI.
@@ -37,7 +37,7 @@ pub enum AddressError {
         /// Its transport.
         transport: String,
     },
-    /// A part of it cannot be used.
+    /// One of its parameters cannot be used.
     #[error("`{uri}`: the parameter `{name}` {problem}")]
     Parameter {
         /// The URI.
@@ -47,7 +47,7 @@ pub enum AddressError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// Something else about it cannot be.
+    /// Something else is wrong with it.
     #[error("`{uri}`: {problem}")]
     Wrong {
         /// The URI.

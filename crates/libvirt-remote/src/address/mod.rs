@@ -1,10 +1,10 @@
-//! Where a daemon is, from a URI as libvirt takes it.
+//! Where a daemon is, from a URI as libvirt accepts it.
 //!
 //! ```text
-//!  text ─► Uri ─(libvirt.conf, who we are)─► Address ─► a stream (transport)
+//!  text ─► Uri ─(libvirt.conf, Surroundings)─► Address ─► a stream (transport)
 //! ```
 //!
-//! Whatever libvirt documents for a URI is honoured, or refused by its name.
+//! Everything that libvirt documents for a URI is honoured, or refused by name.
 
 mod conf;
 mod error;
@@ -20,7 +20,7 @@ pub use self::conf::Conf;
 pub use self::error::AddressError;
 pub use self::uri::{Transport, Uri};
 
-/// What of the process decides where libvirt looks for sockets and certificates.
+/// What decides, for a process, where libvirt looks for sockets and certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// Whether it is root.
@@ -36,7 +36,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Where libvirt has this user's `libvirt.conf`.
+    /// The path of this user's `libvirt.conf`.
     #[must_use]
     pub fn conf_path(&self) -> Option<PathBuf> {
         if self.root {
@@ -53,12 +53,12 @@ impl Surroundings {
     }
 }
 
-/// Where a daemon is, and which driver of it is meant.
+/// Where a daemon is, and which of its drivers to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The URI that was given, for messages.
     pub(crate) uri: String,
-    /// The driver, as the daemon is asked for it: `qemu:///system`.
+    /// The driver's URI, as the daemon knows it: `qemu:///system`.
     pub(crate) driver_uri: String,
     pub(crate) way: Way,
 }
@@ -66,28 +66,28 @@ pub struct Address {
 /// How a daemon is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// At the first of these sockets that is there.
+    /// At the first of these sockets that exists.
     Unix(Vec<PathBuf>),
     /// At a port.
     Tcp { host: String, port: u16 },
     /// At a port, with TLS and these files.
     Tls { host: String, port: u16, pki: Pki },
-    /// Through this program, which is given these arguments.
+    /// Through this program, with these arguments.
     Ssh { program: String, arguments: Vec<String> },
 }
 
-/// The files of a client's TLS, each by its candidates: the first that is there is taken.
+/// The client's TLS files, each by its candidates: the first that exists is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pki {
     pub(crate) ca: Vec<PathBuf>,
     pub(crate) revoked: Vec<PathBuf>,
     /// Certificate and key, which belong together.
     pub(crate) client: Vec<(PathBuf, PathBuf)>,
-    /// Whether the files were named by the user, and so must be there.
+    /// Whether the user named the files, which must then exist.
     pub(crate) given: bool,
 }
 
-/// What a program takes: three pipes, and one by which its end is noticed.
+/// The descriptors of a child process: three pipes, and one that reports its end.
 const SSH_DESCRIPTORS: u64 = 4;
 
 impl Address {
@@ -97,7 +97,7 @@ impl Address {
         &self.uri
     }
 
-    /// What [`Connection::open`](crate::Connection::open) is to be asked for over a stream that leads to this address.
+    /// The URI to give to [`Connection::open`](crate::Connection::open), over a stream to this address.
     #[must_use]
     pub fn driver_uri(&self) -> &str {
         &self.driver_uri
@@ -109,8 +109,8 @@ impl Address {
         matches!(self.way, Way::Unix(_))
     }
 
-    /// How many descriptors a connection takes. While [`connect`](Self::connect) makes it there are a few more: what a file
-    /// of certificates takes while it is read, or the other ends of pipes.
+    /// How many file descriptors a connection takes. [`connect`](Self::connect) briefly takes a few more: for a
+    /// certificate file that it reads, or for the other ends of pipes.
     #[must_use]
     pub const fn descriptors(&self) -> u64 {
         match &self.way {
@@ -119,7 +119,7 @@ impl Address {
         }
     }
 
-    /// The socket of a daemon on this host: the first that is there, else the last that could be.
+    /// The socket of a daemon on this host: the first candidate that exists, else the last.
     #[must_use]
     pub fn socket(&self) -> Option<PathBuf> {
         let Way::Unix(paths) = &self.way else { return None };

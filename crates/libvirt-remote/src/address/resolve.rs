@@ -1,4 +1,4 @@
-//! From a URI to where its daemon is, as libvirt's own client goes.
+//! Resolves a URI to its daemon, as libvirt's own client does.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use super::{Address, Pki, Surroundings, Way};
 /// Where a system daemon has its sockets.
 const SYSTEM_DIR: &str = "/run/libvirt";
 
-/// The same as another host sees it, which may be older than /run.
+/// The same on another host, which may be older than /run.
 const SYSTEM_DIR_ELSEWHERE: &str = "/var/run/libvirt";
 
-/// Where certificates are for everybody.
+/// The system-wide certificates.
 const PKI: &str = "/etc/pki";
 
 /// libvirt's port for TCP.
@@ -22,10 +22,10 @@ const TCP_PORT: u16 = 16_509;
 /// libvirt's port for TLS.
 const TLS_PORT: u16 = 16_514;
 
-/// What a URI without a host is about, where a host is needed.
+/// The host of a URI without one, where one is needed.
 const LOCALHOST: &str = "localhost";
 
-/// Parameters that belong to no driver, each with the transports that have it. All others are the driver's.
+/// Parameters that belong to no driver, each with its transports. All others are the driver's.
 const PARAMETERS: [(&str, &[Transport]); 12] = [
     ("name", &[Transport::Unix, Transport::Tcp, Transport::Tls, Transport::Ssh]),
     ("mode", &[Transport::Unix, Transport::Ssh]),
@@ -41,7 +41,7 @@ const PARAMETERS: [(&str, &[Transport]); 12] = [
     ("tls_priority", &[Transport::Tls]),
 ];
 
-/// Parameters of transports and of authentications that are not spoken.
+/// Parameters of transports and authentications that are not supported.
 const REFUSED: [(&str, &str); 5] = [
     ("known_hosts", "is for the transports libssh and libssh2; with ssh, name the file in ssh's own configuration"),
     (
@@ -56,7 +56,7 @@ const REFUSED: [(&str, &str); 5] = [
     ("authfile", "names credentials for SASL, which is not supported; leave it out"),
 ];
 
-/// Which of a host's daemons is asked.
+/// Which of a host's daemons to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Auto,
@@ -76,11 +76,11 @@ enum Proxy {
 }
 
 impl Address {
-    /// Where the daemon of a URI, or of an alias, is.
+    /// Where the daemon of a URI or an alias is.
     ///
     /// # Errors
     ///
-    /// If it is no URI, or one that asks for something that this client does not do.
+    /// If it is not a URI, or asks for something that this client does not support.
     pub fn resolve(text: &str, surroundings: &Surroundings, conf: &Conf) -> Result<Self, AddressError> {
         if is_alias(text) {
             let Some(uri) = conf.alias(text)? else { return Err(AddressError::NoAlias { alias: text.to_owned() }) };
@@ -93,7 +93,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// If the URI asks for something that this client does not do.
+    /// If the URI asks for something that this client does not support.
     pub fn of_uri(uri: &Uri, surroundings: &Surroundings, conf: &Conf) -> Result<Self, AddressError> {
         if uri.is_client_side() {
             return Err(AddressError::ClientSide { uri: uri.text.clone(), driver: uri.driver.clone() });
@@ -144,7 +144,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// What the daemon is asked for: the URI without what leads to it.
+    /// The URI for the daemon: without what leads to it.
     fn driver_uri(&self) -> String {
         if let Some(name) = self.uri.parameter("name") {
             return name.to_owned();
@@ -160,8 +160,7 @@ impl Asked<'_> {
         format!("{}://{}{query}", self.uri.driver, self.uri.path)
     }
 
-    /// The URI's `mode`; `remote_mode` of libvirt.conf where it has none. So does libvirt, for sockets of this host and over
-    /// ssh alike.
+    /// The URI's `mode`, or else libvirt.conf's `remote_mode`: as in libvirt, for local sockets and ssh alike.
     fn mode(&self) -> Result<Mode, AddressError> {
         let parse = |word: &str| match word {
             "auto" => Some(Mode::Auto),
@@ -177,7 +176,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Why the mode `direct` cannot be, told of whatever has set it.
+    /// Why the mode `direct` is impossible, naming the setting that chose it.
     fn not_direct(&self, why: &str) -> AddressError {
         match self.uri.parameter("mode") {
             Some(_) => self.parameter_is("mode", format!("direct {why}; leave it out")),
@@ -188,7 +187,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether it is a daemon of this user.
+    /// Whether it is this user's session daemon.
     fn is_session(&self) -> bool {
         !self.surroundings.root && (self.uri.path == "/session" || self.uri.driver == "test")
     }
@@ -272,14 +271,14 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether a parameter that is a switch is set: to another number than 0.
+    /// Whether a boolean parameter is set: to anything but 0.
     fn is_set(&self, name: &str) -> bool {
         self.uri.parameter(name).is_some_and(|value| value.parse() != Ok(0))
     }
 
-    /// The URI's `proxy`; `remote_proxy` of libvirt.conf where it has none; and where there is neither, what leads to most
-    /// daemons. A socket or a netcat of the URI's own is for netcat alone: virt-ssh-helper finds the daemon's socket by
-    /// itself, and older ones take no other.
+    /// The URI's `proxy`, or else libvirt.conf's `remote_proxy`, or else what reaches most daemons. The parameters
+    /// `socket` and `netcat` are for netcat alone: virt-ssh-helper finds the daemon's socket by itself, and older ones
+    /// accept no other.
     fn proxy(&self) -> Result<Proxy, AddressError> {
         let parse = |word: &str| match word {
             "auto" => Some(Proxy::Auto),
@@ -316,13 +315,13 @@ impl Asked<'_> {
     }
 
     fn ssh(&self) -> Result<Way, AddressError> {
-        // With a socket of its own, the mode decides nothing.
+        // With `socket` given, the mode has no effect.
         if self.mode()? == Mode::Direct && self.uri.parameter("socket").is_none() {
             return Err(self.not_direct("is for sockets of this host: which sockets another has is not known"));
         }
         let socket = match self.uri.parameter("socket") {
             Some(socket) => socket.to_owned(),
-            // As which user one arrives there decides whose session it is; only virt-ssh-helper can know.
+            // The remote user decides whose session it is; only virt-ssh-helper can know.
             None => format!("{SYSTEM_DIR_ELSEWHERE}/libvirt-sock-ro"),
         };
         let command =
@@ -339,7 +338,7 @@ impl Asked<'_> {
             add(&["-i", keyfile]);
         }
         add(&["-T", "-e", "none"]);
-        // Nobody is there to be asked anything; and a master that other connections share would outlive this one.
+        // Nobody can answer questions, and a shared master connection would outlive this one.
         add(&["-o", "BatchMode=yes", "-o", "ControlMaster=no"]);
         if self.is_set("no_verify") {
             add(&["-o", "StrictHostKeyChecking=no"]);
@@ -350,16 +349,16 @@ impl Asked<'_> {
     }
 }
 
-/// What is wrong with a setting that libvirt.conf has for URIs without the parameter.
+/// An error in a libvirt.conf setting that applies where the URI lacks the parameter.
 fn conf_is(setting: &'static str, problem: impl Into<String>) -> AddressError {
     AddressError::Conf { setting, problem: problem.into() }
 }
 
-/// What runs at the other end of ssh: a shell is handed this there, by the user's own.
+/// What runs at the other end of ssh: a script for `sh`, started by the user's own shell.
 fn remote_command(proxy: Proxy, netcat: &str, socket: &str, driver_uri: &str) -> String {
     let (netcat, socket, uri) = (twice_quoted(netcat), twice_quoted(socket), twice_quoted(driver_uri));
     let helper = format!("virt-ssh-helper -r {uri}");
-    // Some netcats wait for ever when their input ends, unless they are told not to.
+    // Some netcats wait forever when their input ends, unless told not to.
     let netcat = format!(
         "if {netcat} -q 2>&1 | grep \"requires an argument\" >/dev/null 2>&1; then ARG=-q0; else ARG=; fi; {netcat} $ARG -U {socket}"
     );
@@ -371,7 +370,7 @@ fn remote_command(proxy: Proxy, netcat: &str, socket: &str, driver_uri: &str) ->
     format!("sh -c '{script}'")
 }
 
-/// A word for a shell, within a text that is in single quotes itself.
+/// Quotes a word for a shell, within text that is itself in single quotes.
 fn twice_quoted(word: &str) -> String {
     let quote = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     quote(word).replace('\'', "'\\''")

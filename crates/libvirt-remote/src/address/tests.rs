@@ -203,7 +203,7 @@ fn libvirt_conf_has_a_say() {
     assert!(Address::resolve("qemu:///system", &root(), &priority).is_ok(), "it is about TLS only");
 }
 
-/// What libvirt.conf says is no parameter of the URI, and is not told as one.
+/// A setting of libvirt.conf is no URI parameter, and errors do not call it one.
 #[test]
 fn what_libvirt_conf_has_set_is_told_by_its_own_name() {
     let resolve = |text: &str, uri: &str| Address::resolve(uri, &root(), &Conf::parse(text).unwrap());

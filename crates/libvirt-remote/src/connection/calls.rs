@@ -1,4 +1,4 @@
-//! The calls that are out.
+//! The outstanding calls.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,13 +10,14 @@ use crate::frame::{Header, Kind};
 use crate::limits::{CALLS_MAX, ERROR_ANSWER_MAX, EVENT_MAX};
 use crate::procedure::{Call, Procedure};
 
-/// Calls for which room is kept while none is out. When a connection begins it makes more at once than ever after.
+/// How many entries to keep room for while no call is outstanding. A connection makes more calls at once when it begins
+/// than ever after.
 const KEPT: usize = 4;
 
 /// What a daemon answered: a body, or an error.
 pub(super) type Answer = Result<Bytes, LibvirtError>;
 
-/// A call that was sent. Its answer is kept until it is asked for.
+/// A sent call. Its answer is kept until [`Connection::receive`](crate::Connection::receive) takes it.
 pub struct Ticket<C> {
     pub(super) serial: u32,
     call: PhantomData<fn() -> C>,
@@ -36,7 +37,7 @@ impl<C: Call> fmt::Debug for Ticket<C> {
 
 #[derive(Debug)]
 enum State {
-    /// Its answer is waited for.
+    /// It has no answer yet.
     Out,
     /// Nobody wants its answer any more.
     Forgotten,
@@ -51,7 +52,7 @@ struct Entry {
     state: State,
 }
 
-/// The calls of one connection that are out, or whose answer was not taken.
+/// The calls of one connection that are outstanding, or whose answer was not taken.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     entries: Vec<Entry>,
@@ -59,7 +60,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Another call: its serial.
+    /// Adds a call. Returns its serial.
     pub(super) fn begin(&mut self, procedure: &'static Procedure) -> Result<u32, Error> {
         if self.entries.len() >= CALLS_MAX {
             return Err(Error::TooManyCalls);
@@ -103,7 +104,7 @@ impl Calls {
         }
     }
 
-    /// An answer came, which was [expected](Self::expect).
+    /// Takes an answer that was [expected](Self::expect).
     pub(super) fn answered(&mut self, serial: u32, answer: Answer) {
         let Some(at) = self.find(serial) else { return };
         match &mut self.entries[at].state {

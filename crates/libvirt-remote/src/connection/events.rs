@@ -1,4 +1,4 @@
-//! The events that came, until they are taken.
+//! Received events, until they are taken.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::limits::EVENTS_MAX;
 /// The registrations of one connection, and the events that wait.
 #[derive(Debug)]
 pub(super) struct Events {
-    /// The daemon's number of each registration.
+    /// The daemon's number for each registration.
     callbacks: Vec<(i32, EventKind)>,
     waiting: VecDeque<Event>,
     /// How many may wait.
@@ -28,19 +28,19 @@ impl Default for Events {
 }
 
 impl Events {
-    /// So many may wait, [`EVENTS_MAX`] at most.
+    /// Sets how many may wait, at most [`EVENTS_MAX`].
     pub(super) fn bound(&mut self, most: usize) {
         self.most = most.min(EVENTS_MAX);
     }
 
-    /// The daemon has taken a registration.
+    /// The daemon has accepted a registration.
     pub(super) fn register(&mut self, callback: i32, kind: EventKind) {
         self.callbacks.retain(|(_, registered)| *registered != kind);
         self.callbacks.push((callback, kind));
     }
 
-    /// An event came. What nobody asked for is dropped, and so is everything that waits when there is no room: its reader
-    /// must begin anew in either case.
+    /// Takes an event. One without a registration is dropped. When the queue is full, all that wait are dropped, too:
+    /// their reader must begin anew in any case.
     pub(super) fn take(&mut self, procedure: u32, body: &Bytes) -> Result<(), Violation> {
         let Some(kind) = EventKind::of_procedure(procedure) else {
             self.dropped += 1;
@@ -61,7 +61,7 @@ impl Events {
         Ok(())
     }
 
-    /// The next event. That some were lost comes before those that came after.
+    /// The next event. A loss is reported before the events after it.
     pub(super) fn next(&mut self) -> Option<Event> {
         match std::mem::take(&mut self.lost) {
             0 => self.waiting.pop_front(),

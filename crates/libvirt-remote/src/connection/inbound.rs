@@ -1,4 +1,4 @@
-//! What comes in: bytes, and frames out of them.
+//! The receiving side: bytes, and their frames.
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -14,25 +14,24 @@ use crate::frame::{self, Header};
 use crate::limits::{FRAME_MIN, LONG, READ_MAX};
 use crate::room::{Room, Share};
 
-/// Bytes that came and were not taken yet. While there are none, it holds no memory; and an announced length reserves
-/// none, only what has come does.
+/// Received bytes that were not taken yet. It holds memory only for bytes that have come: none while it is empty, and
+/// none for an announced length.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     buffer: BytesMut,
     /// Since when a frame has been incomplete.
     since: Option<Instant>,
-    /// What the frame that has begun has of the room for long ones.
+    /// The share that the begun frame has of the room for long ones.
     share: Share,
 }
 
 impl Inbound {
-    /// Long frames need room in there from now on.
+    /// Makes long frames take a share of this room.
     pub(super) fn share(&mut self, room: Option<Arc<Room>>) {
         self.share = Share::of(room);
     }
 
-    /// The header of the next frame, if it is there and `expect` has nothing against it. Until then nothing is read for
-    /// its body.
+    /// The header of the next frame, if it is there and `expect` accepts it. A refused frame's body is not waited for.
     pub(super) fn header(
         &self,
         expect: impl FnOnce(&Header) -> Result<(), Violation>,
@@ -44,7 +43,7 @@ impl Inbound {
         Ok(header)
     }
 
-    /// The body of the frame with this header, if it is there: the frame is then taken.
+    /// Takes the frame with this header and returns its body, if it is complete.
     pub(super) fn body(&mut self, header: Header, now: Instant) -> Option<Bytes> {
         let length = FRAME_MIN + header.body;
         if self.buffer.len() < length {
@@ -65,7 +64,7 @@ impl Inbound {
         self.since
     }
 
-    /// The same if what there is of it is long already.
+    /// The same if its bytes already exceed `LONG`.
     pub(super) fn long_since(&self) -> Option<Instant> {
         self.since.filter(|_| self.buffer.len() > LONG)
     }
@@ -77,7 +76,7 @@ impl Inbound {
         context: &mut Context<'_>,
         now: Instant,
     ) -> Poll<Result<(), End>> {
-        // On the stack: to look whether there is anything takes no memory.
+        // On the stack: looking for input allocates nothing.
         let mut bytes = [const { MaybeUninit::uninit() }; READ_MAX];
         let mut room = ReadBuf::uninit(&mut bytes);
         std::task::ready!(Pin::new(stream).poll_read(context, &mut room))?;

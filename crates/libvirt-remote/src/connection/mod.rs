@@ -1,7 +1,4 @@
-//! A connection: one stream, owned by whoever uses it, without a task or a thread of its own.
-//!
-//! It works while it is polled: by a call that waits for its answer, by [`Connection::next_event`], or by
-//! [`Connection::poll_event`]. Dropping it closes the stream then and there.
+//! A connection: one stream, owned by its user, without a task or a thread of its own.
 
 mod calls;
 mod events;
@@ -36,6 +33,9 @@ pub use self::calls::Ticket;
 pub use self::waiting::Waiting;
 
 /// A connection to a libvirt daemon, opened read-only.
+///
+/// It makes progress only while it is polled: by a call that waits for its answer, by [`Connection::next_event`], or by
+/// [`Connection::poll_event`]. Dropping it closes the stream at once.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
@@ -48,12 +48,12 @@ pub struct Connection<S> {
     /// How long a long frame may take.
     long_within: Duration,
     ended: Option<End>,
-    /// Wakes at the next deadline. Made when there is the first one.
+    /// Wakes at the next deadline. Created with the first one.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// A connection over a stream, on which nothing has been said yet. [`open`](Self::open) says what must be said first.
+    /// A connection over a stream on which nothing has been sent yet. [`open`](Self::open) sends what must come first.
     fn new(stream: S) -> Self {
         Self {
             stream,
@@ -69,25 +69,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Calls, and waits for the answer. Events that come meanwhile wait to be taken.
+    /// Makes a call, and waits for its answer. Events that come meanwhile are queued.
     ///
-    /// If the future is dropped, the call stays out: its answer is thrown away when it comes.
+    /// If the future is dropped, the call stays outstanding: its answer is discarded when it comes.
     ///
     /// # Errors
     ///
-    /// If the daemon answers with an error, the connection has ended or ends, or [`CALLS_MAX`](crate::limits::CALLS_MAX)
-    /// calls are out.
+    /// If the daemon answers with an error, the connection has ended or ends, or
+    /// [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are outstanding.
     pub fn call<C: Call>(&mut self, call: &C) -> Waiting<'_, S, C> {
         let sent = self.send(call);
         Waiting::new(self, sent)
     }
 
-    /// Sends a call, whose answer [`receive`](Self::receive) gives. Several may be out at a time; a daemon may answer
-    /// them in another order.
+    /// Queues a call, whose answer [`receive`](Self::receive) gives. Several may be outstanding at a time; a daemon may
+    /// answer them in another order.
     ///
     /// # Errors
     ///
-    /// If the connection has ended, or [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are out.
+    /// If the connection has ended, or [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are outstanding.
     pub fn send<C: Call>(&mut self, call: &C) -> Result<Ticket<C>, Error> {
         if let Some(end) = &self.ended {
             return Err(end.clone().into());
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Ticket::new(serial))
     }
 
-    /// Waits for the answer to a call that was sent. If the future is dropped, the answer is thrown away.
+    /// Waits for the answer to a sent call. If the future is dropped, the answer is discarded.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Waiting::new(self, Ok(ticket))
     }
 
-    /// The answer to a call that was sent, once it is there. Afterwards the ticket is of no more use.
+    /// Polls for the answer to a sent call. Once it is ready, the ticket is useless.
     ///
     /// # Errors
     ///
@@ -131,26 +131,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Asks for events of one kind, of all domains. Returns whether the daemon has this kind: an older one does not.
+    /// Registers for events of one kind, of all domains. Returns whether the daemon has this kind: an older one may
+    /// not.
     ///
     /// Procedure 316 (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`), `virConnectDomainEventRegisterAny`.
     ///
     /// # Errors
     ///
-    /// If the connection has ended or ends.
+    /// If the connection has ended or ends, or [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are outstanding.
     pub async fn register(&mut self, kind: EventKind) -> Result<bool, Error> {
         let call = ConnectDomainEventCallbackRegisterAny { event: kind.id(), domain: None };
         let registered = self.call(&call).await;
         self.registered(kind, registered)
     }
 
-    /// Asks for events of several kinds at once. Returns how many of them the daemon does not have.
+    /// Registers for events of several kinds at once. Returns how many of them the daemon does not have.
     ///
     /// Procedure 316 (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`), `virConnectDomainEventRegisterAny`.
     ///
     /// # Errors
     ///
-    /// If the connection has ended or ends, or [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are out.
+    /// If the connection has ended or ends, or [`CALLS_MAX`](crate::limits::CALLS_MAX) calls are outstanding.
     pub async fn register_all(&mut self, kinds: &[EventKind]) -> Result<u32, Error> {
         let call = |kind: &EventKind| ConnectDomainEventCallbackRegisterAny { event: kind.id(), domain: None };
         let sent: Vec<_> =
@@ -163,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(refused)
     }
 
-    /// Takes the answer to a registration.
+    /// Handles the answer to a registration.
     fn registered(&mut self, kind: EventKind, answer: Result<i32, Error>) -> Result<bool, Error> {
         match answer {
             Ok(callback) => {
@@ -184,8 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         std::future::poll_fn(|context| self.poll_event(context)).await
     }
 
-    /// The next event, or the end of the connection. A connection that is not used is to be polled all the same: that is
-    /// how it answers the daemon's PINGs and learns of its end.
+    /// Polls for the next event, or the end of the connection. Poll an idle connection, too: this is how it answers the
+    /// daemon's PINGs and learns of its end.
     pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, End>> {
         loop {
             if let Some(event) = self.events.next() {
@@ -195,32 +196,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Events that were dropped so far: those for which there was no room, and those that nobody had asked for.
+    /// Events dropped so far: those for which there was no room, and those that nobody had registered for.
     #[must_use]
     pub const fn dropped_events(&self) -> u64 {
         self.events.dropped()
     }
 
-    /// From now on takes the peer for gone when it does not answer PINGs; `None` no longer does.
+    /// From now on ends the connection when the peer does not answer PINGs; `None` turns this off.
     ///
     /// Procedure 1 (`PING`) of the keepalive program, `virConnectSetKeepAlive`.
     pub fn keep_alive(&mut self, keepalive: Option<Keepalive>) {
         self.pings = keepalive.map(|keepalive| Pings::new(keepalive, Instant::now()));
     }
 
-    /// From now on takes no more than this. A connection that is not told may take what [`Bounds::default`] says.
+    /// Sets the connection's bounds from now on. Without this call, [`Bounds::default`] applies.
     pub fn bound(&mut self, bounds: Bounds) {
         self.inbound.share(bounds.room);
         self.events.bound(bounds.events);
         self.long_within = bounds.long_within;
     }
 
-    /// Ends in order: tells the daemon, and waits for its answer for [`CLOSE_DEADLINE`] at most. Dropping a connection
-    /// ends it, too, at once; a daemon may log that as an error.
+    /// Closes the connection gracefully: tells the daemon, and waits at most [`CLOSE_DEADLINE`] for its answer.
+    /// Dropping a connection ends it, too, at once; a daemon may log that as an error.
     ///
     /// Procedure 2 (`CONNECT_CLOSE`), `virConnectClose`.
     pub async fn close(mut self) {
-        // Whatever comes of it, the stream is closed after it.
+        // Whatever the result, the stream is closed after it.
         let _ = tokio::time::timeout(CLOSE_DEADLINE, self.call(&ConnectClose {})).await;
     }
 
@@ -229,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &self.stream
     }
 
-    /// Works until something was taken in: ready with `Ok` when there may be news.
+    /// Works until it has handled a frame: ready with `Ok` when there may be news.
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         if let Some(end) = &self.ended {
             return Poll::Ready(Err(end.clone()));
@@ -243,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            // However much is read: the deadlines hold.
+            // The deadlines hold, however much is read.
             let now = Instant::now();
             self.demand(now)?;
             let admitted = self.pace.admits(now);
@@ -254,8 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Poll::Ready(self.take(header, body, now));
                 }
             }
-            // Once everything that came was taken: one PONG answers all PINGs among it. Whether everything is written
-            // does not decide whether more is read.
+            // Flush after all received frames: one PONG answers all PINGs among them. Pending writes do not stop
+            // reading.
             self.outbound.poll_flush(&mut self.stream, context, now)?;
             if admitted && let Poll::Ready(read) = self.inbound.poll_fill(&mut self.stream, context, now) {
                 read?;
@@ -268,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Takes a frame in.
+    /// Handles a frame.
     fn take(&mut self, header: Header, body: Bytes, now: Instant) -> Result<(), End> {
         match header.kind {
             Kind::Reply => self.calls.answered(header.serial, Ok(body)),
@@ -292,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// The earliest moment at which something is to be done though nothing happens.
+    /// The earliest moment at which something is due even if nothing comes.
     fn due(&self) -> Option<Instant> {
         let write = self.outbound.since().map(|since| since + WRITE_DEADLINE);
         let frame = self.inbound.since().map(|since| since + FRAME_DEADLINE);
@@ -301,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         [write, frame, long, ping, self.pace.until()].into_iter().flatten().min()
     }
 
-    /// Does what the time demands.
+    /// Does what is due.
     fn demand(&mut self, now: Instant) -> Result<(), End> {
         if self.outbound.since().is_some_and(|since| since + WRITE_DEADLINE <= now) {
             return Err(End::NotReading);
@@ -322,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Ready when the time has come for something; pending, with the timer set, if not.
+    /// Ready when something is due; pending, with the timer set, if not.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.due() else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));

@@ -1,4 +1,4 @@
-//! What goes out: calls, and keepalive.
+//! The sending side: calls, and keepalive.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,25 +12,25 @@ use crate::error::End;
 use crate::frame::{self, PING, PONG};
 use crate::xdr::{Encode, Writer};
 
-/// Bytes that wait to be written. They are bounded by the calls that may be out, and by one PING and one PONG.
+/// Bytes that wait to be written. They are bounded by the calls that may be outstanding, one PING and one PONG.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     buffer: BytesMut,
-    /// How much of the frame that was begun is in it still.
+    /// How many bytes of the begun frame it still has.
     begun: usize,
-    /// Since when nothing of it could be written, or the stream has kept back what was.
+    /// Since when nothing could be written, or the stream has held back what was.
     since: Option<Instant>,
-    /// Whether the stream keeps back what it took, as one does that encrypts: that it takes more is then no sign that
-    /// the peer reads.
+    /// Whether the stream holds back what it accepted, as an encrypting one may: that it accepts more is then no sign
+    /// that the peer reads.
     kept_back: bool,
-    /// The peer is to be asked for a sign of life once everything else is written.
+    /// Send a PING once everything else is written.
     ping: bool,
-    /// The peer has asked for a sign of life. One is the answer to as many as came.
+    /// Send a PONG. One answers all PINGs that came.
     pong: bool,
 }
 
 impl Outbound {
-    /// A call.
+    /// Queues a call.
     pub(super) fn call(&mut self, procedure: u32, serial: u32, call: &impl Encode) {
         frame::write_call(&mut self.buffer, procedure, serial, |body| call.encode(&mut Writer::new(body)));
     }
@@ -43,13 +43,13 @@ impl Outbound {
         self.pong = true;
     }
 
-    /// Since when nothing could be sent of what waits.
+    /// Since when nothing could be sent.
     pub(super) const fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// Writes as much as the stream takes, and never two frames at once: over TLS what is written at once is a record, and
-    /// a daemon hears nothing of a second frame in a record until more comes.
+    /// Writes as much as the stream accepts, but never two frames at once: over TLS, one write is a record, and a
+    /// daemon does not notice a second frame in a record until more comes.
     pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -65,9 +65,9 @@ impl Outbound {
                 }
             }
             if self.buffer.is_empty() {
-                // What is idle keeps nothing.
+                // Idle connections keep no buffer.
                 self.buffer = BytesMut::new();
-                // Streams that collect what is written (TLS) send it now.
+                // Streams that buffer writes (TLS) send them now.
                 self.kept_back = Pin::new(stream).poll_flush(context)?.is_pending();
                 if self.kept_back {
                     self.since.get_or_insert(now);
@@ -105,7 +105,7 @@ mod tests {
     use crate::limits::FRAME_MIN;
     use crate::procedure::{ConnectFlags, ConnectGetHostname, ConnectOpen};
 
-    /// Takes at most so many bytes at a time, and keeps each write for itself, as TLS does in its records.
+    /// Accepts at most `most` bytes per write, and records each write separately, as TLS does.
     struct Records {
         most: usize,
         records: Vec<Vec<u8>>,

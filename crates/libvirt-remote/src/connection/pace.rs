@@ -1,10 +1,10 @@
-//! How fast frames are taken that nobody asked for.
+//! The rate at which unsolicited frames are taken.
 
 use tokio::time::Instant;
 
 use crate::limits::{PAUSE, UNASKED_BURST, UNASKED_BYTES, UNASKED_PER_SECOND};
 
-/// A bucket of frames that may be taken. It holds [`UNASKED_BURST`] and is filled at [`UNASKED_PER_SECOND`].
+/// A token bucket for unsolicited frames. It holds [`UNASKED_BURST`] and is refilled at [`UNASKED_PER_SECOND`].
 ///
 /// When it is empty, the connection pauses and reads nothing more: what the peer sends then waits in its own socket.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Pace {
         true
     }
 
-    /// A frame was taken that nobody asked for, with a body of so many bytes.
+    /// Counts an unsolicited frame with a body of so many bytes.
     pub(super) fn took(&mut self, body: usize, now: Instant) {
         let gained = (now - self.filled).as_secs_f64() * f64::from(UNASKED_PER_SECOND);
         if gained >= 1.0 {

@@ -11,7 +11,7 @@ use super::calls::Ticket;
 use crate::error::Error;
 use crate::procedure::Call;
 
-/// The future answer to a call. When it is dropped before, the answer is thrown away when it comes.
+/// The future answer to a call. If it is dropped first, the answer is discarded when it comes.
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct Waiting<'a, S, C: Call> {

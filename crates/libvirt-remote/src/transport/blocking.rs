@@ -1,7 +1,8 @@
-//! Work that blocks: to look a name up, and to read files, which may be on a file system that hangs.
+//! Work that blocks: looking names up, and reading files, whose file system may hang.
 //!
-//! tokio has threads for it, and a program decides how many. Such work cannot be cancelled: when nobody waits for it any
-//! more, it goes on, and keeps its thread until it ends by itself. So it must have a place among few, and keeps that, too.
+//! tokio runs it on blocking threads, whose number the program decides. Such work cannot be cancelled: when nobody
+//! waits for it any more, it keeps its thread until it ends by itself. So it must hold one of a few places, and holds
+//! it for just as long.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::limits::{BLOCKING_DEADLINE, BLOCKING_MAX};
 /// The places of this process.
 pub(super) static GATE: Gate = Gate::new(BLOCKING_MAX, BLOCKING_DEADLINE);
 
-/// Places for work that blocks, and how long to wait for a place and the end of the work.
+/// Places for blocking work, and how long to wait for a place and the end of the work.
 #[derive(Debug)]
 pub(super) struct Gate {
     places: usize,
@@ -27,11 +28,11 @@ impl Gate {
         Self { places, free: Semaphore::const_new(places), patience }
     }
 
-    /// Does some work, which is about `what`.
+    /// Does some work, which errors call `what`.
     ///
     /// # Errors
     ///
-    /// If it has no place or no end in time.
+    /// If it gets no place, or does not end, in time.
     pub(super) async fn pass<T: Send + 'static>(
         &'static self,
         what: &str,

@@ -1,9 +1,9 @@
-//! Why nobody is reached.
+//! Why a daemon is not reached.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why nobody is reached. Each is a sentence that says what was tried, and what to do.
+/// Why a daemon is not reached. Each message says what was tried, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -21,13 +21,13 @@ pub enum ConnectError {
         /// The cause.
         cause: io::Error,
     },
-    /// The kernel does not let us.
+    /// Access to it is denied.
     #[error("no permission to open {path}: the socket's owner and group decide who may")]
     Permission {
         /// The socket.
         path: PathBuf,
     },
-    /// It has as many connections waiting as it takes.
+    /// Its queue of waiting connections is full.
     #[error("{path} takes no more connections: is the daemon stopped or overloaded?")]
     Full {
         /// The socket.
@@ -36,7 +36,7 @@ pub enum ConnectError {
     /// The process, or the host, has no descriptors left.
     #[error("no file descriptor is left for {place}: raise the limit of open files ({cause})")]
     Descriptors {
-        /// What would have taken it.
+        /// What needed the descriptor.
         place: String,
         /// The cause.
         cause: io::Error,
@@ -51,7 +51,7 @@ pub enum ConnectError {
         /// The cause.
         cause: io::Error,
     },
-    /// A name was not looked up, or files were not read: whatever they are asked for does not answer.
+    /// A name look-up, or the reading of files, got no answer in time.
     #[error("{what}: {problem}")]
     Blocked {
         /// What was asked for.
@@ -67,7 +67,7 @@ pub enum ConnectError {
         /// The cause.
         cause: io::Error,
     },
-    /// A file of our TLS cannot be used.
+    /// A TLS file of this client cannot be used.
     #[error("{path}: {problem}")]
     Pki {
         /// The file.
@@ -75,7 +75,7 @@ pub enum ConnectError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// The other side is not to be trusted, or does not trust us.
+    /// The daemon cannot be trusted, or does not trust this client.
     #[error("TLS with {host}: {problem}")]
     Tls {
         /// The host.
@@ -89,7 +89,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether nobody is there: a daemon that is starting, or has ended.
+    /// Whether nobody listens: the daemon is starting, or has ended.
     #[must_use]
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent { .. } | Self::Socket { .. } | Self::Host { .. })

@@ -1,4 +1,4 @@
-//! Streams that lead to a daemon, by its [`Address`].
+//! Streams to a daemon, by its [`Address`].
 
 mod blocking;
 mod error;
@@ -24,7 +24,7 @@ pub use self::ssh::SshStream;
 use self::blocking::{GATE, Gate};
 use crate::address::{Address, Way};
 
-/// A stream that leads to a daemon. Dropping it ends it at once.
+/// A stream to a daemon. Dropping it closes it at once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
@@ -40,12 +40,12 @@ pub enum Stream {
 }
 
 impl Address {
-    /// Goes there. It waits as long as nobody answers: put a time limit around it. Only a name server, and the file
-    /// system with the certificates, have no more than [`BLOCKING_DEADLINE`](crate::limits::BLOCKING_DEADLINE) each.
+    /// Connects to the daemon. It waits as long as nobody answers: put a timeout around it. Only the name look-up and
+    /// the reading of certificates have a deadline, [`BLOCKING_DEADLINE`](crate::limits::BLOCKING_DEADLINE) each.
     ///
     /// # Errors
     ///
-    /// If nobody is there, or who is there is not to be trusted.
+    /// If the daemon cannot be reached, or cannot be trusted.
     pub async fn connect(&self) -> Result<Stream, ConnectError> {
         match &self.way {
             Way::Unix(_) => {
@@ -66,7 +66,7 @@ impl Address {
     }
 }
 
-/// What Linux says when the process, or the host, has as many files open as may be.
+/// Linux's errors when the process or the host has reached its limit of open files.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
@@ -74,11 +74,11 @@ fn no_descriptors(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
-/// Connects to a socket at `path`, which errors call `name`.
+/// Connects to the socket at `path`, which errors call `name`.
 ///
 /// # Errors
 ///
-/// If nobody listens there, or we may not.
+/// If nobody listens there, or access is denied.
 pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> {
     let place = || name.display().to_string();
     let name = || name.to_owned();
@@ -86,7 +86,7 @@ pub async fn unix(path: &Path, name: &Path) -> Result<UnixStream, ConnectError> 
         _ if no_descriptors(&cause) => ConnectError::Descriptors { place: place(), cause },
         io::ErrorKind::PermissionDenied => ConnectError::Permission { path: name() },
         io::ErrorKind::NotFound => ConnectError::Absent { path: name() },
-        // A connection that does not wait is refused so when the queue of those that do is full.
+        // A non-blocking connect fails with this when the listen queue is full.
         io::ErrorKind::WouldBlock => ConnectError::Full { path: name() },
         _ => ConnectError::Socket { path: name(), cause },
     })
@@ -102,12 +102,12 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let look_up = move |name: &str| (name, port).to_socket_addrs().map(Iterator::collect);
     let addresses = addresses(&GATE, host, port, look_up).await?.map_err(failed)?;
     let stream = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
-    // A call is small, and its answer is waited for. Without it, it is only slower.
+    // Calls are small, and their answers are waited for. Without this option they are only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// The addresses of a host, which has its own for a name.
+/// The addresses of a host. An IP address is its own.
 async fn addresses(
     gate: &'static Gate,
     host: &str,

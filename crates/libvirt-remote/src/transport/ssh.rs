@@ -1,4 +1,4 @@
-//! Through the ssh program: its standard input and output are the stream.
+//! A stream through the ssh program's standard input and output.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::error::ConnectError;
 
-/// How much is kept of what ssh says on its standard error: its last words are the ones that say why.
+/// How many bytes of ssh's standard error are kept: the last ones say why it ended.
 const SAID_MAX: usize = 2_048;
 
-/// What the other end may not be told of us: whatever is set for us is of no use there.
+/// Variables that ssh runs without, so that it asks nobody.
 const ASKING: [&str; 2] = ["SSH_ASKPASS", "SSH_ASKPASS_REQUIRE"];
 
-/// A child that is ssh. Dropping it kills it at once; tokio reaps it when the kernel says that it has ended.
+/// An ssh child process. Dropping it kills it at once; tokio reaps it when it has ended.
 #[derive(Debug)]
 pub struct SshStream {
-    // Held, since it is killed when it is dropped.
+    // Held because dropping it kills the process.
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -28,7 +28,7 @@ pub struct SshStream {
 }
 
 impl SshStream {
-    /// Starts it. It belongs to our process group and has no terminal to ask at.
+    /// Starts ssh in our process group, with no terminal as a standard stream.
     pub(super) fn start(program: &str, arguments: &[String]) -> Result<Self, ConnectError> {
         let mut command = Command::new(program);
         command.args(arguments).kill_on_drop(true);
@@ -50,13 +50,13 @@ impl SshStream {
         Ok(Self { child, input, output, errors, said: Vec::new() })
     }
 
-    /// The process id of the child, while it has not ended.
+    /// The child's process id, until it has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Takes in what it says on its standard error, and keeps the end of it.
+    /// Reads its standard error, and keeps the end of it.
     fn poll_errors(&mut self, context: &mut Context<'_>) {
         while let Some(errors) = &mut self.errors {
             let mut bytes = [0; 512];
@@ -73,7 +73,7 @@ impl SshStream {
         }
     }
 
-    /// Why it has ended.
+    /// Why ssh ended.
     fn last_words(&self) -> io::Error {
         let said = String::from_utf8_lossy(&self.said);
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -104,7 +104,7 @@ impl AsyncRead for SshStream {
         if room.filled().len() > before {
             return Poll::Ready(Ok(()));
         }
-        // It has closed its output. What it says about that comes before its end.
+        // ssh has closed its output. It explains why before it ends.
         if self.errors.is_some() {
             self.poll_errors(context);
             if self.errors.is_some() {
@@ -118,7 +118,7 @@ impl AsyncRead for SshStream {
 impl AsyncWrite for SshStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match std::task::ready!(Pin::new(&mut self.input).poll_write(context, bytes)) {
-            // It has ended. Reading says why.
+            // ssh has ended. Reading says why.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Poll::Pending,
             written => Poll::Ready(written),
         }

@@ -15,8 +15,8 @@ fn address(uri: &str) -> Address {
 fn program(script: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ssh");
-    // By a process of its own: a file that this one has open for writing cannot be run, and a fork in another test at that
-    // moment keeps it open for a while.
+    // A separate process writes it: a file that is open for writing cannot be run, and a fork in another test could
+    // keep ours open for a while.
     let write = "printf '#!/bin/sh\n%s\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
     let written = std::process::Command::new("sh").args(["-c", write, "sh"]).arg(&path).arg(script).status();
     assert!(written.unwrap().success());
@@ -64,7 +64,7 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
         let (_folder, uri) = program(script);
         let stream = address(&uri).connect().await.unwrap();
         let (mut reader, mut writer) = tokio::io::split(stream);
-        // What cannot be written any more waits until reading has said why.
+        // A write that cannot succeed waits until reading has said why.
         let (error, _) = tokio::join!(
             async {
                 let mut word = [0; 5];
@@ -77,7 +77,7 @@ async fn ssh_is_a_stream_and_its_errors_are_ours() {
     }
 }
 
-/// A look-up that is given up goes on, and so no more of them are out than there are places.
+/// An abandoned look-up goes on, so it keeps its place.
 #[tokio::test]
 async fn a_look_up_that_hangs_is_given_up_and_keeps_its_place_until_it_ends() {
     const PLACES: usize = 2;
@@ -116,7 +116,7 @@ async fn a_program_takes_as_many_descriptors_as_are_said() {
     let stream = address.connect().await.unwrap();
     let Stream::Ssh(ssh) = &stream else { panic!("no ssh") };
     let child = ssh.id().unwrap();
-    // The child's standard input, output and error are the other ends of the pipes that are ours.
+    // The child's standard input, output and error are the other ends of our pipes.
     let theirs = [0, 1, 2].map(|number| std::fs::read_link(format!("/proc/{child}/fd/{number}")).unwrap());
     let ours = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
         let number = entry.ok()?.file_name().into_string().ok()?;
@@ -133,7 +133,7 @@ async fn a_program_that_is_not_there_is_named() {
     assert!(error.to_string().contains("`/nonexistent/ssh` cannot be run"), "{error}");
 }
 
-/// Whether a process is there, be it as one that nobody has reaped.
+/// Whether a process exists, even as a zombie.
 fn is_there(id: u32) -> bool {
     Path::new(&format!("/proc/{id}")).exists()
 }

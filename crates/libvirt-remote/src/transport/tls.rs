@@ -17,19 +17,19 @@ use super::blocking::GATE;
 use super::error::ConnectError;
 use crate::address::Pki;
 
-/// Longest file that is read. A CA bundle of all public CAs has a quarter of it.
+/// Longest file that is read, four times a CA bundle of all public CAs.
 const FILE_MAX: u64 = 1_048_576;
 
-/// What a daemon says when it has looked at our certificate, and takes us.
+/// The byte that a daemon sends when it has accepted our certificate.
 const WELCOME: u8 = 1;
 
-/// What to say where a certificate of ours is missing.
+/// The advice when we have no certificate.
 const WANTED: &str = "the daemon wants a certificate of ours, and none was found: put clientcert.pem and clientkey.pem where libvirt has them";
 
-/// Where to look when it is not taken.
+/// The advice when it is rejected.
 const OURS: &str = "see its CA, its dates, and tls_allowed_dn_list";
 
-/// Connects, and makes sure of who is there.
+/// Connects, and verifies the daemon.
 pub(super) async fn connect(host: &str, port: u16, pki: &Pki) -> Result<TlsStream<TcpStream>, ConnectError> {
     let pki = pki.clone();
     let config = GATE.pass(&format!("the certificates for {host}"), move || config(&pki)).await??;
@@ -95,7 +95,7 @@ fn config(pki: &Pki) -> Result<ClientConfig, ConnectError> {
     }
 }
 
-/// The first of these that is there.
+/// The first of these that exists.
 fn first<T>(paths: &[T], path: impl Fn(&T) -> PathBuf) -> Option<PathBuf> {
     paths.iter().map(path).find(|path| path.exists())
 }
@@ -162,8 +162,8 @@ fn advice(host: &str, error: &io::Error, shown: bool) -> String {
     }
 }
 
-/// What a daemon's refusal means, when it has looked at our certificate or seen that we have `shown` none. It may come
-/// with the handshake, or after it.
+/// What a daemon's refusal means, depending on whether we have `shown` a certificate. It may come with the handshake,
+/// or after it.
 fn refused(alert: AlertDescription, shown: bool) -> String {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => WANTED.to_owned(),
@@ -172,12 +172,12 @@ fn refused(alert: AlertDescription, shown: bool) -> String {
     }
 }
 
-/// What it means that it says nothing where it should have welcomed us.
+/// What it means that the daemon sends no `WELCOME`.
 fn unwelcome(error: &io::Error, shown: bool) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::AlertReceived(alert)) => refused(*alert, shown),
-        // libvirtd asks for a certificate, demands none in the handshake, and hangs up on who has none.
+        // libvirtd requests a certificate, requires none in the handshake, and hangs up on a client without one.
         _ if !shown => WANTED.to_owned(),
         _ => format!("the daemon hung up when it had looked at our certificate: {OURS}"),
     }

@@ -1,6 +1,6 @@
-//! The part of XDR (RFC 4506) that libvirt's protocol uses: six primitives, and what is made of them.
+//! The part of XDR (RFC 4506) that libvirt's protocol uses: six primitives, and what is built from them.
 //!
-//! Nothing is allocated for a number that a peer announces: counts are held against what is really there.
+//! A number that a peer announces allocates nothing: counts are checked against the bytes that are there.
 
 mod read;
 mod write;
@@ -12,7 +12,7 @@ pub(crate) use read::kept;
 pub use read::{Decode, Malformed, Reader};
 pub use write::{Encode, Writer};
 
-/// How many bytes fill a length up to a multiple of four.
+/// How many bytes pad a length to a multiple of four.
 const fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::padding;
 use crate::limits::{REPLACED_MAX, STRING_MAX};
 
-/// Why bytes are not what they should be.
+/// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// They end too early.
@@ -16,13 +16,13 @@ pub enum Malformed {
         /// How many are missing, at least.
         missing: usize,
     },
-    /// Bytes follow that mean nothing.
+    /// Bytes follow the value.
     #[error("{count} bytes follow after its end")]
     Trailing {
         /// How many.
         count: usize,
     },
-    /// A text is longer than allowed, or than the whole.
+    /// A text is longer than allowed, or than what remains.
     #[error("it announces a text of {length} bytes where {limit} are possible")]
     TextTooLong {
         /// Its announced length.
@@ -30,7 +30,7 @@ pub enum Malformed {
         /// The most that is possible.
         limit: usize,
     },
-    /// An array has more elements than allowed, or than there is room for.
+    /// An array has more elements than allowed, or than fit.
     #[error("it announces {count} elements where {limit} are possible")]
     TooMany {
         /// The announced number.
@@ -38,7 +38,7 @@ pub enum Malformed {
         /// The most that is possible.
         limit: usize,
     },
-    /// A number that says what follows is none of those that exist.
+    /// A number that selects what follows is unknown.
     #[error("it has {what} {number}, which does not exist")]
     Unknown {
         /// What the number stands for.
@@ -48,13 +48,13 @@ pub enum Malformed {
     },
 }
 
-/// A value that can be read.
+/// A value that can be decoded.
 pub trait Decode: Sized {
     /// Reads it.
     ///
     /// # Errors
     ///
-    /// If the bytes are not one.
+    /// If the bytes are malformed.
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 }
 
@@ -66,7 +66,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins at the beginning.
+    /// A reader of `body`.
     #[must_use]
     pub fn new(body: &'a Bytes) -> Self {
         Self { body, rest: body }
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// As many bytes as the array has. Its length must be a multiple of four, since the padding is not skipped.
+    /// A fixed-length array of bytes. Its length must be a multiple of four, since padding is not skipped.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// The same bytes, shared with the frame that they are in: nothing is copied.
+    /// The bytes of a string, sharing the memory of the frame: nothing is copied.
     ///
     /// # Errors
     ///
@@ -183,8 +183,8 @@ impl<'a> Reader<'a> {
         Ok(self.body.slice_ref(bytes))
     }
 
-    /// A text, of which `most` bytes are kept at most. Bytes that are not UTF-8 are replaced, in [`REPLACED_MAX`] places:
-    /// libvirt passes on what files and guests are called. However long it is, what is not kept is not looked at.
+    /// A text, cut off after `most` bytes. Bytes that are not UTF-8 are replaced, in at most [`REPLACED_MAX`] places:
+    /// libvirt passes on the names of files and guests. What is cut off is not inspected.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         self.bytes().map(|bytes| kept(bytes, most))
     }
 
-    /// How many elements an array has: no more than `limit`, and than there is room for if each takes `least` bytes.
+    /// The number of elements of an array: at most `limit`, and at most what fits if each takes `least` bytes.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         if count <= limit { Ok(count) } else { Err(Malformed::TooMany { count, limit }) }
     }
 
-    /// What follows, shared with the frame, as far as `measure` reads.
+    /// The bytes that `measure` reads, shared with the frame.
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         Ok(self.body.slice_ref(&before[..before.len() - self.rest.len()]))
     }
 
-    /// Ends: everything must have been read.
+    /// Checks that everything has been read.
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
 /// What is kept of a text: see [`Reader::text`].
 pub(crate) fn kept(bytes: &[u8], most: usize) -> Cow<'_, str> {
     let mut end = bytes.len().min(most);
-    // Not within a character, which has four bytes at most.
+    // Characters, of at most four bytes, stay whole.
     let within = |end: usize| bytes.get(end).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
     for _ in 1..4 {
         if within(end) {
@@ -249,14 +249,14 @@ pub(crate) fn kept(bytes: &[u8], most: usize) -> Cow<'_, str> {
             text.push(char::REPLACEMENT_CHARACTER);
         }
     }
-    // What replaces is longer than what it replaces.
+    // A replacement may be longer than the original.
     while text.len() > most {
         text.pop();
     }
     Cow::Owned(text)
 }
 
-/// A number of the wire as a size. It saturates where sizes have 16 bits.
+/// A wire number as a size. It saturates where `usize` has 16 bits.
 fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

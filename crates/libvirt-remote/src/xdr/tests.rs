@@ -56,7 +56,7 @@ fn of_a_text_so_much_is_kept_and_what_is_no_text_is_replaced() {
         (b"\xc3\xa9t\xc3\xa9", 4, "ét"),
         (b"a\xf0\x9d\x84\x9e", 4, "a"),
         (b"a\xf0\x9d\x84\x9e", 5, "a\u{1d11e}"),
-        // Bytes that continue what did not begin.
+        // Continuation bytes without a first byte.
         (b"\x80\x80\x80\x80\x80", 4, "\u{fffd}"),
     ] {
         let body = written(|writer| writer.bytes(bytes));
@@ -66,7 +66,7 @@ fn of_a_text_so_much_is_kept_and_what_is_no_text_is_replaced() {
     }
 }
 
-/// A text costs what is kept of it, whatever it is made of.
+/// Whatever its bytes, a text costs only what is kept.
 #[test]
 fn bytes_that_are_no_text_are_replaced_in_so_many_places() {
     let bytes = written(|writer| writer.bytes(&vec![0xff; STRING_MAX]));

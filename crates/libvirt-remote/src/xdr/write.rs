@@ -10,14 +10,14 @@ pub trait Encode {
     fn encode(&self, writer: &mut Writer<'_>);
 }
 
-/// Writes values one behind the other.
+/// Writes values one after the other.
 #[derive(Debug)]
 pub struct Writer<'a> {
     buffer: &'a mut BytesMut,
 }
 
 impl<'a> Writer<'a> {
-    /// Writes behind what is in the buffer.
+    /// Appends to what is in the buffer.
     pub const fn new(buffer: &'a mut BytesMut) -> Self {
         Self { buffer }
     }
@@ -32,7 +32,7 @@ impl<'a> Writer<'a> {
         self.buffer.put_i32(number);
     }
 
-    /// Bytes whose number both sides know: a multiple of four.
+    /// A fixed-length array; its length is a multiple of four.
     pub fn array<const N: usize>(&mut self, bytes: &[u8; N]) {
         const { assert!(N.is_multiple_of(4)) };
         self.buffer.put_slice(bytes);
@@ -45,7 +45,7 @@ impl<'a> Writer<'a> {
         self.buffer.put_bytes(0, padding(bytes.len()));
     }
 
-    /// How many elements an array has. What is written here never has more than a peer takes.
+    /// The number of elements of an array. This crate never writes more than a peer accepts.
     pub fn count(&mut self, count: usize) {
         self.u32(u32::try_from(count).unwrap_or(u32::MAX));
     }

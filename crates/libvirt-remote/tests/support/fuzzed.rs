@@ -1,4 +1,4 @@
-//! What a fuzzer drives, and what the corpus that it has left is run with in every test.
+//! What the fuzzers run, and what the tests run on the corpus they left.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) fn procedure(data: &[u8]) {
     assert_eq!(first, chosen.check(&body).map_err(|error| error.to_string()), "{} is not sure", chosen.function);
 }
 
-/// The bytes are what a daemon does; a whole client must come to an end with it, without a panic.
+/// The bytes script a daemon; a whole client must end without a panic.
 pub(crate) fn stream(data: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -35,10 +35,10 @@ pub(crate) fn stream(data: &[u8]) {
     });
 }
 
-/// How long a client waits for a daemon that owes it an answer: that is the caller's to decide.
+/// How long a client waits for an answer: the crate leaves this to its caller.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything that a client does. Where a call fails because of its answer alone, the next one follows.
+/// Everything that a client does. A call that fails is followed by the next one.
 async fn dialogue(stream: DuplexStream) {
     let _ = tokio::time::timeout(PATIENCE, calls(stream)).await;
 }
@@ -72,14 +72,14 @@ async fn events(libvirt: &mut Connection<DuplexStream>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A daemon's deeds, one after the other: a byte that says which, and where bytes follow, two that say how many.
+/// The daemon's actions, one after the other: a byte selects the action; where bytes follow, two give their number.
 async fn script(mut daemon: Daemon, data: &[u8]) {
     let mut rest = data;
     let mut asked: Option<Received> = None;
     while let Some((deed, after)) = rest.split_first() {
         rest = after;
         let goes_on = match deed % 4 {
-            // The answer that it should give.
+            // The proper answer.
             0 => match daemon.receive().await {
                 Some(call) => {
                     let proper = Daemon::proper(&call);
@@ -88,7 +88,7 @@ async fn script(mut daemon: Daemon, data: &[u8]) {
                 }
                 None => false,
             },
-            // An answer with the right head and any body.
+            // An answer with a proper header and any body.
             1 => match daemon.receive().await {
                 Some(call) => {
                     let answer = reply(&call, bytes(&mut rest));
@@ -97,19 +97,19 @@ async fn script(mut daemon: Daemon, data: &[u8]) {
                 }
                 None => false,
             },
-            // The call of before is answered once more.
+            // The previous call is answered again.
             2 => match &asked {
                 Some(call) => daemon.send(&reply(call, bytes(&mut rest))).await,
                 None => true,
             },
-            // Anything.
+            // Any bytes.
             _ => daemon.send(bytes(&mut rest)).await,
         };
         if !goes_on {
             break;
         }
     }
-    // It reads what is still said to it, and is gone when nothing more comes for long.
+    // It reads on, and hangs up when nothing has come for long.
     let mut unread = [0; 256];
     while let Ok(Ok(1..)) = tokio::time::timeout(LONG / 60, daemon.0.read(&mut unread)).await {}
 }

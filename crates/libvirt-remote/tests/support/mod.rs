@@ -1,4 +1,4 @@
-//! A daemon of the tests, byte by byte, at the other end of a stream in memory.
+//! A test daemon, byte by byte, at the other end of a stream in memory.
 
 pub(crate) mod fuzzed;
 
@@ -14,7 +14,7 @@ pub(crate) const KEEPALIVE: u32 = 0x6b65_6570;
 pub(crate) const REPLY: u32 = 1;
 pub(crate) const MESSAGE: u32 = 2;
 
-/// What a stream in memory holds, as the socket of a daemon would.
+/// The buffer size of a stream in memory, like a socket's.
 pub(crate) const SOCKET: usize = 65_536;
 
 /// A frame.
@@ -125,7 +125,7 @@ impl Daemon {
         self.0.write_all(bytes).await.is_ok()
     }
 
-    /// Takes the first words of a client that needs no authentication.
+    /// Answers the first calls of a client, without authentication.
     pub(crate) async fn welcome(&mut self) {
         let auth = self.receive().await.unwrap();
         assert_eq!((auth.program, auth.procedure), (REMOTE, 66));
@@ -179,7 +179,7 @@ pub(crate) async fn opened() -> (Connection<DuplexStream>, Daemon) {
     (connection.unwrap(), daemon)
 }
 
-/// Longer than anything here may take, in the tests' own time.
+/// Longer than anything here may take, in tokio's paused time.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 /// Waits for what must come.

@@ -1,4 +1,4 @@
-//! Answers that libvirt does not give.
+//! Answers that libvirt never gives.
 
 use crate::model::Bytes;
 

@@ -1,4 +1,4 @@
-//! What the decoder makes of real answers (`fixtures/`, from libvirt 9.0 with QEMU 7.2) and of invented ones.
+//! Decodes real answers (`fixtures/`, from libvirt 9.0 with QEMU 7.2) and invented ones.
 
 mod hostile;
 mod jobs;
@@ -35,7 +35,7 @@ fn lines(text: &str) -> Vec<Parameter<'static>> {
     text.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect()
 }
 
-/// Decodes a running domain's answer to a question for every group.
+/// Decodes a running domain's answer for all groups.
 fn running(text: &str) -> Stats {
     stats(Some(1), lines(text), Groups::all())
 }

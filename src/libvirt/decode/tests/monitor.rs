@@ -1,4 +1,4 @@
-//! Whether the QEMU took part, told from the answer alone.
+//! Whether QEMU took part, inferred from the answer alone.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn how_the_qemu_took_part() {
         ("no monitor group", running, groups([State, Interface]), NotAsked),
         ("no monitor group, while busy", busy, groups([State, Interface]), NotAsked),
         ("the job is another call's", busy, groups([State, Job]), NotAsked),
-        // A VM with neither balloon device nor disk nor I/O thread must not look busy for ever.
+        // A VM without balloon device, disk or I/O thread must not look busy forever.
         ("nothing to report", bare, Groups::all(), Answered),
         ("nothing to report, while busy", busy_bare, Groups::all(), Busy),
         ("balloon alone", bare, groups([Balloon]), Answered),
@@ -25,7 +25,7 @@ fn how_the_qemu_took_part() {
         ("no disks", bare, groups([Block]), Answered),
         ("disks", running, groups([Block]), Answered),
         ("disks, while busy", busy, groups([Block]), Busy),
-        // Here it cannot be told.
+        // These cannot be decided.
         ("no disks, while busy", busy_bare, groups([Block]), Answered),
         ("cpu, while busy", busy, groups([Cpu]), Answered),
         ("vcpu, while busy", busy, groups([Vcpu]), Answered),

@@ -1,4 +1,4 @@
-//! What holds for every answer.
+//! Invariants for every answer.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn any_value() -> impl Strategy<Value = Value<'static>> {
     ]
 }
 
-/// Names made of the words that names are made of, so that many of them are nearly right.
+/// Names built from the words of real names, so that many of them are nearly right.
 fn any_name() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         8 => prop::sample::select(vec![
@@ -106,7 +106,7 @@ proptest! {
         prop_assert_eq!(stats(id, shuffled.iter().cloned(), asked), stats(id, parameters.iter().cloned(), asked));
     }
 
-    /// What is written down as parameters comes back as it was.
+    /// Disks written as parameters decode unchanged.
     #[test]
     fn disks_come_back_as_they_were_written(
         figures in prop::collection::vec(prop::array::uniform4(0..=value::LARGEST_FIGURE), 1..20),

@@ -48,7 +48,7 @@ fn a_running_domain_field_by_field() {
             each: vec![vcpu(0, 300_000_000, 12_905_753), vcpu(1, 0, 12_468_739)],
         })
     );
-    // net.0 is a user-mode interface, of which libvirt knows nothing.
+    // net.0 is a user-mode interface, about which libvirt knows nothing.
     let zero = Some(0);
     assert_eq!(
         stats.nics,
@@ -281,7 +281,7 @@ fn names_that_are_known_and_not_used_are_not_counted_as_unknown() {
     assert_eq!(stats.cpu, None);
 }
 
-/// In the real answers many figures are 0, so that two could be swapped unseen.
+/// Many figures in the real answers are 0, so swapped fields would go unnoticed.
 #[test]
 fn every_figure_of_a_device_lands_in_its_own_field() {
     let stats = running(

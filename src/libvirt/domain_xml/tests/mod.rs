@@ -1,4 +1,4 @@
-//! What the reader makes of real XML (`fixtures/`, from libvirt 9.0) and of invented XML.
+//! Parses real XML (`fixtures/`, from libvirt 9.0) and invented XML.
 
 mod hostile;
 mod places;

@@ -1,4 +1,4 @@
-//! Only what stands at its own place counts.
+//! Elements only count in their place.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What holds for every string.
+//! Invariants for every string.
 
 use proptest::prelude::*;
 use quick_xml::escape::escape;
@@ -7,7 +7,7 @@ use super::tokens::LONGEST_VALUE;
 use super::*;
 use crate::model::Description;
 
-/// Pieces of domain XML, so that many soups are nearly a domain.
+/// Pieces of domain XML, so that many mixes are nearly a domain.
 const PIECES: &[&str] = &[
     "<domain type='kvm'>",
     "</domain>",
@@ -93,7 +93,7 @@ proptest! {
         }
     }
 
-    /// A real document with one piece of it gone, doubled or replaced.
+    /// A real document with one piece of it removed, doubled or replaced.
     #[test]
     fn a_damaged_document_is_read_or_refused(
         from in 0_usize..4000, length in 0_usize..60, piece in prop::sample::select(PIECES),
@@ -107,7 +107,7 @@ proptest! {
         }
     }
 
-    /// What is written down as XML comes back as it was.
+    /// Values written as XML are read back unchanged.
     #[test]
     fn values_come_back_as_they_were_written(
         target in "[a-z]{1,8}", source in "\\PC{1,60}", serial in "[!-~]{1,20}", limit in 1..i64::MAX.cast_unsigned(),

@@ -1,53 +1,52 @@
-//! How many calls a daemon may be given at once. Pure.
+//! How many concurrent calls a daemon may get. Pure.
 //!
 //! libvirtd has a pool of workers, and a call into a frozen QEMU holds one until the QEMU answers or dies. Eight such
 //! calls in one burst can leave the daemon without a free worker for every client on the host; four never did, and
-//! eight that began one after the other never did (measured). Hence: fewer calls at once the more have been left
-//! behind, and none that can hang once eight have.
+//! eight that began one after the other never did (measured). Hence the more calls are abandoned, the fewer run
+//! concurrently, and after eight, none that can hang is started.
 //!
-//! It is the daemon's workers that are counted, not our connections: a call whose connection has ended holds its worker
-//! all the same.
+//! This counts the daemon's workers, not our connections: a call whose connection has ended still holds its worker.
 
-/// Calls at once while none has been left behind. Reading one by one or four at a time is as fast as one bulk call.
+/// Concurrent calls while none is abandoned. Reading one by one or four at a time is as fast as one bulk call.
 pub(in crate::libvirt::endpoint) const AT_ONCE: usize = 4;
 
-/// Calls that may have been left behind in QEMUs before none that can hang is made any more.
+/// How many calls may be abandoned in QEMUs before none that can hang is started.
 pub(in crate::libvirt::endpoint) const ABANDONED_MAX: usize = 8;
 
-/// Calls without monitor groups that may have been left behind: these wait for nothing but a VM's lock (somebody
-/// destroys a frozen VM: 12 s), which is rare, so two of them are enough to go on with the other VMs.
+/// How many calls without monitor groups may be abandoned: these only wait for a VM's lock (somebody destroys a frozen
+/// VM: 12 s), which is rare, so two of them are enough to go on with the other VMs.
 pub(super) const LOCKED_MAX: usize = 2;
 
-/// Calls that hold a worker of libvirtd for less than a millisecond when all is well (without monitor groups, or for a
-/// domain's XML) and so may run, one of each kind, beside others that wait for QEMUs.
+/// Calls that normally hold a worker of libvirtd for less than a millisecond (without monitor groups, or for a domain's
+/// XML) and so may run, one of each kind, beside others that wait for QEMUs.
 const ASIDE: usize = 1;
 
-/// XML calls at once. They are answered within a fraction of a millisecond, or hang in their VM.
+/// Concurrent XML calls. They are answered within a fraction of a millisecond, or hang in their VM.
 pub(super) const XML_AT_ONCE: usize = 2;
 
 /// What a call may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::libvirt::endpoint) enum Reach {
-    /// Statistics of which a QEMU must say some.
+    /// Statistics that partly come from QEMU.
     Monitor,
-    /// Statistics that libvirt has itself.
+    /// Statistics that libvirt itself has.
     NoMonitor,
-    /// A domain's XML: from libvirt 11 on it waits for whoever has the domain's job.
+    /// A domain's XML: from libvirt 11 on it waits for the holder of the domain's job.
     Xml,
 }
 
-/// What may be done with a call that wants to begin.
+/// Whether a call may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Begin, with groups as far as this reaches.
+    /// It may, with only the groups that this allows.
     Start(Reach),
-    /// Others must return first, within their deadline.
+    /// Running calls must return first.
     Wait,
-    /// Too many were left behind for any call.
+    /// Too many calls are abandoned.
     None,
 }
 
-/// Calls of each reach.
+/// Calls by what they wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Count {
     monitor: usize,
@@ -95,8 +94,8 @@ impl Budget {
         }
     }
 
-    /// Whether statistics may be asked for in a domain where calls without a connection are believed to hang. They may
-    /// though as many hang as may: only so it is found out that they do no longer.
+    /// Whether statistics may be asked for in a domain where calls that lost their connection are believed to hang.
+    /// They may, even at the limit of hung calls: only another call can show that they no longer hang.
     pub(super) fn trial(&self, wanted: Reach) -> Room {
         if self.hung() < ABANDONED_MAX {
             self.stats(wanted)
@@ -108,15 +107,14 @@ impl Budget {
     }
 
     /// Whether statistics that have waited for long may be asked for without their monitor groups, beside the others.
-    /// With calls left behind there is one turn of three seconds after the other, and what is well must not lose its
-    /// state meanwhile.
+    /// While calls hang, each turn can take three seconds, and healthy VMs must not lose their state meanwhile.
     pub(super) const fn stats_aside(&self) -> bool {
         self.hung() > 0 && self.running.no_monitor < ASIDE && self.behind.no_monitor < LOCKED_MAX
     }
 
-    /// Whether a domain's XML may be asked for. While all calls that may hang do, only where none of them is one for XML:
-    /// those of a daemon before libvirt 11 never hang, and a VM's type is not to wait for others' QEMUs. `well`: the
-    /// domain's QEMU has just answered, so that this call waits for nothing.
+    /// Whether a domain's XML may be asked for. At the limit of hung calls, only if none of them is for XML: before
+    /// libvirt 11 XML calls never hang, and a VM's type must not wait for others' QEMUs. `well`: the domain's QEMU has
+    /// just answered, so that this call waits for nothing.
     pub(super) fn xml(&self, well: bool) -> Room {
         let first = self.running.xml < ASIDE;
         let aside = first || (well && self.running.xml < XML_AT_ONCE + ASIDE);
@@ -129,7 +127,7 @@ impl Budget {
         }
     }
 
-    /// Whether as many calls hang, or might, as may.
+    /// Whether the limit of calls that hang, or might, is reached.
     const fn is_full(&self) -> bool {
         self.hung() + self.running.monitor + self.running.xml >= ABANDONED_MAX
     }
@@ -148,7 +146,7 @@ impl Budget {
         *self.running.of(reach) += 1;
     }
 
-    /// A running call was left behind.
+    /// A running call was abandoned.
     pub(super) const fn abandon(&mut self, reach: Reach) {
         self.finish(reach);
         *self.behind.of(reach) += 1;
@@ -160,18 +158,18 @@ impl Budget {
         *running = running.saturating_sub(1);
     }
 
-    /// A call that had been left behind has returned, or its worker is known to be free.
+    /// An abandoned call has returned, or its worker is known to be free.
     pub(super) const fn recover(&mut self, reach: Reach) {
         let behind = self.behind.of(reach);
         *behind = behind.saturating_sub(1);
     }
 
-    /// Calls within their deadline.
+    /// Running calls.
     pub(super) const fn running(&self) -> usize {
         self.running.all()
     }
 
-    /// Calls that were left behind.
+    /// Abandoned calls.
     pub(super) const fn abandoned(&self) -> usize {
         self.behind.all()
     }

@@ -1,30 +1,30 @@
-//! Which calls may begin that never wait for a QEMU: lists and states. Pure.
+//! Whether calls that never wait for QEMU may start: lists and states. Pure.
 //!
-//! They wait for a VM's lock all the same, which somebody who destroys a frozen VM holds for twelve seconds. One of each
-//! kind runs at a time; one that is late keeps its connection, and the next goes through another, so that the other VMs
-//! are not held up. How many may be late is bounded.
+//! They can still wait for a VM's lock, which whoever destroys a frozen VM holds for twelve seconds. One of each kind
+//! runs at a time; one that is late keeps its connection, and the next uses another, so that the other VMs are not
+//! delayed. The number of late calls is bounded.
 
 use std::collections::HashSet;
 
 use crate::source::Ask;
 
-/// Calls that may be late at once: a list, and the states of two VMs that are being destroyed, and one to spare.
+/// How many calls may be late: a list, the states of two VMs that are being destroyed, and one to spare.
 pub(super) const LATE_MAX: usize = 4;
 
-/// What may be done with a call.
+/// Whether a call may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Call.
+    /// It may.
     Open,
-    /// One of its kind runs: it returns, or is late soon.
+    /// Another must return, or be late, first.
     Wait,
-    /// The same call for the same domain is late: it would be too.
+    /// The same call for the same domain is late: this one would be, too.
     Late,
-    /// As many calls are late as may be.
+    /// The limit of late calls is reached.
     Full,
 }
 
-/// The calls that have not returned. Of all [`Ask`]s only lists and states come here.
+/// The list and state calls that have not returned.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     running: Vec<Ask>,
@@ -57,18 +57,18 @@ impl Control {
         self.running.retain(|running| *running != ask);
     }
 
-    /// A running call was left behind.
+    /// A running call was abandoned.
     pub(super) fn abandon(&mut self, ask: Ask) {
         self.finish(ask);
         self.late.insert(ask);
     }
 
-    /// A call that had been left behind returned.
+    /// An abandoned call returned.
     pub(super) fn recover(&mut self, ask: Ask) {
         self.late.remove(&ask);
     }
 
-    /// Every connection has ended: what waited for a lock waits for nobody any more.
+    /// Every connection has ended: nobody waits for these calls any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -12,7 +12,7 @@ fn read(domain: Uuid) -> Ask {
     Ask::Read(domain, Groups::all())
 }
 
-/// Admission, with the time.
+/// Admission, with a clock.
 struct Bench {
     admission: Admission,
     now: Instant,
@@ -132,7 +132,7 @@ fn a_worker_hangs_on_when_its_connection_has_ended() {
     assert_eq!((bench.admission.running(), bench.admission.abandoned(), bench.admission.stuck()), (0, 3, 0));
     assert_eq!(bench.turn(Ask::Describe(C)), Turn::Late);
 
-    // Its VM answers as a whole.
+    // Its QEMU answers.
     bench.whole(read(A));
     assert_eq!(bench.admission.abandoned(), 2);
     // Its QEMU is gone.

@@ -8,10 +8,10 @@ use libvirt_remote::transport::ConnectError;
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::libvirt::endpoint) enum SocketError {
-    /// What is given as a pod's UID cannot be one.
+    /// The given pod UID is invalid.
     #[error("{uid:?} is no pod UID: its libvirt is not looked for")]
     PodUid {
-        /// What was given, cut to a length that can be shown.
+        /// The given UID, cut to a displayable length.
         uid: String,
     },
     /// The directory of pods cannot be opened.
@@ -34,19 +34,19 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The socket.
         path: PathBuf,
     },
-    /// A symbolic link is on the way.
+    /// The path contains a symbolic link.
     #[error("{component} is a symbolic link, which the way to a launcher's socket never has: it is not followed")]
     Symlink {
         /// The link.
         component: PathBuf,
     },
-    /// A file is on the way, where a directory should be.
+    /// A path component is not a directory.
     #[error("{path} cannot be reached: something on the way there is not a directory")]
     NotDirectory {
         /// The socket.
         path: PathBuf,
     },
-    /// It is something else.
+    /// It is not a socket.
     #[error("{path} is {kind}, not a socket: it is not opened")]
     NotSocket {
         /// What was found there.
@@ -54,7 +54,7 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// What it is, with an article.
         kind: &'static str,
     },
-    /// It belongs to somebody else.
+    /// It belongs to another user.
     #[error(
         "{path} belongs to uid {owner}, while the launcher runs as {expected}: somebody else has put it there, and \
          it is not opened"
@@ -62,12 +62,12 @@ pub(in crate::libvirt::endpoint) enum SocketError {
     Owner {
         /// The socket.
         path: PathBuf,
-        /// Whose it is.
+        /// The actual owner.
         owner: u32,
-        /// Whose it should be.
+        /// The expected owner.
         expected: u32,
     },
-    /// The kernel does not let us.
+    /// The kernel denies access.
     #[error(
         "no permission to open {path}: run the agent as root, with the capability CAP_DAC_OVERRIDE, or as the user of \
          the daemon"
@@ -76,7 +76,7 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The socket.
         path: PathBuf,
     },
-    /// There is no way to walk safely.
+    /// The path cannot be walked safely.
     #[error(
         "{path} cannot be walked to without following links: that needs the system call openat2 (Linux 5.6 or later, \
          and a seccomp profile that allows it) ({cause})"
@@ -87,7 +87,7 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The cause.
         cause: io::Error,
     },
-    /// Hardly a descriptor is left.
+    /// Too few descriptors are left.
     #[error(
         "too few of the {limit} files that may be open are left to open {path}: raise the limit of open files \
          (RLIMIT_NOFILE, LimitNOFILE=, or the container runtime's)"
@@ -106,13 +106,13 @@ pub(in crate::libvirt::endpoint) enum SocketError {
         /// The cause.
         cause: io::Error,
     },
-    /// It was found, and nobody is reached.
+    /// It was found, but connecting failed.
     #[error(transparent)]
     Connect(ConnectError),
 }
 
 impl SocketError {
-    /// Whether nobody is there: a daemon that is starting, or has ended.
+    /// Whether no daemon is there: it is starting, or has ended.
     pub(in crate::libvirt::endpoint) const fn is_absent(&self) -> bool {
         match self {
             Self::NoPod { .. } | Self::Absent { .. } => true,
@@ -121,7 +121,7 @@ impl SocketError {
         }
     }
 
-    /// Whether somebody is there who does not answer.
+    /// Whether a daemon is there but does not answer.
     pub(in crate::libvirt::endpoint) const fn is_mute(&self) -> bool {
         matches!(self, Self::Connect(ConnectError::Full { .. }))
     }

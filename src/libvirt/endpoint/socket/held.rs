@@ -1,8 +1,8 @@
-//! A socket that was walked to, checked, and is held by a descriptor that nobody can replace.
+//! A socket whose path was walked and checked, held by a descriptor that nobody can replace.
 //!
-//! The path below a pod's directory is the pod's to change at any moment, so it is used once: openat2 walks it from the
-//! directory of pods without following a link or leaving that directory, the type and the owner are those of the
-//! descriptor that it gives, and it is connected to by its name under /proc.
+//! The pod may change the path below its directory at any moment, so it is used once: openat2 walks it from the
+//! directory of pods without following a link or leaving that directory, type and owner are read from the resulting
+//! descriptor, and the connection is made through the descriptor's name under /proc.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use super::SocketError;
 use crate::libvirt::endpoint::address::LauncherSocket;
 use crate::libvirt::limits;
 
-/// The way from a pod's directory to its virtqemud: the `emptyDir` volume that KubeVirt mounts at `/var/run/libvirt`.
+/// The path from a pod's directory to its virtqemud: the `emptyDir` volume that KubeVirt mounts at `/var/run/libvirt`.
 const IN_POD: [&str; 4] = ["volumes", "kubernetes.io~empty-dir", "libvirt-runtime", "virtqemud-sock"];
 
 /// Longest UID of a pod. Kubernetes gives UUIDs, of 36 characters.
@@ -24,21 +24,21 @@ const POD_UID_MAX: usize = 64;
 /// A descriptor that names a file without opening it: nothing is read, and a FIFO does not block.
 const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// No way out of the directory and no link, be it one of those under /proc.
+/// Stay inside the directory and follow no link, not even those under /proc.
 const CONFINED: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
-/// See the module. Its descriptor is closed with it: it is needed until it is connected to, and no longer.
+/// See the module. Its descriptor, closed on drop, is only needed until the socket is connected to.
 #[derive(Debug)]
 pub(in crate::libvirt::endpoint) struct Held {
     descriptor: OwnedFd,
     path: PathBuf,
-    /// Whose it is: root's daemon has the system driver, any other the session driver.
+    /// Its owner: root's daemon has the system driver, any other the session driver.
     owner: u32,
 }
 
 impl Held {
-    /// Goes to a launcher's socket.
+    /// Walks to a launcher's socket.
     pub(super) fn of_launcher(launcher: &LauncherSocket) -> Result<Self, SocketError> {
         let pod = pod_directory(&launcher.pod_uid)?;
         let way: PathBuf = [pod].into_iter().chain(IN_POD).collect();
@@ -50,7 +50,7 @@ impl Held {
         Self::checked(descriptor, path, launcher.runtime_user)
     }
 
-    /// Goes to a socket by its path, whose last part may not be a link.
+    /// Walks to a socket by its path, whose last component must not be a link.
     pub(super) fn at(path: &Path) -> Result<Self, SocketError> {
         let descriptor = open(path, NAME | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| walk_error(path, errno))?;
         Self::checked(descriptor, path.to_owned(), None)
@@ -76,7 +76,7 @@ impl Held {
         }
     }
 
-    /// Where it can be connected to as long as this lives: of any length, and always this very socket.
+    /// A path to connect to while this lives: always this very socket, however long its own path.
     pub(super) fn place(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.descriptor.as_raw_fd()))
     }
@@ -98,7 +98,7 @@ pub(super) fn launcher_path(launcher: &LauncherSocket) -> PathBuf {
     launcher.pods_dir.join(way)
 }
 
-/// A pod's UID as the name of its directory: nothing that could be a path of its own.
+/// A pod's UID as its directory's name. Refuses anything that could be a path.
 fn pod_directory(uid: &str) -> Result<&str, SocketError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if (1..=POD_UID_MAX).contains(&uid.len()) && uid.bytes().all(plain) {
@@ -115,8 +115,8 @@ fn pods_error(path: &Path, errno: Errno) -> SocketError {
     }
 }
 
-/// What stopped the walk, as seen by a second one that goes step by step. Between the two things may change; all that
-/// suffers is the message.
+/// Why the walk failed, according to a second, step-by-step one. If something changes between the two, only the message
+/// suffers.
 fn explain(errno: Errno, pods: &OwnedFd, pods_dir: &Path, way: &Path) -> SocketError {
     match errno {
         Errno::NOENT => {
@@ -136,7 +136,7 @@ fn explain(errno: Errno, pods: &OwnedFd, pods_dir: &Path, way: &Path) -> SocketE
     }
 }
 
-/// Names the last part itself, be it a link or not.
+/// Opens the last component itself, even if it is a link.
 fn name(pods: &OwnedFd, step: &Path) -> rustix::io::Result<OwnedFd> {
     openat2(pods.as_fd(), step, NAME | OFlags::NOFOLLOW, Mode::empty(), CONFINED)
 }

@@ -9,25 +9,25 @@ use libvirt_remote::address::{Conf, Surroundings};
 use super::*;
 use crate::libvirt::limits::Stock;
 
-/// How long a program may take to be there, or, when it was killed, to be gone.
+/// How long a program may take to start, or, after it was killed, to be gone.
 const GONE: Duration = Duration::from_secs(5);
 
 fn route(uri: &str) -> Route {
     Route::Uri(libvirt_remote::Address::resolve(uri, &Surroundings::default(), &Conf::default()).unwrap())
 }
 
-/// A program in place of ssh, which stays, and whose command line names the folder.
+/// A long-running program in place of ssh, with the folder in its command line.
 fn program(folder: &Path) -> Route {
     let path = folder.join("ssh");
-    // By a process of its own: a file that this one has open for writing cannot be run, and a fork in another test at that
-    // moment keeps it open for a while.
+    // Another process writes it: a file that this one has open for writing cannot be run, and a fork in another test at
+    // that moment keeps it open for a while.
     let write = "printf '#!/bin/sh\nexec tail -f %s\n' \"$1\" >\"$1\" && chmod 755 \"$1\"";
     let written = std::process::Command::new("sh").args(["-c", write, "sh"]).arg(&path).status();
     assert!(written.unwrap().success());
     route(&format!("qemu+ssh://host/system?command={}", path.display()))
 }
 
-/// Whether a process runs that names this folder.
+/// Whether a process with this folder in its command line runs.
 fn runs(folder: &Path) -> bool {
     let folder = folder.display().to_string();
     let names = |process: std::io::Result<fs::DirEntry>| {
@@ -47,7 +47,7 @@ async fn until(folder: &Path, wanted: bool) {
     tokio::time::timeout(GONE, waits).await.expect("started and not killed, or killed and reaped");
 }
 
-/// A process that may have only those files open that it has besides.
+/// A process without any files left for connections.
 static NONE: Stock = Stock::new(|| 16);
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn no_program_is_started_for_which_no_files_are_left() {
     assert!(!error.is_absent() && !runs(folder.path()), "{error}");
     let dialed = route.dial(&Share::of(&PLENTY, route.files())).await.unwrap();
     assert_eq!(PLENTY.taken(), 8, "three pipes and the process, and the same for the second connection");
-    // Its command line is empty while one program becomes the other.
+    // The command line is empty during exec.
     until(folder.path(), true).await;
     drop(dialed);
     until(folder.path(), false).await;

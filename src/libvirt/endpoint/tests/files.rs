@@ -4,10 +4,10 @@ use super::hostile::{daemon, serve, socket};
 use super::*;
 use crate::libvirt::limits::Stock;
 
-/// How long anything may take that takes milliseconds.
+/// A generous limit for anything that takes milliseconds.
 const SOON: Duration = Duration::from_secs(10);
 
-/// So many launchers fit, with two files each.
+/// `FIT` launchers fit, with two files each.
 static FILES: Stock = Stock::new(|| 64);
 const FIT: usize = 17;
 
@@ -36,7 +36,7 @@ async fn a_launcher_has_both_of_its_connections_or_none() {
         }
     }
     assert_eq!(read.len(), FIT);
-    // The second of two calls at once would have a connection of its own, and has to do without.
+    // The second of two concurrent calls would get its own connection, and has to do without.
     for _ in 0..10 {
         let both = |endpoint: Arc<EndpointHandle>| async move {
             tokio::join!(endpoint.read(vm(1), Groups::all()), endpoint.read(vm(1), Groups::NONE))
@@ -46,7 +46,7 @@ async fn a_launcher_has_both_of_its_connections_or_none() {
         assert_eq!(FILES.taken(), 2 * FIT as u64);
     }
 
-    // Who waits comes in when another goes.
+    // A waiting launcher connects when another ends.
     read.pop();
     let comes_in = async {
         loop {

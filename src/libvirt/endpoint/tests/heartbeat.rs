@@ -1,4 +1,4 @@
-//! Whether the endpoint is seen to turn: whatever its daemon does or leaves undone, and not once its task has fallen over.
+//! The heartbeat goes on whatever the daemon does or fails to do, and stops when the endpoint's task panics.
 
 use super::*;
 use crate::heartbeat::LATE;

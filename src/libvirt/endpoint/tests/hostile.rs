@@ -1,4 +1,4 @@
-//! Launchers that are not what they should be: each is told with its reason, and the others go on.
+//! Misbehaving launchers: each is reported with its reason, and the others go on.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// The socket of a pod in a directory of pods, with everything above it made.
+/// The path of a pod's socket in a directory of pods, after making everything above it.
 pub(super) fn socket(pods: &Path, uid: &str) -> PathBuf {
     let volume = pods.join(uid).join("volumes/kubernetes.io~empty-dir/libvirt-runtime");
     fs::create_dir_all(&volume).unwrap();
@@ -24,7 +24,7 @@ pub(super) fn serve(path: &Path, serve: impl Fn(UnixStream) + Send + 'static) {
     std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
 }
 
-/// The first call is answered as libvirt does, and no other.
+/// Answers the first call as libvirt does, and no other.
 fn sly(mut stream: UnixStream) {
     std::thread::spawn(move || {
         let _ = stream.read(&mut [0; 28]);
@@ -119,8 +119,8 @@ fn reply(procedure: u32, serial: u32, length: usize, body: &[u32]) -> Vec<u8> {
     head.iter().chain(body).flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// Introduces itself as a daemon does; answers the call for statistics with 8 MiB but for the last byte, or, if it is
-/// honest, with a record.
+/// Connects as a daemon does; answers the call for statistics with 8 MiB but for the last byte, or, if `honest`, with a
+/// record.
 pub(super) fn daemon(mut stream: UnixStream, honest: bool) -> std::io::Result<()> {
     let mut registered = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What holds whatever happens in whatever order.
+//! Invariants for any events in any order.
 
 use proptest::prelude::*;
 
@@ -101,11 +101,11 @@ async fn play(steps: Vec<Step>) {
         assert!(peak.hung <= 9, "{peak:?}");
         assert!(peak.xml_of_one <= 1, "{peak:?}");
     }
-    // What a mute daemon's workers do can only be found out by one more call in each domain.
+    // Only one more call in each domain can tell what an unresponsive daemon's workers do.
     assert!(peak.in_one_domain <= 2 + mutes, "{peak:?}");
     assert!(peak.opening <= 1, "{peak:?}");
 
-    // And when everything is well again, so are we.
+    // When all is well again, so is the endpoint.
     fake.change(|state| {
         state.mute = false;
         for domain in state.domains.values_mut() {

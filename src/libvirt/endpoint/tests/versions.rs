@@ -1,8 +1,8 @@
-//! What changed in libvirt 11: a domain's XML waits for whoever has the domain's job.
+//! What changed in libvirt 11: a domain's XML waits for the holder of the domain's job.
 
 use super::*;
 
-/// A daemon of libvirt 11 with so many domains.
+/// A libvirt 11 daemon with `domains` domains.
 fn eleven(domains: u128) -> FakeHypervisor {
     let fake = FakeHypervisor::with(domains);
     for number in 1..=domains {
@@ -11,7 +11,7 @@ fn eleven(domains: u128) -> FakeHypervisor {
     fake
 }
 
-/// What `observe` asks about a domain that it has just heard of. What comes of either, and after which time.
+/// What `observe` requests for a new domain. Returns both results, and when the XML came.
 async fn met(
     endpoint: &Arc<EndpointHandle>,
     number: u128,
@@ -45,7 +45,7 @@ async fn of_a_frozen_vm_the_type_is_known_before_its_statistics_hang() {
 async fn an_xml_that_is_late_is_not_waited_for_and_used_when_it_comes() {
     let fake = eleven(2);
     let (endpoint, mut events) = connected(&fake).await;
-    // Somebody else's call hangs in it.
+    // Another client's call hangs in it.
     fake.domain(1, |domain| (domain.frozen, domain.busy) = (true, true));
     let (described, read, after) = met(&endpoint, 1).await;
     assert!(deadline(&described.unwrap_err()));
@@ -64,7 +64,7 @@ async fn an_xml_that_is_late_is_not_waited_for_and_used_when_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn however_many_vms_others_hang_in_two_xml_calls_are_late_at_most_and_the_well_are_known_at_once() {
     let fake = eleven(11);
-    // Our own predecessors' calls hang in eight of them.
+    // Calls of an earlier agent process hang in eight of them.
     for number in 1..=8 {
         fake.domain(number, |domain| (domain.frozen, domain.busy) = (true, true));
     }

@@ -1,10 +1,10 @@
-//! Objects that are not what they should be.
+//! Malformed objects.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Every place that holds a text.
+/// Every path to a string.
 const TEXTS: [&str; 33] = [
     "/metadata/annotations/kubevirt.io~1cluster-instancetype-name",
     "/metadata/annotations/kubevirt.io~1cluster-preference-name",
@@ -41,7 +41,7 @@ const TEXTS: [&str; 33] = [
     "/spec/networks/1/name",
 ];
 
-/// Every place that holds an object or an array.
+/// Every path to an object or an array.
 const STRUCTURES: [&str; 15] = [
     "/metadata/annotations",
     "/metadata/labels",
@@ -60,7 +60,7 @@ const STRUCTURES: [&str; 15] = [
     "/status/currentCPUTopology",
 ];
 
-/// Puts a text that need not be JSON in the place of a value.
+/// Replaces a value with text that need not be JSON.
 fn raw(pointer: &str, value: &str) -> String {
     with(pointer, "@".into()).replace("\"@\"", value)
 }
@@ -96,7 +96,7 @@ fn a_structure_of_the_wrong_type_spoils_nothing_beside_it() {
             let reading = read(&with(pointer, wrong.clone()));
             let found = reading.vmi.unwrap();
             if pointer == "/status/migrationState" {
-                // That there is one was said.
+                // The object did say that there is one.
                 missing.migration = Some(crate::model::Migration::default());
             }
             assert_eq!(found, missing, "{pointer}: {wrong}");
@@ -111,7 +111,7 @@ fn values_that_are_hardly_json_spoil_only_themselves() {
         let reading = read(&raw("/status/guestOSInfo/name", wrong));
         assert_eq!(reading.vmi, Some(vmi(&without("/status/guestOSInfo/name"))), "{wrong}");
         assert_eq!(reading.tally.fields, 1, "{wrong}");
-        // Where nobody looks it is not even seen.
+        // In an unused field it is not even noticed.
         assert_eq!(read(&raw("/status/qosClass", wrong)).tally, Tally::default(), "{wrong}");
     }
 }
@@ -253,7 +253,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every place of a value.
+/// Every path in a value.
 fn places(value: &Value, here: &str, found: &mut Vec<String>) {
     found.push(here.to_owned());
     match value {

@@ -1,19 +1,19 @@
-//! What a VMI takes while it is kept.
+//! The memory that a kept VMI takes.
 
 use std::collections::HashSet;
 
 use super::*;
 use crate::watch::share::Shared;
 
-/// What a VMI may take: as the design promises.
+/// The most bytes that a VMI may take.
 const MOST: usize = 2048;
 
-/// What the allocator takes for this many bytes: 8 of its own, in steps of 16, 32 at least (glibc).
+/// What the allocator takes for this many bytes: 8 of its own, in steps of 16, at least 32 (glibc).
 fn allocated(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
 
-/// What is on the heap for VMIs that are each kept in an `Arc`. What several share counts once.
+/// The heap memory of VMIs that are each kept in an `Arc`. Shared strings count once.
 #[derive(Default)]
 struct Heap {
     bytes: usize,
@@ -23,7 +23,7 @@ struct Heap {
 impl Heap {
     fn text(&mut self, text: &Arc<str>) {
         if self.seen.insert(text.as_ptr()) {
-            // Two counts stand before the text.
+            // An `Arc` has two counts before the text.
             self.bytes += allocated(text.len() + 16);
         }
     }
@@ -66,7 +66,7 @@ impl Heap {
     }
 }
 
-/// The fixture has all that there is: three networks, a bridge of the guest's own, a migration, three labels.
+/// The fixture has everything: three networks, a bridge of the guest's own, a migration, three labels.
 #[test]
 fn a_vmi_that_is_kept_takes_two_kibibytes_at_most() {
     const VMIS: usize = 500;

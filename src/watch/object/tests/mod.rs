@@ -1,4 +1,4 @@
-//! What is read of an object, and what it takes.
+//! What is read from an object, and the memory it takes.
 
 mod hostile;
 mod memory;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::{Bytes, ConditionKind, LauncherPod, MigrationMode, Phase, Timestamp, Topology};
 
-/// A VMI as KubeVirt 1.9 has it after a migration, with a guest agent, three networks and managed fields.
+/// A VMI of KubeVirt 1.9 after a migration, with a guest agent, three networks and managed fields.
 pub(in crate::watch) const VMI: &str = include_str!("vmi.json");
 
 const NODE: &str = "node01";
@@ -36,7 +36,7 @@ fn with(pointer: &str, value: Value) -> String {
     object.to_string()
 }
 
-/// The fixture without a place.
+/// The fixture without one value.
 fn without(pointer: &str) -> String {
     let mut object = fixture();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -125,7 +125,7 @@ fn each_core_binding_has_kubevirts_name() {
         assert_eq!(nics[0].binding.as_deref(), Some(name));
         assert_eq!(nics[0].binding_type.as_deref(), Some("core"));
     }
-    // An interface that says nothing of it.
+    // An interface without a binding.
     let nics = vmi(&with("/spec/domain/devices/interfaces", json!([{ "name": "default", "bridge": null }]))).nics;
     assert_eq!((&nics[0].binding, &nics[0].binding_type), (&None, &None));
 }

@@ -1,4 +1,4 @@
-//! Our client, with answers in the judge's words.
+//! Our client, with answers as the judge's types.
 
 use judge::{Fault, Machine, Parameter, Record};
 use libvirt_remote::address::{Conf, Surroundings};
@@ -14,7 +14,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Opens a URI, as libvirt takes it.
+    /// Opens a libvirt URI.
     pub(crate) async fn open(uri: &str) -> Result<Client, Fault> {
         let surroundings = Surroundings { root: true, ..Surroundings::default() };
         let address = Address::resolve(uri, &surroundings, &Conf::default()).expect("an address");
@@ -58,7 +58,7 @@ impl Client {
     }
 }
 
-/// What libvirt said. Any other end is a failure of the test.
+/// libvirt's error. Any other one fails the test.
 fn fault(error: Error) -> Fault {
     match error {
         Error::Libvirt(error) => error.into(),

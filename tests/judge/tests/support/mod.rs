@@ -36,14 +36,14 @@ pub(crate) fn repository() -> &'static Path {
     ours.ancestors().nth(2).expect("the repository that this crate is part of")
 }
 
-/// A thing that `tests/lab/prepare.sh PART` leaves under target/lab.
+/// A file that `tests/lab/prepare.sh PART` leaves under target/lab.
 pub(crate) fn prepared(part: &str, path: &str) -> PathBuf {
     let full = repository().join("target/lab").join(path);
     assert!(full.exists(), "target/lab/{path} is missing: make it with: tests/lab/prepare.sh {part}");
     full
 }
 
-/// Asks until there is an answer, and panics with what was waited for when there is none in time.
+/// Asks until there is an answer. Panics with `what` when there is none in time.
 #[track_caller]
 pub(crate) fn wait_until<T>(timeout: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

@@ -61,7 +61,7 @@ fn calls_that_wait_for_a_lock_are_bounded_too() {
     assert_eq!(budget.stats(Reach::NoMonitor), Room::Start(Reach::NoMonitor));
 }
 
-/// A launcher has one VM: while a call hangs in it, the next must find a place, since it is the one that still reads.
+/// A launcher has one VM: while a call hangs in it, another must be allowed, since only that one still reads.
 #[test]
 fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
     let mut budget = Budget::new(1);
@@ -127,7 +127,7 @@ proptest! {
         0..200,
     )) {
         let mut budget = Budget::new(AT_ONCE);
-        // Each call that has not returned: how far it reaches, whether it was left behind.
+        // Each call that has not returned: what it may wait for, whether it was abandoned.
         let mut calls: Vec<(Reach, bool)> = Vec::new();
         for step in steps {
             let room = match step {
@@ -160,7 +160,7 @@ proptest! {
             };
             let (running, behind) = (count(&|_, behind| !behind), count(&|_, behind| behind));
             let hung = count(&|reach, behind| behind && reach != Reach::NoMonitor);
-            // One for XML may be the first of its kind to hang.
+            // The first XML call to hang may exceed the limit.
             prop_assert!(hung <= ABANDONED_MAX + 1, "{hung} hang");
             prop_assert!(hung <= ABANDONED_MAX || count(&|reach, behind| behind && reach == Reach::Xml) == 1);
             prop_assert!(count(&|reach, behind| behind && reach == Reach::NoMonitor) <= AT_ONCE);

@@ -1,4 +1,4 @@
-//! A directory of pods in which everything is as an attacker who has taken over a launcher could make it.
+//! A directory of pods as an attacker who has taken over a launcher could arrange it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -26,7 +26,7 @@ impl Pods {
         LauncherSocket { pods_dir: self.0.path().to_owned(), pod_uid: POD.into(), runtime_user: None }
     }
 
-    /// The path of the pod's own part that ends with so many parts after the pod's directory.
+    /// The path to the first `parts` components below the pod's directory.
     fn step(&self, parts: usize) -> PathBuf {
         [self.0.path(), Path::new(POD)].into_iter().chain(IN_POD[..parts].iter().map(Path::new)).collect()
     }
@@ -43,7 +43,7 @@ impl Pods {
         Held::of_launcher(&self.launcher())
     }
 
-    /// Descriptors of ours that name something in here.
+    /// How many of our descriptors are for files in here.
     fn descriptors(&self) -> usize {
         let names = |entry: io::Result<fs::DirEntry>| {
             fs::read_link(entry.ok()?.path()).ok().filter(|path| path.starts_with(self.0.path()))
