@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab
+.PHONY: help demo test lint bench docs manifests lab weaver
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -9,7 +9,7 @@ LAB_THREADS ?= 2
 ONCE ?=
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Three VMs, the agent and a Collector, to look at until Ctrl-C (ONCE=1: verify and end)
 	@ONCE=$(ONCE) scripts/demo.sh
@@ -39,3 +39,6 @@ manifests: ## Render deploy/kubernetes from the Helm chart
 lab: ## Only the tests with real daemons, after preparing them
 	tests/lab/prepare.sh all
 	cargo test --locked --test lab -- --test-threads=$(LAB_THREADS)
+
+weaver: ## OpenTelemetry's weaver judges the registry and what is sent (WEAVER=program)
+	@scripts/weaver.sh

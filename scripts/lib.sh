@@ -39,3 +39,11 @@ prepare_packages() {
     [ "$#" -gt 0 ] || set -- packages judge
     step "packages" "$root/tests/lab/prepare.sh" "$@"
 }
+
+# Cargo unites the features of everything that it builds at once, and tests ask for more of some packages than the agent
+# does. So what the tests run is built as users build it, by itself, and kept where no other build puts its own.
+the_agent_alone() {
+    cargo build --locked --bin virt-otel
+    cp -f target/debug/virt-otel target/lab/virt-otel
+    export VIRT_OTEL_TEST_BINARY=$root/target/lab/virt-otel
+}

@@ -56,14 +56,6 @@ fuzz_targets() {
 
 documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --exclude judge --all-features; }
 
-# Cargo unites the features of everything that it builds at once, and tests ask for more of some packages than the agent
-# does. So what the tests run is built as users build it, by itself, and kept where no other build puts its own.
-the_agent_alone() {
-    cargo build --locked --bin virt-otel
-    cp -f target/debug/virt-otel target/lab/virt-otel
-    export VIRT_OTEL_TEST_BINARY=$root/target/lab/virt-otel
-}
-
 wait_for_lab() {
     local status=0
     [ -n "$lab_pid" ] || return 0

@@ -1,9 +1,9 @@
-//! The composition root: builds the stages, joins them by channels, and ends them in order.
+//! The composition root: builds the stages, connects them by channels, and ends them in order.
 //!
 //! ```text
 //!  config ─► settings ─► sources ─events─► observe ─watch─┬─► export::otlp ─► Collector
 //!                                                         └─► content ─► admin ─► GET /metrics
-//!            counters of all ─► readings ─► telemetry ─► both
+//!            counters of all ─► own ──────► telemetry ─► both
 //! ```
 //!
 //! This is the only place that knows every stage; they do not know each other.
@@ -12,7 +12,7 @@ mod content;
 mod ending;
 mod error;
 mod fleet;
-mod readings;
+mod own;
 mod settings;
 mod signals;
 mod sources;
@@ -24,11 +24,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use error::AgentError;
+pub use own::instruments;
 pub use settings::{identity, logs, resource};
 pub use sources::{Farewell, Sources};
 
 use crate::admin::{self, Paths, ScrapeCounters};
 use crate::clock::{Clock, SystemClock};
+use crate::collector::Collector;
 use crate::config;
 use crate::export::otlp::{Exporter, OtlpCounters};
 use crate::export::prometheus::Renderer;
@@ -38,26 +40,27 @@ use crate::snapshot;
 use crate::telemetry::{self, Logs};
 use content::Shown;
 use ending::{Phase, Stages};
-use readings::Counted;
+use own::{Counted, Published};
 use signals::Signals;
 
-/// Threads that run tasks. None of these ever blocks for longer than it takes to make the page of a few hundred VMs, and
-/// libvirt does the work of a reading: one is enough. With two the agent used as much CPU time, and 2 MiB more memory.
+/// Threads that run tasks. No task blocks for longer than rendering the page of a few hundred VMs takes, and libvirt
+/// does the work of a reading: one is enough. With two the agent used as much CPU time, and 2 MiB more memory.
 const WORKERS: usize = 1;
 
-/// Threads for what blocks or takes long: resolving names, files, large documents, pages of many VMs. Daemons' names and
-/// certificates never have more than half of them (`libvirt_remote::limits::BLOCKING_MAX`), though a name server is silent.
+/// Threads for what blocks or takes long: resolving names, files, large documents, pages of many VMs. Daemons' names
+/// and certificates never use more than half of them (`libvirt_remote::limits::BLOCKING_MAX`), even if a name server is
+/// silent.
 const BLOCKING: usize = 8;
 
-/// How long such a thread waits for the next use before it ends.
+/// How long such a thread stays idle before it ends.
 const THREAD_REST: Duration = Duration::from_secs(1);
 
 /// How `run` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Told to stop, and stopped in order.
+    /// Stopped in order, after one signal.
     InOrder,
-    /// Told to stop twice: at once. The signal's number.
+    /// Stopped at once, after a second signal. Its number.
     AtOnce(u8),
 }
 
@@ -65,7 +68,7 @@ pub enum Ended {
 ///
 /// # Errors
 ///
-/// When the system gives no threads.
+/// When the system cannot start threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -77,14 +80,14 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Reads and publishes until told to stop by SIGTERM or SIGINT.
 ///
-/// A daemon or a Collector that is not there is no reason to end: both are waited for.
+/// A missing daemon or Collector is no reason to end: the agent waits for both.
 ///
 /// # Errors
 ///
-/// When it cannot begin, or a stage ended that should not. See [`AgentError`].
+/// When it cannot begin, or a stage ended unexpectedly. See [`AgentError`].
 pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     let mut signals = Signals::new().map_err(AgentError::Signals)?;
-    // What can be refused comes before what is seen from outside.
+    // What can fail comes before what is visible from outside.
     let listeners = Listeners::bind(config).await?;
     let address = listeners.admin.first().and_then(|listener| listener.local_addr().ok());
     let port = address.map_or(config.listen.port, |address| address.port());
@@ -96,7 +99,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         vms = %config.source.vms,
-        collector = config.otlp_metrics.as_ref().map(|otlp| otlp.endpoint.to_string()),
+        collector = config.otlp_metrics.as_ref().map(Collector::name),
         listen = address.map(|address| address.to_string()),
         health_listen = listeners.health_address(),
         "virt-otel starts"
@@ -108,7 +111,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
             Ok(())
         }
         stage = stages.any_ended() => if stage == vigil::STAGE {
-            // The one that says by its end that there is nothing to do any more.
+            // This stage ends when there is nothing left to do.
             Ok(())
         } else {
             tracing::error!(stage, "a stage ended that should not; please report this with the log before it");
@@ -126,7 +129,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     }
 }
 
-/// What is listened on.
+/// The bound listeners.
 struct Listeners {
     admin: Vec<TcpListener>,
     /// For the probes alone, if they have an address of their own.
@@ -162,10 +165,10 @@ async fn start(
     let otlp_counters = config.otlp_metrics.is_some().then(|| Arc::new(OtlpCounters::default()));
     let scrapes = Arc::new(ScrapeCounters::default());
 
-    // Everything that may fail is built before anything is spawned.
+    // Everything that may fail is built before any stage is spawned.
     let exporter = match (&config.otlp_metrics, &otlp_counters) {
-        (Some(otlp), Some(counters)) => {
-            let settings = settings::otlp(config, otlp);
+        (Some(collector), Some(counters)) => {
+            let settings = settings::otlp(config, collector);
             let exporter = Exporter::new(settings, config.selection.clone(), Arc::clone(&clock), Arc::clone(counters))?;
             let pulse = heartbeats.part("export::otlp");
             Some((pulse.clone(), exporter.with_pulse(pulse)))
@@ -173,22 +176,20 @@ async fn start(
         _ => None,
     };
     let mut sources = Sources::start(&config.source, &heartbeats).await?;
-    let counted = Arc::new(Counted {
-        endpoints: sources.endpoints(),
-        watch: sources.watch(),
+    let counted = Counted {
+        published: Arc::new(Published { snapshots: snapshots.clone(), clock: Arc::clone(&clock) }),
         health: Arc::clone(&health),
+        daemons: Arc::new(sources.endpoints()),
+        watch: sources.watch(),
         otlp: otlp_counters,
         scrapes: config.prometheus.then(|| Arc::clone(&scrapes)),
-        snapshots: snapshots.clone(),
-        clock: Arc::clone(&clock),
-    });
-    let source: telemetry::Source = Arc::new(move || counted.readings());
+    };
     let (own_page, own_push) = match config.own {
         config::Own::Off => (None, None),
         config::Own::On => {
-            let page = config.prometheus.then(|| telemetry::Page::new(identity, &source)).transpose()?;
-            let push =
-                |otlp| telemetry::Push::new(identity, &source, &settings::collector(otlp), config.export_interval);
+            let rows = counted.observables();
+            let page = config.prometheus.then(|| telemetry::Page::new(identity, &rows)).transpose()?;
+            let push = |collector| telemetry::Push::new(identity, &rows, collector, config.export_interval);
             (page, config.otlp_metrics.as_ref().map(push).transpose()?)
         }
     };

@@ -1,19 +1,19 @@
 //! An OpenTelemetry-native telemetry agent for virtual machines under libvirt, on its own (`--mode libvirt`) or under
-//! KubeVirt: one agent a node (`kubevirt`), or one in a virt-launcher pod (`sidecar`).
+//! KubeVirt: one agent per node (`kubevirt`), or one in a virt-launcher pod (`sidecar`).
 //!
-//! The modules are the way of the data, from the nouns outwards:
+//! The modules follow the data, from the model outwards:
 //!
 //! ```text
-//!  model     the nouns and their units: a VM, its CPU, its disks …            knows no one
+//!  model     the data and its units: a VM, its CPU, its disks …              no dependencies
 //!  clock     the one place where the wall clock is read
-//!  heartbeat whether every part turns that must
-//!  catalog   what is measured: one table an entity, one row a metric          pure
+//!  heartbeat whether every part of the agent makes progress
+//!  catalog   what is measured: one table per entity, one row per metric      pure
 //!  snapshot  everything known at one moment, immutable
-//!  join      which VMI is read through which launcher pod                     pure
-//!  source    the port through which a hypervisor is read (a trait)
+//!  join      which VMI is read through which launcher pod                    pure
+//!  source    how a hypervisor is read (a trait)
 //!
 //!  watch     the Kubernetes edge: the VMIs of a node, as events
-//!  libvirt   the libvirt edge: one daemon behind the port `source`
+//!  libvirt   the libvirt edge: one daemon behind the trait `source`
 //!  observe   when to read what; the one writer of snapshots
 //!  export    snapshots as OTLP and as Prometheus text
 //!  admin     /metrics /livez /readyz /
@@ -26,8 +26,10 @@
 
 pub mod admin;
 pub mod agent;
+pub mod backoff;
 pub mod catalog;
 pub mod clock;
+pub mod collector;
 pub mod commands;
 pub mod config;
 pub mod export;
@@ -44,7 +46,7 @@ pub mod watch;
 #[cfg(test)]
 extern crate self as virt_otel;
 
-/// A snapshot to try things on, shared with the tests under `tests/`.
+/// A sample snapshot, shared with the tests under `tests/`.
 #[cfg(test)]
 #[path = "../tests/support/sample.rs"]
 mod sample;
@@ -54,7 +56,7 @@ mod sample;
 #[path = "../tests/support/vmis.rs"]
 mod vmis;
 
-/// What is logged, for tests that look at it.
+/// Captures the log, for tests that look at it.
 #[cfg(test)]
 #[path = "../tests/support/logged.rs"]
 mod logged;

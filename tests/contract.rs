@@ -10,6 +10,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use support::kubevirt::{self, Verdict};
 use support::{registry, sample, vmis};
@@ -19,6 +20,7 @@ use virt_otel::catalog::{
 };
 use virt_otel::commands;
 use virt_otel::export::naming;
+use virt_otel::export::otlp::{ResourceSettings, otlp_json};
 use virt_otel::export::prometheus::{Format, Renderer};
 use virt_otel::model::{
     ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, State, StateReason, VcpuState,
@@ -461,6 +463,28 @@ fn the_registry_is_up_to_date() {
         }
     }
     assert_eq!(found, expected, "the registry holds what is rendered and nothing else");
+}
+
+/// What a tool reads as a boolean or a number is refused as the identifier of a value.
+#[test]
+fn identifiers_of_values_are_strings() {
+    let (_, attributes) = registry::files().into_iter().find(|(path, _)| path.ends_with("attributes.yaml")).unwrap();
+    let identifiers: Vec<&str> = attributes.lines().filter_map(|line| line.trim().strip_prefix("- id: ")).collect();
+    assert!(identifiers.contains(&"\"true\""), "{identifiers:?}");
+    for id in identifiers {
+        let inner = id.strip_prefix('"').and_then(|id| id.strip_suffix('"'));
+        assert!(inner.is_some_and(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')), "{id}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_that_the_registry_does_not_declare() {
+    for (vocabulary, snapshot) in VOCABULARIES.into_iter().zip([sample::snapshot(), vmis::snapshot()]) {
+        let json = otlp_json(&Arc::new(snapshot), &Selection::everything(vocabulary), &ResourceSettings::default());
+        let request: serde_json::Value = serde_json::from_str(&json.unwrap()).unwrap();
+        assert!(request["resourceMetrics"].as_array().is_some_and(|resources| resources.len() > 1), "{request}");
+        assert_eq!(registry::undeclared(&request), BTreeSet::new());
+    }
 }
 
 /// On the way through a Collector the OpenTelemetry keys become the labels of the endpoint.

@@ -1,8 +1,7 @@
-//! The admin server: `/metrics`, `/livez`, `/readyz` and a landing page; the two probes at an address of their own, if
-//! there is one.
+//! The admin server: `/metrics`, `/livez`, `/readyz` and a landing page; the two probes may have their own address.
 //!
-//! It reads memory only: no request makes anything wait for libvirt, and none waits for it. Everything a client can
-//! ask for is bounded by [`limits`].
+//! It reads memory only: no request waits for libvirt, or makes anything else wait for it. Everything a client can ask
+//! for is bounded by [`limits`].
 
 mod content;
 mod counters;
@@ -10,6 +9,7 @@ mod gzip;
 mod landing;
 pub mod limits;
 mod listener;
+mod metrics;
 mod room;
 mod routes;
 mod server;
@@ -19,5 +19,6 @@ mod stall;
 pub use content::{Content, DaemonState, Made, NotMade, Page, State};
 pub use counters::ScrapeCounters;
 pub use listener::{ListenError, bind};
+pub use metrics::METRICS;
 pub use routes::Paths;
 pub use server::serve;

@@ -1,12 +1,12 @@
 //! Why the agent cannot begin, or ended.
 
 use crate::admin::ListenError;
+use crate::collector::CollectorError;
 use crate::config::EXIT_USAGE;
-use crate::export::otlp::OtlpError;
 use crate::telemetry::{ChannelError, LogsError};
 use crate::watch;
 
-/// `EX_UNAVAILABLE` of sysexits.h: something outside is not to be had.
+/// `EX_UNAVAILABLE` of sysexits.h: something outside is unavailable.
 const EXIT_UNAVAILABLE: u8 = 69;
 /// `EX_SOFTWARE`: something went wrong inside.
 const EXIT_SOFTWARE: u8 = 70;
@@ -16,31 +16,31 @@ const EXIT_OSERR: u8 = 71;
 /// Why the agent cannot begin, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The address is in use, or is none of this machine's.
+    /// The address is in use, or is not one of this machine's.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The settings of the exporter cannot be used.
+    /// The certificates for the Collector cannot be used.
     #[error(transparent)]
-    Otlp(#[from] OtlpError),
+    Collector(#[from] CollectorError),
     /// The certificates for the agent's own telemetry cannot be used.
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// The credentials for the Kubernetes API cannot be used.
     #[error(transparent)]
     Watch(#[from] watch::ConnectError),
-    /// There is no log.
+    /// The log cannot be started.
     #[error(transparent)]
     Logs(#[from] LogsError),
     /// The SDK refused its own instruments.
     #[error("the agent's own metrics could not be set up")]
     Own(#[from] opentelemetry_sdk::error::OTelSdkError),
-    /// The system gives no runtime.
+    /// The system cannot start threads.
     #[error("threads could not be started; raise the limit on tasks of this service")]
     Runtime(#[source] std::io::Error),
-    /// The system does not tell of signals.
+    /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
-    /// A stage ended that should not.
+    /// A stage ended unexpectedly.
     #[error("the stage {stage} ended unexpectedly; please report this with the log before it")]
     StageEnded {
         /// The stage's module.
@@ -49,11 +49,11 @@ pub enum AgentError {
 }
 
 impl AgentError {
-    /// The exit code: what a service manager can tell apart.
+    /// The exit code, by which a service manager distinguishes errors.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Otlp(_) | Self::Channel(_) | Self::Watch(_) | Self::Logs(_) => EXIT_USAGE,
+            Self::Collector(_) | Self::Channel(_) | Self::Watch(_) | Self::Logs(_) => EXIT_USAGE,
             Self::Listen(_) => EXIT_UNAVAILABLE,
             Self::Own(_) | Self::StageEnded { .. } => EXIT_SOFTWARE,
             Self::Runtime(_) | Self::Signals(_) => EXIT_OSERR,

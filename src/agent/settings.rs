@@ -1,7 +1,8 @@
-//! From the configuration to what each stage is told.
+//! Turns the configuration into each stage's settings.
 
 use crate::catalog::Selection;
-use crate::export::otlp::{Compression, OtlpSettings, ResourceSettings};
+use crate::collector::Collector;
+use crate::export::otlp::{OtlpSettings, ResourceSettings};
 use crate::observe::{self, Intervals};
 use crate::{config, telemetry};
 
@@ -15,7 +16,7 @@ fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
-/// Who the agent is. The port keeps two agents on one machine apart, and the same agent the same after a restart.
+/// The agent's identity. The port distinguishes two agents on one machine, and is the same after a restart.
 #[must_use]
 pub fn identity(config: &config::Identity, port: u16) -> telemetry::Identity {
     let host_name = host_name();
@@ -28,7 +29,7 @@ pub fn identity(config: &config::Identity, port: u16) -> telemetry::Identity {
     }
 }
 
-/// What is said of every VM.
+/// The Resource settings of every VM.
 #[must_use]
 pub fn resource(source: &config::Source, identity: &config::Identity) -> ResourceSettings {
     ResourceSettings {
@@ -38,36 +39,17 @@ pub fn resource(source: &config::Source, identity: &config::Identity) -> Resourc
     }
 }
 
-pub(super) fn otlp(config: &config::Run, otlp: &config::Otlp) -> OtlpSettings {
-    let (certificate, key) = otlp.client_files.clone().unzip();
+pub(super) fn otlp(config: &config::Run, collector: &Collector) -> OtlpSettings {
+    // One limits a request and the other an export; an export is one request at a time, so the shorter applies.
+    let timeout = collector.timeout.min(config.export_timeout);
     OtlpSettings {
-        endpoint: otlp.endpoint.to_string(),
-        // The configuration has given the endpoint its scheme.
-        insecure: false,
-        headers: otlp.headers.clone(),
-        // One is of a request and the other of an export; an export is one request at a time, so the shorter holds.
-        timeout: otlp.timeout.min(config.export_timeout),
-        compression: if otlp.gzip { Compression::Gzip } else { Compression::None },
-        ca_file: otlp.ca_file.clone(),
-        client_certificate_file: certificate,
-        client_key_file: key,
+        collector: Collector { timeout, ..collector.clone() },
         interval: config.export_interval,
         resource: resource(&config.source, &config.identity),
     }
 }
 
-pub(super) fn collector(otlp: &config::Otlp) -> telemetry::Collector {
-    telemetry::Collector {
-        endpoint: otlp.endpoint.clone(),
-        headers: otlp.headers.clone(),
-        timeout: otlp.timeout,
-        gzip: otlp.gzip,
-        ca_file: otlp.ca_file.clone(),
-        client_files: otlp.client_files.clone(),
-    }
-}
-
-/// What nobody wants to see is not read: a group without a selected row costs its VM nothing.
+/// What is not exported is not read: a group without a selected row costs its VM nothing.
 pub(super) fn observe(reading: &config::Reading, selection: &Selection) -> observe::Settings {
     let intervals = reading
         .groups
@@ -77,15 +59,15 @@ pub(super) fn observe(reading: &config::Reading, selection: &Selection) -> obser
     observe::Settings { intervals, groups }
 }
 
-/// How is logged.
+/// The settings of the log.
 #[must_use]
-pub fn logs(logs: &config::Logs, otlp: Option<&config::Otlp>) -> telemetry::LogSettings {
+pub fn logs(logs: &config::Logs, collector: Option<&Collector>) -> telemetry::LogSettings {
     telemetry::LogSettings {
         format: match logs.format {
             config::LogFormat::Text => telemetry::LogFormat::Text,
             config::LogFormat::Json => telemetry::LogFormat::Json,
         },
         filter: logs.filter.clone(),
-        collector: otlp.map(collector),
+        collector: collector.cloned(),
     }
 }

@@ -11,10 +11,12 @@ pub use vmi::*;
 pub struct Attribute {
     /// The OpenTelemetry key.
     pub key: &'static str,
-    /// The Prometheus label; empty for what is only on Resources, and not on any series at the endpoint.
+    /// The Prometheus label; empty for attributes that are only on Resources, and on no series at the endpoint.
     pub label: &'static str,
     /// One sentence: what it is.
     pub brief: &'static str,
+    /// Whether its values are integers; all others are strings.
+    pub integer: bool,
     /// Its values, where they are a closed set.
     pub values: &'static [&'static str],
     /// Some values, where they are not.
@@ -22,29 +24,35 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// One with any value.
-    const fn open(
+    /// An attribute with any value.
+    pub(crate) const fn open(
         key: &'static str,
         label: &'static str,
         brief: &'static str,
         examples: &'static [&'static str],
     ) -> Self {
-        Self { key, label, brief, values: &[], examples }
+        Self { key, label, brief, integer: false, values: &[], examples }
     }
 
-    /// One that is only on Resources.
+    /// An attribute that is only on Resources.
     const fn resource(key: &'static str, brief: &'static str, examples: &'static [&'static str]) -> Self {
         Self::open(key, "", brief, examples)
     }
 
-    /// One of which all values are known.
-    const fn closed(
+    /// The same with values that are integers.
+    const fn integer(mut self) -> Self {
+        self.integer = true;
+        self
+    }
+
+    /// An attribute with a closed set of values.
+    pub(crate) const fn closed(
         key: &'static str,
         label: &'static str,
         brief: &'static str,
         values: &'static [&'static str],
     ) -> Self {
-        Self { key, label, brief, values, examples: &[] }
+        Self { key, label, brief, integer: false, values, examples: &[] }
     }
 }
 
@@ -133,8 +141,8 @@ pub const ALL: [&Attribute; 81] = [
     &OS_BUILD_ID,
 ];
 
-// Who it is. These keys have no namespace on purpose: they are the labels that `hypervisor_info` promises, and a
-// receiver that makes Prometheus labels of OTLP attributes must end up with exactly them.
+// Identity. These keys deliberately have no namespace: they are the labels that `hypervisor_info` promises, and a
+// receiver that derives Prometheus labels from OTLP attributes must get exactly these.
 
 /// The domain, by name.
 pub const DOMAIN: Attribute = Attribute::open("domain", "domain", "The libvirt domain's name.", &["web-1"]);
@@ -251,10 +259,19 @@ pub const GROUP: Attribute = Attribute::closed(
     &["state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "dirtyrate", "job"],
 );
 
+// On the agent's own metrics. The labels are older than the ones that VMs' series have for the same keys.
+
+/// [`URI`] on the agent's own metrics.
+pub const OWN_URI: Attribute = Attribute { label: "libvirt_uri", ..URI };
+
+/// [`GROUP`] on the agent's own metrics.
+pub const OWN_GROUP: Attribute = Attribute { label: "libvirt_stats_group", ..GROUP };
+
 // Virtual CPUs.
 
 /// The vCPU.
-pub const CPU: Attribute = Attribute::open("cpu.logical_number", "id", "The number of the vCPU, from 0.", &["0", "1"]);
+pub const CPU: Attribute =
+    Attribute::open("cpu.logical_number", "id", "The number of the vCPU, from 0.", &["0", "1"]).integer();
 
 /// The vCPU's state.
 pub const VCPU_STATE: Attribute = Attribute::closed(
@@ -278,7 +295,7 @@ pub const DEVICE: Attribute = Attribute::open(
 pub const DISK_TARGET: Attribute =
     Attribute::open("libvirt.disk.target", "target", "The disk's target name.", &["vda", "sdb"]);
 
-/// What the guest takes it for.
+/// The disk's device type.
 pub const DISK_DEVICE: Attribute = Attribute::open(
     "libvirt.disk.device",
     "device",
@@ -306,7 +323,7 @@ pub const DISK_SOURCE: Attribute = Attribute::open(
     &["/var/lib/libvirt/images/web-1.qcow2", "pool/image"],
 );
 
-/// The protocol to it.
+/// A network disk's protocol.
 pub const DISK_PROTOCOL: Attribute = Attribute::open(
     "libvirt.disk.protocol",
     "protocol",
@@ -340,7 +357,7 @@ pub const INTERFACE: Attribute = Attribute::open(
     &["vnet0", "default"],
 );
 
-/// The host's end of it.
+/// Its device on the host.
 pub const NIC_TARGET: Attribute = Attribute::open(
     "libvirt.interface.target",
     "target",
@@ -406,7 +423,7 @@ pub const JOB_OPERATION: Attribute = Attribute::closed(
     ],
 );
 
-/// How far a job is.
+/// The job's state.
 pub const JOB_STATE: Attribute = Attribute::closed(
     "libvirt.job.state",
     "state",

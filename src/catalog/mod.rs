@@ -1,17 +1,17 @@
-//! What is measured: one file an entity, one row a metric.
+//! What is measured: one file per entity, one row per metric.
 //!
-//! The tables are the truth. Both exporters loop over them, and `tests/contract.rs` renders `docs/metrics.md`, the
-//! registry under `otel/` and the golden exposition from them: a metric cannot be exported undocumented, nor
-//! documented and not exported.
+//! The tables are the source of truth. Both exporters loop over them, and `tests/contract.rs` renders
+//! `docs/metrics.md`, the registry under `otel/` and the golden exposition from them: every exported metric is
+//! documented, and every documented one is exported.
 //!
-//! Some rules about the rows, which `tests/contract.rs` holds:
+//! Some rules about the rows, which `tests/contract.rs` enforces:
 //!
 //! - where KubeVirt has a metric, the row is named so that its Prometheus name is KubeVirt's;
-//! - counters say what something did, labels on them say only to what it belongs; what else is known of a disk, an
-//!   interface or a machine is on an info metric of its own, to be joined;
+//! - labels on counters say only what the counter belongs to; what else is known about a disk, an interface or a
+//!   machine is on a separate info metric, to be joined;
 //! - a state is one series for each value of a closed set, 1 for the present one and 0 for the others, so that it can
-//!   be counted, averaged and waited for. The *reason* of a state has one series only, the present one: there are 43
-//!   pairs of state and reason, and nobody waits for one of them to be 0.
+//!   be counted, averaged and alerted on. The *reason* of a state has only one series, the present one: there are 43
+//!   pairs of state and reason, and a 0 for each absent one is useless.
 
 pub mod attribute;
 mod collection;
@@ -26,6 +26,7 @@ mod memory;
 mod metric;
 mod migration;
 mod network;
+mod own;
 mod points;
 mod selection;
 mod state;
@@ -39,13 +40,14 @@ pub use attribute::Attribute;
 pub use elsewhere::{ELSEWHERE, Elsewhere};
 pub use identity::{IdentityLabels, daemon_label, daemon_labels};
 pub use metric::{Emit, Entity, Kind, LABEL_VALUE_MAX, Label, Labels, Metric, Point, Read, Stability, Unit, Value};
+pub use own::{Instrument, Observable, OwnMetric, observables};
 pub use points::Decimal;
 pub use selection::{Selected, Selection, Vocabulary};
 
-/// Rows that are about the same thing.
+/// Rows about the same topic.
 #[derive(Debug)]
 pub struct Section {
-    /// What they are about.
+    /// The topic.
     pub title: &'static str,
     /// What a reader should know before using them.
     pub brief: &'static str,
@@ -81,8 +83,8 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 /// The most attributes that an info metric has: those of KubeVirt's `kubevirt_vmi_info`.
 const INFO_MAX: usize = 13;
 
-/// Emits the 1 of an info metric, with those attributes that have a value: a label that is empty is, to Prometheus,
-/// a label that is not there.
+/// Emits the 1 of an info metric, with those attributes that have a value: to Prometheus, an empty label is an absent
+/// label.
 fn info(attributes: &[(&'static Attribute, Option<&str>)], emit: Emit<'_>) {
     described(attributes, Value::Integer(1), emit);
 }

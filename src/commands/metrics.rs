@@ -4,10 +4,12 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
+use crate::agent;
 use crate::catalog::attribute;
-use crate::catalog::{Attribute, ELSEWHERE, Elsewhere, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary};
+use crate::catalog::{
+    Attribute, ELSEWHERE, Elsewhere, Instrument, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary,
+};
 use crate::export::naming;
-use crate::telemetry;
 
 /// Writes the catalogue as Markdown: this is `docs/metrics.md`.
 ///
@@ -27,7 +29,25 @@ pub fn markdown(out: &mut impl Write) -> io::Result<()> {
         markdown_attribute(attribute, out)?;
     }
     out.write_all(OWN.as_bytes())?;
-    out.write_all(telemetry::markdown().as_bytes())
+    for instrument in agent::instruments() {
+        markdown_instrument(&instrument, out)?;
+    }
+    out.write_all(OWN_ATTRIBUTES.as_bytes())?;
+    for attribute in own_attributes() {
+        markdown_attribute(attribute, out)?;
+    }
+    Ok(())
+}
+
+/// The attributes of the agent's own metrics, each once.
+fn own_attributes() -> Vec<&'static Attribute> {
+    let mut attributes: Vec<&Attribute> = Vec::new();
+    for attribute in agent::instruments().flat_map(|instrument| instrument.attributes) {
+        if !attributes.contains(attribute) {
+            attributes.push(attribute);
+        }
+    }
+    attributes
 }
 
 /// Writes the catalogue as JSON: an object with the arrays `metrics` and `attributes`.
@@ -46,10 +66,17 @@ const OWN: &str = "
 ## The agent's own metrics
 
 About the agent itself, under its own Resource (`service.name` is `virt-otel`). They are on the same page, and pushed
-with the rest. Their labels at the endpoint are made of the keys: `libvirt.uri` is `libvirt_uri`. In libvirt mode it is
+with the rest. In libvirt mode `libvirt.uri` is
 the daemon's URI, in sidecar mode the path of the socket, and in kubevirt mode always `launchers`: all virt-launcher pods
 are counted together, and what is to be known of each one is in the series of its VM.
 
+| Metric | Unit | Kind | Attributes | |
+|---|---|---|---|---|
+";
+
+const OWN_ATTRIBUTES: &str = "
+| Key | Label at the endpoint | Label made of the key | Values | |
+|---|---|---|---|---|
 ";
 
 const INTRODUCTION: &str = "\
@@ -135,6 +162,20 @@ fn markdown_section(section: &Section, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn markdown_instrument(instrument: &Instrument, out: &mut impl Write) -> io::Result<()> {
+    let Instrument { name, unit, kind: of, brief, attributes } = *instrument;
+    let attributes: Vec<String> = attributes.iter().map(|attribute| code(attribute.key)).collect();
+    writeln!(
+        out,
+        "| {} | {} | {} | {} | {} |",
+        code(name),
+        if unit == Unit::None { String::new() } else { code(&unit.ucum()) },
+        kind(of),
+        attributes.join(", "),
+        cell(brief),
+    )
 }
 
 fn markdown_attribute(attribute: &Attribute, out: &mut impl Write) -> io::Result<()> {

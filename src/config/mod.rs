@@ -27,12 +27,12 @@ pub use environment::Environment;
 pub use error::{ConfigError, EXIT_USAGE, Refusal};
 pub use flags::command;
 pub use markdown::markdown;
-pub use otlp::Otlp;
 pub use source::{Kubevirt, Sidecar, Source, Vms};
 pub use standard::{STANDARD, Standard};
 pub use values::Listen;
 
 use crate::catalog::Selection;
+use crate::collector::Collector;
 use crate::model::Group;
 
 /// What was asked for.
@@ -62,13 +62,13 @@ pub struct Run {
     /// Who says so.
     pub identity: Identity,
     /// How metrics are pushed; `None` if they are not.
-    pub otlp_metrics: Option<Otlp>,
+    pub otlp_metrics: Option<Collector>,
     /// How often metrics are pushed.
     pub export_interval: Duration,
     /// How long one push of everything may take.
     pub export_timeout: Duration,
     /// How logs are pushed; `None` if they are not.
-    pub otlp_logs: Option<Otlp>,
+    pub otlp_logs: Option<Collector>,
     /// Whether metrics are served at `/metrics`.
     pub prometheus: bool,
     /// Where the admin server listens.

@@ -1,6 +1,5 @@
 //! The standard variables of OTLP exporters.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::transport::Uri;
@@ -8,37 +7,7 @@ use tonic::transport::Uri;
 use super::error::{ConfigError, Given};
 use super::layers::Layers;
 use super::values::{file, milliseconds, pairs, switch, word};
-
-/// How a signal is pushed over OTLP/gRPC.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Otlp {
-    /// The Collector, with `http` or `https`.
-    pub endpoint: Uri,
-    /// Sent with every request. The values may be secrets: they are not printed.
-    pub headers: Vec<(String, String)>,
-    /// How long one request may take, retries included.
-    pub timeout: Duration,
-    /// Whether requests are compressed with gzip.
-    pub gzip: bool,
-    /// The certificate authorities (PEM) that the Collector's certificate is checked against, instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Our own certificate (PEM) and its key.
-    pub client_files: Option<(PathBuf, PathBuf)>,
-}
-
-impl std::fmt::Debug for Otlp {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Otlp")
-            .field("endpoint", &self.endpoint)
-            .field("headers", &self.headers.iter().map(|(key, _)| key).collect::<Vec<_>>())
-            .field("timeout", &self.timeout)
-            .field("gzip", &self.gzip)
-            .field("ca_file", &self.ca_file)
-            .field("client_files", &self.client_files)
-            .finish()
-    }
-}
+use crate::collector::{Collector, DEFAULT_ENDPOINT, DEFAULT_TIMEOUT, Headers};
 
 /// What is pushed; each may have variables of its own (`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +16,6 @@ pub(super) enum Signal {
     Logs,
 }
 
-/// The specification's default for gRPC.
-const DEFAULT_ENDPOINT: &str = "http://localhost:4317";
-/// The specification's default.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below this no request over a network succeeds; above it a push would outlast the five minutes after which
 /// Prometheus forgets a series.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
@@ -59,7 +24,7 @@ const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..
 const PEM: &str = "give the path of a PEM file";
 
 /// The settings of one signal.
-pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Otlp, ConfigError> {
+pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Collector, ConfigError> {
     let find = |name: &str| {
         let signal = match signal {
             Signal::Metrics => "METRICS",
@@ -91,7 +56,7 @@ pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Otlp, ConfigErr
         }
         (None, None) => None,
     };
-    Ok(Otlp { endpoint, headers, timeout, gzip, ca_file, client_files })
+    Ok(Collector { endpoint, headers, timeout, gzip, ca_file, client_files })
 }
 
 /// A URL; without a scheme, `OTEL_EXPORTER_OTLP_INSECURE` decides between http and https.
@@ -112,27 +77,12 @@ fn endpoint(given: &Given, insecure: bool) -> Result<Uri, ConfigError> {
     if has_host && port_is_whole { Ok(uri) } else { Err(wrong("is not a URL with a host")) }
 }
 
-/// Headers of gRPC requests: names in lower case, printable values.
-fn headers(given: &Given) -> Result<Vec<(String, String)>, ConfigError> {
-    let pairs = pairs(given)?;
-    pairs
-        .into_iter()
-        .map(|(name, value)| {
-            let name = name.to_ascii_lowercase();
-            let wrong = |problem: &str| {
-                given.problem(
-                    format!("the header `{}` {problem}", name.escape_debug()),
-                    "give name=value pairs with commas between",
-                )
-            };
-            if name.ends_with("-bin") || name.starts_with("grpc-") || name.starts_with(':') {
-                return Err(wrong("is reserved by gRPC"));
-            }
-            tonic::metadata::AsciiMetadataKey::from_bytes(name.as_bytes())
-                .map_err(|_| wrong("has a name that HTTP does not allow"))?;
-            tonic::metadata::AsciiMetadataValue::try_from(value.as_str())
-                .map_err(|_| wrong("has a value that HTTP does not allow"))?;
-            Ok((name, value))
-        })
-        .collect()
+/// Headers of gRPC requests.
+fn headers(given: &Given) -> Result<Headers, ConfigError> {
+    Headers::new(pairs(given)?).map_err(|bad| {
+        given.problem(
+            format!("the header `{}` {}", bad.name.escape_debug(), bad.problem),
+            "give name=value pairs with commas between",
+        )
+    })
 }

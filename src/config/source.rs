@@ -12,11 +12,10 @@ use super::layers::{Layers, split};
 use super::names;
 use super::values::{absolute, duration, file, switch, word};
 use crate::catalog::Vocabulary;
+use crate::model::VmiLabel;
 
 /// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// How many labels of a VMI are published: each one is an attribute on every VMI's Resource.
-const MOST_LABELS: usize = 16;
 
 /// Which VMs are read, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,8 +268,8 @@ fn label_keys(list: &Given) -> Result<Vec<String>, ConfigError> {
             let what = format!("has the same name in Prometheus as `{other}`");
             return Err(given.wrong(what, "give one of the two"));
         }
-        if keys.len() == MOST_LABELS {
-            return Err(given.wrong("is one label too many", format!("give {MOST_LABELS} at most")));
+        if keys.len() == VmiLabel::MOST {
+            return Err(given.wrong("is one label too many", format!("give {} at most", VmiLabel::MOST)));
         }
         keys.push(key);
     }

@@ -1,6 +1,7 @@
 //! The command line and the environment, without a process and without its environment.
 
 use super::*;
+use crate::collector::Headers;
 
 mod modes;
 
@@ -261,7 +262,8 @@ fn a_secret_is_not_repeated() {
     assert!(!sentence.contains("hunter2"), "{sentence}");
     let run = run(&[], [("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2")]);
     assert!(!format!("{run:?}").contains("hunter2"));
-    assert_eq!(run.otlp_metrics.expect("on").headers, [("authorization".to_owned(), "Bearer hunter2".to_owned())]);
+    let expected = Headers::new(vec![("authorization".to_owned(), "Bearer hunter2".to_owned())]).expect("a header");
+    assert_eq!(run.otlp_metrics.expect("on").headers, expected);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use super::error::{ConfigError, Given};
 
 /// A duration in words (`15s`, `1m30s`, `500ms`) within bounds.
@@ -73,18 +75,11 @@ pub(super) fn pairs(given: &Given) -> Result<Vec<(String, String)>, ConfigError>
 
 /// `%41` is `A`; `None` for a lone `%` and for what is not UTF-8 afterwards.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let (high, low) = (digit()?, digit()?);
-            decoded.push(high << 4 | low);
-        } else {
-            decoded.push(byte);
-        }
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(decoded).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 /// A file that can be opened. What is in it is checked where it is used.

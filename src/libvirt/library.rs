@@ -1,15 +1,14 @@
-//! The one room with unsafe code: libvirt's own library, for the drivers that live in it and that no daemon serves.
+//! The only module with unsafe code: libvirt's own library, for drivers that run inside it and have no daemon.
 //!
-//! Everything here blocks: a [`Connection`] stays on the thread that opened it, and whoever wants an answer in time asks
-//! from another one. What leaves is owned plain data.
+//! Everything here blocks. A [`Connection`] stays on the thread that opened it; callers with a deadline wait on another
+//! thread. Only owned plain data leaves this module.
 //!
-//! Rules that hold in here:
+//! Rules of this module:
 //!
-//! - Connections are read-only, and no function that changes, probes or wakes a domain is named.
-//! - Where the crate `virt` has a safe method that keeps what it promises, it is taken. Those for a domain's state (it
-//!   hides errors), for its job and for statistics (they free what libvirt has allocated in another way than libvirt says,
-//!   or never) are not.
-//! - What libvirt allocates is owned by a guard from the moment it is seen, and copied or decoded before the guard goes.
+//! - Connections are read-only, and no function that changes, probes or wakes a domain is used.
+//! - Safe methods of the crate `virt` are used where they are correct. Those for a domain's state (hides errors), for
+//!   its job and for statistics (they free libvirt's memory otherwise than libvirt documents, or never) are not.
+//! - A guard owns what libvirt allocates from the moment it is seen. The data is copied or decoded before it drops.
 #![expect(unsafe_code, reason = "the one room with unsafe code; every block says why it is sound")]
 
 mod events;
@@ -36,17 +35,17 @@ use super::{decode, domain_xml};
 use crate::model::{DaemonFacts, Description, Group, Groups, Job, Status, Version};
 use crate::source::{Listed, Stats};
 
-/// The longest XML document that is understood: what libvirt's protocol allows, which the library does not hold its own
-/// drivers to.
+/// The longest XML document that is parsed: the limit of libvirt's protocol, which the library does not enforce on its
+/// own drivers.
 const XML_MAX: usize = libvirt_remote::limits::STRING_MAX;
 
-/// How long libvirt's event loop rests after an error, so that one that lasts costs nothing.
+/// How long libvirt's event loop pauses after an error, so that a persistent one costs nothing.
 const LOOP_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is done once per process, and how it went: libvirt has one event loop and one error printer.
+/// The result of what is done once per process: libvirt has one event loop and one error printer.
 static READY: OnceLock<Result<(), Failure>> = OnceLock::new();
 
-/// Silences libvirt's printing to stderr and starts its event loop on a thread of its own. Must precede the first
+/// Stops libvirt from printing to stderr and runs its event loop on a thread of its own. Must precede the first
 /// connection: those opened before it never get events.
 fn ready() -> Result<(), Failure> {
     READY
@@ -77,7 +76,7 @@ pub(super) enum Failure {
     /// libvirt refused or failed, in its own words.
     #[error("{0}")]
     Refused(String),
-    /// The XML came and could not be understood.
+    /// The XML could not be parsed.
     #[error("{0}")]
     Xml(String),
 }
@@ -97,13 +96,13 @@ impl From<Error> for Failure {
 
 /// A read-only connection to a driver in libvirt's library.
 pub(super) struct Connection {
-    // Before the connection: libvirt keeps a connection for which something is still registered.
+    // Dropped before the connection: libvirt keeps a connection that still has registrations.
     watch: Option<Watch>,
     connect: Connect,
 }
 
 impl Connection {
-    /// `virConnectOpenReadOnly`. Blocks as long as it takes: whatever the driver speaks to may be far away and mute.
+    /// `virConnectOpenReadOnly`. Blocks without limit: the driver's host may be remote and unresponsive.
     pub(super) fn open(uri: &str) -> Result<Self, Failure> {
         ready()?;
         if uri.contains('\0') {
@@ -112,22 +111,20 @@ impl Connection {
         Ok(Self { watch: None, connect: Connect::open_read_only(Some(uri))? })
     }
 
-    /// Lets the events of all domains come into a mailbox. Returns how many kinds of events the driver does not have.
-    pub(super) fn watch(&mut self, mailbox: Mailbox) -> u32 {
-        // The old one first: it is of no use any more.
+    /// Sends the events of all domains to a mailbox.
+    pub(super) fn watch(&mut self, mailbox: Mailbox) {
+        // Deregister the old watch first.
         self.watch = None;
-        let (watch, refused) = Watch::begin(&self.connect, mailbox);
-        self.watch = Some(watch);
-        refused
+        self.watch = Some(Watch::begin(&self.connect, mailbox));
     }
 
-    /// Whether the driver believes that what it speaks to is still there.
+    /// Whether the driver considers its connection alive.
     fn is_alive(&self) -> bool {
         self.connect.is_alive().unwrap_or(false)
     }
 
-    /// Asks for a sign of life: the host's name, for which a driver asks the host. The library answers
-    /// `virConnectGetLibVersion` itself, whoever is gone.
+    /// Liveness check: the host's name, for which a driver has to ask the host. The library itself answers
+    /// `virConnectGetLibVersion`, even if the host is gone.
     pub(super) fn sign(&self) -> Result<(), Failure> {
         match self.connect.hostname().map_err(Failure::from) {
             Ok(_) | Err(Failure::Unsupported(_)) if self.is_alive() => Ok(()),
@@ -136,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// Who it is that answers. A driver that does not know its host's name has none.
+    /// Facts about the driver. The host name is empty if the driver does not know it.
     pub(super) fn facts(&self) -> Result<DaemonFacts, Failure> {
         let host_name = match self.connect.hostname().map_err(Failure::from) {
             Ok(name) => name,
@@ -181,7 +178,8 @@ impl Connection {
         })
     }
 
-    /// `virDomainGetXMLDesc` of the running configuration, without secrets; `None` if the driver does not know the domain.
+    /// `virDomainGetXMLDesc` of the running configuration, without secrets; `None` if the driver does not know the
+    /// domain.
     pub(super) fn describe(&self, uuid: Uuid) -> Result<Option<Description>, Failure> {
         self.with_domain(uuid, |domain| {
             let xml = domain.xml_desc(0)?;
@@ -201,13 +199,13 @@ impl Connection {
             // SAFETY: the handle is valid as long as `domain`, which outlives the array.
             let mut domains = [unsafe { domain.as_ptr() }, null_mut()];
             let mut records = Records::none();
-            // SAFETY: `domains` ends with NULL; what libvirt puts into `records` is freed by that.
+            // SAFETY: `domains` ends with NULL; `records` frees what libvirt puts into it.
             let count =
                 unsafe { sys::virDomainListGetStats(domains.as_mut_ptr(), bits(asked), records.slot(), NOWAIT) };
             if count < 0 {
                 return Err(Error::last_error().into());
             }
-            // SAFETY: libvirt has just said that it has put so many records there.
+            // SAFETY: libvirt has just reported that it put `count` records there.
             let record = unsafe { records.first(count) };
             Ok(record.map(|record| {
                 let mut decoder = decode::Decoder::default();
@@ -218,15 +216,15 @@ impl Connection {
         Ok(stats.flatten())
     }
 
-    /// `virDomainGetJobStats` of the job that is going on, and the number of parameters that are not known; `None` if the
-    /// driver does not know the domain.
+    /// `virDomainGetJobStats` of the running job, and the number of unknown parameters; `None` if the driver does not
+    /// know the domain.
     pub(super) fn job(&self, uuid: Uuid) -> Result<Option<(Option<Job>, u32)>, Failure> {
         self.with_domain(uuid, |domain| {
             let mut kind: c_int = 0;
             let mut parameters = Parameters::none();
             let (first, count) = parameters.slots();
-            // SAFETY: the handle is valid as long as `domain`; the pointers are to variables of this frame, and what
-            // libvirt puts there is freed by `parameters`.
+            // SAFETY: the handle is valid as long as `domain`; the pointers are to variables of this frame, and
+            // `parameters` frees what libvirt puts there.
             let code = unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, first, count, 0) };
             if code < 0 {
                 return Err(Error::last_error().into());
@@ -237,7 +235,7 @@ impl Connection {
         })
     }
 
-    /// Looks the domain up, and calls with it. `None` if the driver does not know it (any more).
+    /// Looks the domain up and calls `call` with it. `None` if the driver does not know it (any more).
     fn with_domain<T>(
         &self,
         uuid: Uuid,

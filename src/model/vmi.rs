@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use super::{Bytes, Timestamp};
 
-/// A KubeVirt VirtualMachineInstance (`kubevirt.io/v1`), as far as it is used. What the object does not say, or says
-/// in a way that cannot be understood, is absent.
+/// A KubeVirt VirtualMachineInstance (`kubevirt.io/v1`), as far as it is used. What the object lacks, or what cannot be
+/// understood, is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vmi {
     /// `metadata.namespace`
     pub namespace: Arc<str>,
     /// `metadata.name`
     pub name: Arc<str>,
-    /// `metadata.uid`: another one is another VMI, whatever its name.
+    /// `metadata.uid`: another UID is another VMI, whatever its name.
     pub uid: Arc<str>,
     /// `status.phase`
     pub phase: Phase,
     /// `status.nodeName`: the node that owns it.
     pub node: Option<Arc<str>>,
-    /// `status.activePods`, by UID: every pod that was made for it and is not deleted, completed ones included.
+    /// `status.activePods`, by UID: every pod created for it and not deleted, completed ones included.
     pub pods: Vec<LauncherPod>,
-    /// `status.runtimeUser`: 0 where the launcher runs as root (its libvirt is then the `system` one), 107 as a rule.
+    /// `status.runtimeUser`: usually 107; 0 if the launcher runs as root (its libvirt is then the `system` one).
     pub runtime_user: Option<u32>,
-    /// `status.conditions`, those of kinds that are known; each kind once.
+    /// `status.conditions`, those of known kinds; each kind once.
     pub conditions: Vec<Condition>,
     /// `status.migrationState`
     pub migration: Option<Migration>,
@@ -30,7 +30,7 @@ pub struct Vmi {
     pub addresses: Vec<GuestInterface>,
     /// `spec.domain.devices.interfaces`, joined with `spec.networks` by name.
     pub nics: Vec<SpecInterface>,
-    /// `status.guestOSInfo`, as the guest agent says.
+    /// `status.guestOSInfo`, from the guest agent.
     pub guest: GuestOs,
     /// `status.machine.type`
     pub machine: Option<Arc<str>>,
@@ -38,13 +38,13 @@ pub struct Vmi {
     pub memory: VmiMemory,
     /// `status.currentCPUTopology`, else `spec.domain.cpu`.
     pub topology: Topology,
-    /// What its annotations say of where it comes from.
+    /// Its origin, from its annotations.
     pub origin: Origin,
     /// `spec.evictionStrategy`
     pub eviction_strategy: Option<Arc<str>>,
     /// Whether it has the label `kubevirt.io/outdatedLauncherImage`.
     pub outdated: bool,
-    /// Those of its labels that the configuration allows.
+    /// The labels that the configuration allows.
     pub labels: Vec<VmiLabel>,
 }
 
@@ -111,7 +111,7 @@ impl Phase {
         }
     }
 
-    /// The value of the label `phase`: the API's name in small letters, as KubeVirt writes it.
+    /// The value of the label `phase`: the API's name in lower case, as KubeVirt writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -260,7 +260,7 @@ pub struct GuestOs {
     pub version_id: Option<Arc<str>>,
     /// `kernelRelease`
     pub kernel_release: Option<Arc<str>>,
-    /// `machine`: the guest's architecture as its kernel says.
+    /// `machine`: the guest's architecture as its kernel reports it.
     pub machine: Option<Arc<str>>,
 }
 
@@ -280,15 +280,15 @@ pub struct VmiMemory {
 /// The virtual processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Topology {
-    /// Cores a socket.
+    /// Cores per socket.
     pub cores: Option<u32>,
     /// Sockets.
     pub sockets: Option<u32>,
-    /// Threads a core.
+    /// Threads per core.
     pub threads: Option<u32>,
 }
 
-/// What a VMI's annotations say of where it comes from.
+/// A VMI's origin, from its annotations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// `vm.kubevirt.io/os`
@@ -314,15 +314,20 @@ pub struct VmiLabel {
     pub value: Arc<str>,
 }
 
+impl VmiLabel {
+    /// The most labels of one VMI that are published. Each is on every series of the VMI, and on its Resource.
+    pub const MOST: usize = 16;
+}
+
 impl Vmi {
-    /// The name of its libvirt domain: `<namespace>_<name>`. An underscore is in no name of Kubernetes.
+    /// The name of its libvirt domain: `<namespace>_<name>`. No Kubernetes name contains an underscore.
     #[must_use]
     pub fn domain_name(&self) -> String {
         format!("{}_{}", self.namespace, self.name)
     }
 
-    /// Whether something has happened to it since it was `before` that its life consists of. Its addresses, its guest's
-    /// words and its sizes are no such thing.
+    /// Whether its UID, phase, conditions or migration differ from those in `before`. Its addresses, guest data and
+    /// sizes do not count.
     #[must_use]
     pub fn has_moved_on_from(&self, before: &Self) -> bool {
         self.uid != before.uid

@@ -1,4 +1,4 @@
-//! One daemon: its domains, and what is asked of it.
+//! One daemon: its domains, and the queries sent to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,28 +6,27 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::detection::{Cause, backoff};
+use super::detection::Cause;
 use super::figures::has_figures;
 use super::owned::Owned;
 use super::pace::Bucket;
 use super::roster::Owner;
-use super::settings::{
-    LIST_EVERY, LIST_PACE, LIST_RETRY, LIST_RETRY_MOST, STRANGERS_OF_A_HOST, STRANGERS_OF_A_LAUNCHER,
-};
+use super::settings::{LIST_EVERY, LIST_PACE, LIST_RETRY, STRANGERS_OF_A_HOST, STRANGERS_OF_A_LAUNCHER};
 use super::share::DOMAINS_MAX;
 use super::told::Told;
 use super::track::{CallState, Pending, Surroundings, Track};
+use crate::backoff::Backoff;
 use crate::model::{Daemon, DaemonFacts, State, Version};
 use crate::source::{Ask, Source};
 
-/// How far the first round over a daemon is.
+/// Progress of a daemon's first round of reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Nothing has been heard of it.
+    /// Nothing has been heard from it.
     Waiting,
     /// Its domains are known, and are being read.
     Reading,
-    /// Each has been read, or has failed; or the daemon has.
+    /// Every domain was read or failed, or the daemon failed.
     Done,
 }
 
@@ -35,39 +34,39 @@ pub(super) enum Round {
 pub(super) struct Keeper {
     pub(super) source: Arc<dyn Source>,
     pub(super) around: Surroundings,
-    /// Whose daemon it is, if it is that of one VMI.
+    /// The owner, if the daemon belongs to one VMI.
     pub(super) owned: Option<Owned>,
     pub(super) up: bool,
-    /// Counts connections: an answer over an earlier one is not used.
+    /// Counts connections, so that answers over earlier ones are discarded.
     pub(super) generation: u32,
-    // Boxed: a map makes room for eleven at once, and most daemons have one.
+    // Boxed: a `BTreeMap` node has room for eleven, and most daemons have one domain.
     pub(super) tracks: BTreeMap<Uuid, Box<Track>>,
-    /// The questions that are out about domains that are gone.
+    /// Pending queries about domains that are gone.
     leftover: BTreeMap<Uuid, Pending>,
-    /// What is published of it.
+    /// What is published about it.
     pub(super) shown: Arc<Daemon>,
     facts: Option<Arc<DaemonFacts>>,
-    /// Whether it has been lost, and nobody has been found there since.
+    /// Whether the connection was lost and not made again since.
     pub(super) lost: bool,
     told: Told,
-    /// Whether it was said that it has too many domains.
+    /// Whether it was logged that it has too many domains.
     crowded: bool,
-    /// Whether nobody was there when it was last tried.
+    /// Whether nothing was listening at the last attempt.
     pub(super) absent: bool,
-    /// Whether it was said that events of this connection were lost.
+    /// Whether lost events of this connection were already logged.
     pub(super) events_lost: bool,
-    /// Until when the failure of an earlier attempt to reach it says nothing.
+    /// Until when earlier failed connection attempts are ignored.
     pub(super) trying_until: Option<Instant>,
     pub(super) round: Round,
 
     pub(super) list_call: CallState,
-    /// Its domains are to be listed now.
+    /// List its domains now.
     pub(super) list_wanted: bool,
     pub(super) list_due: Option<Instant>,
-    pub(super) list_failures: u32,
-    /// Lists that events may ask for now.
+    pub(super) list_backoff: Backoff,
+    /// Limits the lists that events trigger.
     pub(super) lists: Bucket,
-    /// Domains that events may name now and that we do not know.
+    /// Limits the unknown domains that events may name.
     pub(super) strangers: Bucket,
 }
 
@@ -96,7 +95,7 @@ impl Keeper {
             list_call: CallState::Idle,
             list_wanted: false,
             list_due: None,
-            list_failures: 0,
+            list_backoff: Backoff::new(LIST_RETRY),
             lists: Bucket::new(LIST_PACE, now),
             strangers: Bucket::new(strangers, now),
         };
@@ -106,7 +105,7 @@ impl Keeper {
         keeper
     }
 
-    /// Forgets its domains: whatever is still said of them is void.
+    /// Forgets its domains; answers about them are discarded.
     pub(super) fn forget(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.list_call.cancel();
@@ -135,24 +134,24 @@ impl Keeper {
         self.generation = self.generation.wrapping_add(1);
         self.around.host_name = Arc::clone(&facts.host_name);
         self.facts = Some(facts);
-        self.list_failures = 0;
+        self.list_backoff.reset();
         self.list_wanted = self.is_open();
     }
 
-    /// The daemon has found out about its hypervisor.
+    /// The daemon reported its hypervisor version.
     pub(super) fn has_hypervisor(&mut self, version: Version) {
         if let Some(facts) = &mut self.facts {
             Arc::make_mut(facts).hypervisor = Some(version);
         }
     }
 
-    /// The connection is gone, or could not be made. `true` if it was there.
+    /// The connection was lost, or could not be made. `true` if it was up.
     pub(super) fn disconnected(&mut self, reason: &str, absent: bool, now: Instant) -> bool {
         self.round = Round::Done;
         self.trying_until = None;
         self.absent = absent;
         if !std::mem::replace(&mut self.up, false) {
-            // Before its VMI runs nobody misses it; and that nobody is there any more was to be expected.
+            // Expected, so not logged: failures before its VMI runs, and absence after a loss.
             if self.is_open() && !(self.lost && absent) && self.told.disconnected(reason, now) {
                 tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
             }
@@ -163,7 +162,7 @@ impl Keeper {
         self.list_call.cancel();
         self.list_due = None;
         let before = self.tracks.len();
-        // Of a VM that is on its way to another node nothing is left to be shown here.
+        // A VM that is migrating away leaves nothing to show here.
         let leaving = self.owned.as_ref().is_some_and(|owned| owned.owner.is_leaving());
         let lost: Vec<Uuid> = self
             .tracks
@@ -195,7 +194,7 @@ impl Keeper {
         true
     }
 
-    /// The domains are to be listed because of an event: now, or as soon as that may be.
+    /// Lists the domains because of an event: now, or as soon as the limit allows.
     pub(super) fn list_soon(&mut self, now: Instant) {
         if self.lists.take(now) {
             self.list_wanted = true;
@@ -208,26 +207,26 @@ impl Keeper {
         self.list_due = Some(self.list_due.map_or(by, |due| due.min(by)));
     }
 
-    /// The domains were listed, or not.
+    /// The list succeeded or failed.
     pub(super) fn listed(&mut self, succeeded: bool, now: Instant) {
         if let Some(owned) = &mut self.owned {
             owned.answers(succeeded);
         }
         if succeeded {
-            self.list_failures = 0;
-            // Something may have asked for another one meanwhile.
+            self.list_backoff.reset();
+            // An event may have asked for an earlier one.
             self.list_by(now + LIST_EVERY);
             if self.round == Round::Waiting {
                 self.round = Round::Reading;
             }
         } else {
-            self.list_by(now + backoff(self.list_failures, LIST_RETRY, LIST_RETRY_MOST));
-            self.list_failures = self.list_failures.saturating_add(1);
+            let again = now + self.list_backoff.fail();
+            self.list_by(again);
             self.round = Round::Done;
         }
     }
 
-    /// Whether the first round over it is done.
+    /// Whether its first round of reads is done.
     pub(super) fn round_is_done(&mut self) -> bool {
         if !self.is_open() {
             return true;
@@ -238,7 +237,7 @@ impl Keeper {
         self.round == Round::Done
     }
 
-    /// Whether what its VMs are is known, or cannot be.
+    /// Whether each of its VMs is identified, or cannot be.
     pub(super) fn is_known(&self) -> bool {
         match self.round {
             _ if !self.is_open() => true,
@@ -248,7 +247,7 @@ impl Keeper {
         }
     }
 
-    /// The state of this question; `None` for a domain that is not there.
+    /// The state of this query; `None` for an unknown domain.
     pub(super) fn state_of(&mut self, ask: Ask) -> Option<&mut CallState> {
         let Some(uuid) = ask.domain() else { return Some(&mut self.list_call) };
         let calls = match self.tracks.get_mut(&uuid) {
@@ -263,7 +262,7 @@ impl Keeper {
         })
     }
 
-    /// Whether there is room for a domain of a host by this name.
+    /// Whether a host's limits allow a domain of this name.
     pub(super) fn has_room(&mut self, uuid: Uuid, name: &str) -> bool {
         let fits = match self.tracks.get(&uuid) {
             Some(track) => track.claim.takes_name(name),
@@ -302,7 +301,7 @@ impl Keeper {
         Some(track)
     }
 
-    /// A question was answered. `true` if it must be asked once more.
+    /// A query was answered. `true` if it must be repeated.
     pub(super) fn returned(&mut self, ask: Ask) -> bool {
         let again = self.state_of(ask).is_some_and(CallState::returned);
         let Some(uuid) = ask.domain() else { return again };
@@ -312,7 +311,8 @@ impl Keeper {
         again && self.tracks.contains_key(&uuid)
     }
 
-    /// Drops what is too old, and domains of which nothing is left while the daemon is away. Says how many VMs went.
+    /// Drops stale readings and, while the daemon is unreachable, domains without any. Returns how many VMs were
+    /// dropped.
     pub(super) fn age(&mut self, now: Instant) -> u64 {
         let mut gone = Vec::new();
         for (uuid, track) in &mut self.tracks {
@@ -327,7 +327,7 @@ impl Keeper {
         u64::try_from(gone.len()).unwrap_or(u64::MAX)
     }
 
-    /// What is published of it.
+    /// Updates what is published about it.
     pub(super) fn refresh(&mut self) {
         let domains = self.up.then(|| {
             let mut counts = [0_u64; State::ALL.len()];

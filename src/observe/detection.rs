@@ -1,17 +1,17 @@
 //! What really runs a VM, and which devices it has: one XML query per detection.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::figures::rejoin;
-use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST, UNKNOWN_DEVICE_GAP};
+use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, UNKNOWN_DEVICE_GAP};
 use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
+use crate::backoff::Backoff;
 use crate::model::{Description, HypervisorType};
 use crate::source::ReadError;
 
-/// An event that asks for a detection.
+/// An event that triggers a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trigger {
     /// STARTED
@@ -20,17 +20,17 @@ pub(super) enum Trigger {
     Resumed,
 }
 
-/// How far the detection of a VM is.
-#[derive(Debug, Clone, Default)]
+/// The progress of a VM's detection.
+#[derive(Debug)]
 pub(super) struct Detection {
-    failures: u32,
+    backoff: Backoff,
     /// Whether a query has succeeded since this began.
     done: bool,
     retry_at: Option<Instant>,
     trigger: Option<(Trigger, Instant)>,
-    /// When a device that the XML did not have last made us ask for it.
+    /// When a device missing from the XML last triggered a query.
     unknown_device: Option<Instant>,
-    /// The cause that was logged last: each is logged once, until a detection succeeds.
+    /// The cause that was logged last: a repeat is not logged, until a detection succeeds.
     logged: Option<Cause>,
 }
 
@@ -45,8 +45,21 @@ pub(super) enum Cause {
     Late,
     /// The daemon cannot be reached.
     Unreachable,
-    /// The XML was understood; its type is none of those that we know.
+    /// The XML was understood, but its type is not a known one.
     Type,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::new(DESCRIBE_RETRY),
+            done: false,
+            retry_at: None,
+            trigger: None,
+            unknown_device: None,
+            logged: None,
+        }
+    }
 }
 
 impl Detection {
@@ -55,7 +68,7 @@ impl Detection {
         *self = Self { logged: self.logged, trigger: self.trigger, ..Self::default() };
     }
 
-    /// What was detected may have been true of an earlier incarnation.
+    /// The detection may be of an earlier incarnation.
     pub(super) fn doubt(&mut self) {
         self.done = false;
     }
@@ -71,7 +84,7 @@ impl Detection {
         false
     }
 
-    /// What follows is no boot.
+    /// Forgets the first half.
     pub(super) fn forget_trigger(&mut self) {
         self.trigger = None;
     }
@@ -81,35 +94,28 @@ impl Detection {
         self.done
     }
 
-    /// When a query that failed is made again.
+    /// When a failed query is retried.
     pub(super) const fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// Whether the time for that has come.
+    /// Whether it is time to retry.
     pub(super) fn take_retry(&mut self, now: Instant) -> bool {
         self.retry_at.take_if(|at| *at <= now).is_some()
     }
 
     fn failed(&mut self, now: Instant) {
-        let wait = backoff(self.failures, DESCRIBE_RETRY, DESCRIBE_RETRY_MOST);
-        self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(now + wait);
+        self.retry_at = Some(now + self.backoff.fail());
     }
 
-    /// Whether this cause is to be logged.
+    /// Whether to log this cause.
     pub(super) fn is_news(&mut self, cause: Cause) -> bool {
         self.logged.replace(cause) != Some(cause)
     }
 }
 
-/// First, twice, four times … the first wait, up to the longest.
-pub(super) fn backoff(failures: u32, first: Duration, most: Duration) -> Duration {
-    first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(most)
-}
-
 impl Track {
-    /// The XML was asked for, and this is what came.
+    /// Handles the answer to an XML query.
     pub(super) fn on_description(
         &mut self,
         answer: Result<Option<Description>, ReadError>,
@@ -129,12 +135,9 @@ impl Track {
             Ok(Some(description)) => self.described(description, around),
             Err(error) => {
                 around.health.describe_failures.one();
-                if matches!(error, ReadError::Deadline { .. }) {
-                    around.health.deadlines.one();
-                }
                 self.detection.failed(moment.instant);
                 if matches!(error, ReadError::Disconnected { .. }) {
-                    return wants; // the source says so itself; until then the type is what it was
+                    return wants; // the source reports it itself; until then the type stays
                 }
                 self.not_described(&error, around);
             }
@@ -149,7 +152,7 @@ impl Track {
 
     fn described(&mut self, description: Description, around: &Surroundings) {
         let hypervisor = description.hypervisor();
-        self.detection.failures = 0;
+        self.detection.backoff.reset();
         self.detection.done = true;
         self.detection.retry_at = None;
         if hypervisor == HypervisorType::Unknown {
@@ -166,7 +169,7 @@ impl Track {
         vm.hypervisor = Some(hypervisor);
         vm.description = Some(Arc::new(description));
         rejoin(vm);
-        // Names may be longer now, and there may be more of them than fit.
+        // Names may be longer now, and fewer of them may fit.
         self.fit();
         self.count_left_out(around);
     }
@@ -184,19 +187,19 @@ impl Track {
                 "could not read what runs the domain; it will be tried again"
             );
         }
-        // A query that is merely late says nothing new: what the incarnation is known to be, it still is.
+        // A query that is merely late says nothing new: the known type of the incarnation still holds.
         if !late || self.vm.hypervisor.is_none() {
             self.vm_mut().hypervisor = Some(HypervisorType::Unknown);
         }
     }
 
-    /// Whether a statistic named a device that the XML did not have, and it is time to read the XML for that.
+    /// Whether a statistic named a device missing from the XML, and it is time to query the XML again.
     pub(super) fn wants_devices(&mut self, now: Instant) -> bool {
         if self.vm.description.is_none() || self.calls.describe != CallState::Idle {
             return false; // the detection is under way
         }
         if self.is_cut() {
-            return false; // what the XML does not have was left out of it
+            return false; // the missing device was cut from the description
         }
         let disks = self.vm.disks.iter().flat_map(|disks| &disks.value);
         let nics = self.vm.nics.iter().flat_map(|nics| &nics.value);

@@ -1,4 +1,4 @@
-//! The loop: takes in events and answers, asks what is due, publishes.
+//! The loop: takes in events and answers, sends due queries, publishes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,32 +29,31 @@ use crate::source::{Ask, Order, ReadError, Said, SourceEvent};
 pub(super) struct Engine {
     clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
-    /// The daemons by their places. A place is never given twice, so that what comes late for one that is gone finds
-    /// nobody.
+    /// The daemons, by number (their place). Numbers are never reused, so that a late answer for a removed daemon finds
+    /// nothing.
     pub(super) keepers: BTreeMap<usize, Keeper>,
     /// The daemons' places by their ids, which is the order of their VMs' keys.
     pub(super) places: BTreeMap<DaemonId, usize>,
     pub(super) next_place: usize,
-    /// Who is to be read, while that can change.
+    /// Changes of daemons, while any can come.
     pub(super) roster: Option<mpsc::Receiver<Roster>>,
-    /// Whether every daemon that was there at the start has been named.
+    /// Whether every daemon present at startup has been added.
     pub(super) rostered: bool,
     pub(super) settings: Settings,
     pub(super) epoch: Instant,
-    /// What the daemons share of the page.
+    /// The room on the metrics page that daemons share.
     pub(super) pool: Arc<Pool>,
-    /// When which domain must be looked at.
+    /// Timers: when to handle which domain.
     pub(super) timers: BTreeSet<(Instant, usize, Uuid)>,
     calls: Calls,
-    /// The questions that go out at the end of this turn, so that a burst of events makes one of each.
+    /// Queries to send at the end of this iteration, so that a burst of events sends each once.
     pub(super) outgoing: Vec<(usize, Ask)>,
-    /// The readings that wait until the VMs are known.
+    /// The readings that wait until the VMs are identified.
     pub(super) first: First,
-    reads_out: usize,
     pub(super) publisher: Publisher,
     events: mpsc::Receiver<(usize, SourceEvent)>,
     pub(super) forward: mpsc::Sender<(usize, SourceEvent)>,
-    /// Carry the sources' events here; each ends with its daemon, all with the engine.
+    /// Forward the sources' events here; each ends with its daemon, all with the engine.
     pub(super) forwarders: JoinSet<()>,
 }
 
@@ -84,7 +83,6 @@ impl Engine {
             calls: Calls::default(),
             outgoing: Vec::new(),
             first: First::new(Instant::now()),
-            reads_out: 0,
             events,
             forward,
             forwarders: JoinSet::new(),
@@ -95,14 +93,14 @@ impl Engine {
         engine
     }
 
-    /// Turns until it is told to stop, or nobody reads snapshots any more.
+    /// Runs until `shutdown` is cancelled.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let now = Instant::now();
             let wake = self.wake(now);
             self.health.pulse.promise(wake);
             tokio::select! {
-                // Who is to be read comes before what they say.
+                // Changes of daemons come before their events.
                 biased;
                 () = shutdown.cancelled() => break,
                 change = roster_change(&mut self.roster) => self.on_change(change),
@@ -114,7 +112,6 @@ impl Engine {
             self.take_in_the_rest();
             self.fire();
             self.send_out();
-            self.health.in_flight.set(u64::try_from(self.reads_out).unwrap_or(u64::MAX));
             let moment = self.moment();
             if self.publisher.due(moment.instant) <= moment.instant {
                 self.publish(moment);
@@ -135,14 +132,14 @@ impl Engine {
         Moment { instant: Instant::now(), stamp: self.clock.now() }
     }
 
-    /// The next time at which something must be done though nothing happens.
+    /// When something must be done next, even if nothing happens.
     fn wake(&self, now: Instant) -> Instant {
         let timer = self.timers.first().map(|(at, ..)| *at);
         let others = timer.into_iter().chain(self.first.wake());
         others.fold(self.publisher.due(now), Instant::min)
     }
 
-    /// What else is there already, so that a burst makes one snapshot.
+    /// Takes in what else is waiting, so that a burst makes one snapshot.
     fn take_in_the_rest(&mut self) {
         for _ in 0..TURN_BATCH {
             let Some(change) = self.roster.as_mut().and_then(|roster| roster.try_recv().ok()) else { break };
@@ -210,7 +207,7 @@ impl Engine {
                 }
             }
             SourceEvent::Domain { uuid, name, event } => {
-                // What is not worth a reading of a domain that we know is no news of one that we do not.
+                // Only a lifecycle event is worth a query about an unknown domain.
                 let known = keeper.tracks.contains_key(&uuid);
                 let may_be_news = known || (event.is_lifecycle() && keeper.is_its(&name));
                 if may_be_news && !known && !keeper.strangers.take(moment.instant) {
@@ -226,7 +223,6 @@ impl Engine {
                 }
             }
             SourceEvent::LateDescription { uuid, description } => {
-                self.health.late_answers.one();
                 if let Some(track) = keeper.tracks.get_mut(&uuid) {
                     let wants = track.on_description(Ok(Some(*description)), moment, &keeper.around);
                     self.publisher.changed();
@@ -234,7 +230,6 @@ impl Engine {
                 }
             }
             SourceEvent::Late { uuid, stats } => {
-                self.health.late_answers.one();
                 if let Some(track) = keeper.tracks.get_mut(&uuid) {
                     let wants = track.on_late(stats.map(|stats| *stats), moment, &keeper.around);
                     self.follow(place, uuid, wants);
@@ -246,7 +241,6 @@ impl Engine {
     fn on_answer(&mut self, call: Call, answer: Result<Said, ReadError>) {
         let moment = self.moment();
         if let Ask::Read(_, groups) = call.ask {
-            self.reads_out -= 1;
             self.count(&answer, groups);
         } else {
             self.first.heard(moment.instant);
@@ -269,7 +263,7 @@ impl Engine {
         }
     }
 
-    /// A question about a domain was answered.
+    /// A query about a domain was answered.
     fn on_answer_of(
         &mut self,
         uuid: Uuid,
@@ -282,8 +276,7 @@ impl Engine {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
         let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
         if outdated || call.epoch != track.calls.epoch {
-            self.health.discarded.one();
-            // It belongs to what has ended. Whatever began since has asked for itself.
+            // Its incarnation or connection has ended. The new one sends its own queries.
             return self.follow(place, uuid, Wants::default());
         }
         let around = &keeper.around;
@@ -295,9 +288,6 @@ impl Engine {
                 track.on_status(status, moment, around)
             }
             (Ask::Status(_), Err(error)) => {
-                if matches!(error, ReadError::Deadline { .. }) {
-                    self.health.deadlines.one();
-                }
                 track.status_failed(&error, &keeper.around);
                 if let Some(owned) = &mut keeper.owned {
                     owned.answers(track.shown().is_some());
@@ -313,7 +303,7 @@ impl Engine {
                 track.on_stats(Ok(stats.map(|stats| *stats)), asked, began.unwrap_or(call.asked), moment, around)
             }
             (Ask::Read(_, asked), Err(error)) => track.on_stats(Err(error), asked, call.asked, moment, around),
-            // An answer to another question than was asked is none.
+            // An answer of another kind than the query is ignored.
             _ => Wants::default(),
         };
         self.publisher.changed();
@@ -322,22 +312,22 @@ impl Engine {
 
     fn on_list(&mut self, place: usize, answer: Result<Said, ReadError>, moment: Moment) {
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        let first_failure = keeper.list_failures == 0;
+        let first_failure = !keeper.list_backoff.is_failing();
         keeper.listed(answer.is_ok(), moment.instant);
         self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
         self.publisher.changed();
         let listed = match answer {
             Ok(Said::Listed(mut listed)) => {
                 if listed.len() > DOMAINS_MAX {
-                    // Where there is not room for all, those that run come first.
+                    // If there is not room for all, those that run come first.
                     listed.sort_by_key(|domain| domain.id.is_none());
                 }
                 listed
             }
-            // An answer to another question than was asked is none.
+            // An answer of another kind than the query is ignored.
             Ok(_) => return,
             Err(error) => {
-                // That it is not connected, the source says itself.
+                // The source itself reports that it is disconnected.
                 let news = first_failure && !matches!(error, ReadError::Disconnected { .. });
                 if news && keeper.around.may_log() {
                     tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
@@ -345,7 +335,7 @@ impl Engine {
                 return;
             }
         };
-        // A list is older than the events that came while it was made: it only says whom to ask.
+        // A list is older than the events that came while it was made: it only selects domains to query.
         let mut known: BTreeSet<Uuid> = keeper.tracks.keys().copied().collect();
         let mut ask: Vec<(Uuid, Wants)> = Vec::new();
         let status = Wants { status: true, ..Wants::default() };
@@ -360,7 +350,7 @@ impl Engine {
             let track = keeper.track(domain.uuid, &domain.name, moment.instant);
             match (track.phase, domain.id) {
                 (Phase::Active, Some(id)) if track.id.is_none_or(|known| known == id) => {}
-                // Another id: the reading that says so begins the new incarnation.
+                // Another id: the reading that confirms it begins the new incarnation.
                 (Phase::Active, Some(_)) => ask.push((domain.uuid, Wants { read: true, ..status })),
                 (Phase::Inactive, None) if track.name == domain.name => {}
                 _ => {
@@ -375,7 +365,7 @@ impl Engine {
         }
     }
 
-    /// Does what is to be done about a domain, and sets its timer.
+    /// Carries out what a domain needs, and sets its timer.
     pub(super) fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
         self.publisher.touch(place);
         let Some(keeper) = self.keepers.get_mut(&place) else { return };
@@ -429,8 +419,8 @@ impl Engine {
         }
     }
 
-    /// Asks at the end of this turn, unless the same question is out: then once more when it was answered. A reading is of
-    /// all groups.
+    /// Sends a query at the end of this iteration; if the same query is in flight, repeats it after its answer. A
+    /// reading covers all groups.
     pub(super) fn ask(&mut self, place: usize, ask: Ask) {
         let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return };
         if keeper.state_of(ask).is_some_and(CallState::request) {
@@ -438,14 +428,11 @@ impl Engine {
         }
     }
 
-    /// A question goes out.
+    /// Sends a query.
     pub(super) fn launch(&mut self, place: usize, ask: Ask, order: Order) {
         let Some(keeper) = self.keepers.get(&place) else { return };
-        match ask {
-            Ask::List => self.health.lists.one(),
-            Ask::Status(_) => self.health.status_queries.one(),
-            Ask::Describe(_) => self.health.describe_queries.one(),
-            Ask::Read(..) => self.reads_out += 1, // counted when it is answered
+        if matches!(ask, Ask::Describe(_)) {
+            self.health.describe_queries.one();
         }
         let track = ask.domain().and_then(|uuid| keeper.tracks.get(&uuid));
         let epoch = track.map_or(0, |track| track.calls.epoch);
@@ -464,17 +451,12 @@ impl Engine {
                 self.health.answered(groups, stats.as_ref().map(|stats| stats.took).unwrap_or_default());
             }
             Ok(_) => {}
-            Err(error) => {
-                self.health.reading_failures.one();
-                if matches!(error, ReadError::Deadline { .. }) {
-                    self.health.deadlines.one();
-                }
-            }
+            Err(_) => self.health.reading_failures.one(),
         }
     }
 }
 
-/// A reading of a domain whose groups are found out when it is made.
+/// A reading of a domain whose groups are chosen when it is sent.
 pub(super) const fn reading_of(uuid: Uuid) -> Ask {
     Ask::Read(uuid, Groups::NONE)
 }

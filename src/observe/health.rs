@@ -1,4 +1,4 @@
-//! What `observe` counts of itself, for the agent's own metrics, and its heartbeat, for `/livez`.
+//! What `observe` counts about itself, for the agent's own metrics, and its heartbeat, for `/livez`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::heartbeat::Pulse;
 use crate::model::{Group, Groups};
 
-/// A number that one task writes and any may read.
+/// A number that one task writes and any task may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -30,7 +30,7 @@ impl Counter {
     }
 }
 
-/// How long the calls took that read a group.
+/// How long the calls that read a group took.
 #[derive(Debug, Default)]
 pub struct Durations {
     /// How many calls asked for the group and were answered.
@@ -39,68 +39,52 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// The time of all of them together.
+    /// The total time of these calls.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanos.get())
     }
 }
 
-/// What `observe` counts of itself. Counters only grow; those that say so are the present amount.
+/// What `observe` counts about itself. Counters only grow, except those described as "at present".
 #[derive(Debug)]
 pub struct Health {
-    /// Whether the loop turns.
+    /// The loop's heartbeat.
     pub pulse: Pulse,
-    /// Turns of the loop.
+    /// Iterations of the loop.
     pub turns: Counter,
     /// Readings of a VM that were answered.
     pub readings: Counter,
-    /// Readings of a VM that failed, those past their deadline included.
+    /// Readings of a VM that failed, including those past their deadline.
     pub reading_failures: Counter,
-    /// Calls of any kind that went past their deadline.
-    pub deadlines: Counter,
-    /// Readings that libvirt answered without the QEMU because of somebody else's job.
-    pub busy_readings: Counter,
-    /// Answers that came after their deadline.
-    pub late_answers: Counter,
-    /// Readings that belonged to an incarnation that had ended meanwhile, and were thrown away.
-    pub discarded: Counter,
     /// Parameters that this version does not know.
     pub unknown_parameters: Counter,
-    /// Lists of domains that were asked for.
-    pub lists: Counter,
-    /// States that were asked for on their own.
-    pub status_queries: Counter,
-    /// XML queries that were made.
+    /// XML queries sent.
     pub describe_queries: Counter,
     /// XML queries that failed.
     pub describe_failures: Counter,
-    /// Devices that were left out because another one of their VM has the same name.
-    pub dropped_devices: Counter,
-    /// vCPUs, devices and parameters of such that were left out because one VM, or those of a daemon together, may not have
-    /// so many, counted each time.
+    /// vCPUs, devices and their parameters left out because of the limits on one VM, or on all VMs of a daemon, counted
+    /// each time.
     pub left_out: Counter,
-    /// Domains that were left out because one daemon may not have so many, counted each time.
+    /// Domains left out because of the limits on one daemon, counted each time.
     pub domains_left_out: Counter,
     /// Snapshots that were published.
     pub snapshots: Counter,
     /// VMs that are stuck, at present.
     pub stuck: Counter,
-    /// VMs that somebody else's job keeps busy, at present.
+    /// VMs that another client's job keeps busy, at present.
     pub busy: Counter,
-    /// Reads that are running, at present.
-    pub in_flight: Counter,
     groups: [Durations; Group::ALL.len()],
 }
 
 impl Health {
-    /// Nothing counted yet; nobody looks at the heartbeat.
+    /// Zero counters and an unwatched heartbeat.
     #[must_use]
     pub fn new() -> Self {
         Self::of(Pulse::default())
     }
 
-    /// Nothing counted yet, with this heartbeat.
+    /// Zero counters with this heartbeat.
     #[must_use]
     pub fn of(pulse: Pulse) -> Self {
         Self {
@@ -108,27 +92,19 @@ impl Health {
             turns: Counter::default(),
             readings: Counter::default(),
             reading_failures: Counter::default(),
-            deadlines: Counter::default(),
-            busy_readings: Counter::default(),
-            late_answers: Counter::default(),
-            discarded: Counter::default(),
             unknown_parameters: Counter::default(),
-            lists: Counter::default(),
-            status_queries: Counter::default(),
             describe_queries: Counter::default(),
             describe_failures: Counter::default(),
-            dropped_devices: Counter::default(),
             left_out: Counter::default(),
             domains_left_out: Counter::default(),
             snapshots: Counter::default(),
             stuck: Counter::default(),
             busy: Counter::default(),
-            in_flight: Counter::default(),
             groups: Default::default(),
         }
     }
 
-    /// How long the calls took that read this group. All groups of a VM come in one call, whose whole time counts for
+    /// How long the calls that read this group took. All groups of a VM come in one call, whose whole time counts for
     /// each of them.
     #[must_use]
     pub const fn durations(&self, group: Group) -> &Durations {

@@ -1,4 +1,4 @@
-//! From an answered (or failed) reading to the figures of a VM, and to whether it is stuck.
+//! Applies an answered or failed reading to a VM: its statistics, and whether it is stuck.
 
 use tokio::time::Instant;
 
@@ -29,11 +29,11 @@ impl Track {
         };
         self.pace.charge(stats.parameters / PARAMETERS_OF_ONE, moment.instant);
         if self.figures.state_is_newer_than(launched) {
-            // libvirt gathers the state first: it is as old as the call, and an event has made us ask since.
+            // libvirt gathers the state first: it is as old as the call, and a newer one is known.
             stats.status = None;
         }
         if let Some(status) = stats.status.filter(|status| !status.state.is_active()) {
-            // Of a domain that does not run libvirt reports its own processor time.
+            // For a domain that does not run, libvirt reports its own process' CPU time.
             return self.on_status(Some(status), moment, around);
         }
         self.attempted = true;
@@ -52,7 +52,7 @@ impl Track {
         wants
     }
 
-    /// A call that had been left behind has returned.
+    /// A call abandoned at its deadline has returned.
     pub(super) fn on_late(&mut self, stats: Option<Stats>, moment: Moment, around: &Surroundings) -> Wants {
         let launched = self.left_behind.take();
         if self.phase != Phase::Active {
@@ -86,7 +86,7 @@ impl Track {
                 self.hung = true;
                 wants.lifecycle = self.log_stuck(was_stuck, around);
             }
-            ReadError::Disconnected { .. } => {} // the source says so itself
+            ReadError::Disconnected { .. } => {} // the source reports it itself
             ReadError::Libvirt { .. } | ReadError::Xml { .. } | ReadError::Overloaded { .. } => {
                 if !std::mem::replace(&mut self.failing, true) && around.may_log() {
                     tracing::warn!(
@@ -99,7 +99,7 @@ impl Track {
         wants
     }
 
-    /// Logs when it became stuck, or well again. `true` if either.
+    /// Logs when it becomes stuck or recovers. `true` if either.
     fn log_stuck(&self, before: bool, around: &Surroundings) -> bool {
         let (domain, uuid) = (&self.name, &self.vm.key.uuid);
         if before == self.is_stuck() || !around.may_log() {
@@ -125,12 +125,12 @@ impl Track {
         true
     }
 
-    /// Whether this reading is of the incarnation that we know; if not, another begins with it.
+    /// Whether this reading belongs to the known incarnation; if not, a new one begins with it.
     fn check_incarnation(&mut self, stats: &Stats, around: &Surroundings) -> Wants {
         let mut wants = Wants::default();
         let other = self.id.is_some() && self.id != stats.id;
         if other || (self.verify && self.figures.went_back(stats)) {
-            // What was detected since the daemon is back is true of this incarnation already.
+            // A detection since the reconnect, or since events were lost, is about this incarnation already.
             let detected =
                 (self.verify && self.detection.is_done()).then(|| (self.vm.hypervisor, self.vm.description.clone()));
             self.begin(None);
@@ -167,7 +167,7 @@ impl Track {
                 self.complete = Some(true);
             }
             Monitor::NotAsked => {
-                // A reading of the state alone says nothing of the QEMU.
+                // A reading of the state alone says nothing about the QEMU.
                 if asked.needs_monitor() {
                     self.complete = Some(false);
                 }
@@ -177,13 +177,12 @@ impl Track {
                 self.complete = Some(false);
             }
             Monitor::Busy => {
-                around.health.busy_readings.one();
                 self.complete = Some(false);
                 let since = *self.busy_since.get_or_insert(moment.instant);
                 let monitored = around.groups.iter().filter(|group| group.needs_monitor()).collect();
                 let long = around.intervals.shortest(monitored).saturating_mul(STALE_AFTER);
-                // Before a restart of ours a call may have hung that still holds the job. A job that libvirt knows of
-                // is a reason, however long it takes.
+                // A call that hung before the agent restarted may still hold the job. A job that libvirt reports is a
+                // reason, however long it takes.
                 self.busy_long = !self.job_active && moment.instant.saturating_duration_since(since) > long;
             }
         }
@@ -200,11 +199,11 @@ impl Track {
         let dropped = figures.take(self.vm_mut(), stats, arrival);
         self.figures = figures;
         self.fit();
-        around.health.dropped_devices.add(dropped);
+        around.health.left_out.add(dropped);
         self.count_left_out(around);
     }
 
-    /// Cuts off what the VM may not have now, and notes what it has.
+    /// Cuts the VM to its current limit, and records its size.
     pub(super) fn fit(&mut self) {
         let page = self.claim.room();
         let mut figures = std::mem::take(&mut self.figures);
@@ -217,7 +216,7 @@ impl Track {
         self.claim.set_shown(shown, page < PAGE_MAX && self.is_cut());
     }
 
-    /// Drops what is too old, and gives back what it took.
+    /// Drops stale readings, and releases the room they took.
     pub(super) fn expire(&mut self, now: Instant, intervals: &Intervals) {
         if self.figures.expire(&mut self.vm, now, intervals) {
             let shown = self.figures.fit(std::sync::Arc::make_mut(&mut self.vm), PAGE_MAX);
@@ -225,8 +224,8 @@ impl Track {
         }
     }
 
-    /// Counts what was left out of the VM for a bound, and says so once; if it is one that its daemon's VMs share, once for
-    /// all of them.
+    /// Counts what limits cut from the VM, and logs it once; for a limit that its daemon's VMs share, once for all of
+    /// them.
     pub(super) fn count_left_out(&mut self, around: &Surroundings) {
         let described = self.vm.description.as_ref().map_or(0, |description| description.left_out);
         let left_out = self.figures.left_out().saturating_add(described.into());

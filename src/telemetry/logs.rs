@@ -11,8 +11,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use super::channel::{ChannelError, Collector};
+use super::channel::{ChannelError, refused, towards};
 use super::resource::Identity;
+use crate::collector::Collector;
 
 /// Libraries that work while a log record is pushed. Were their records pushed too, one push would make the next one
 /// necessary, for ever.
@@ -113,10 +114,8 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
 }
 
 fn provider(collector: &Collector, identity: &Identity) -> Result<SdkLoggerProvider, ChannelError> {
-    let exporter = collector
-        .apply(LogExporter::builder().with_tonic())?
-        .build()
-        .map_err(|error| collector.exporter_error(error))?;
+    let exporter =
+        towards(collector, LogExporter::builder().with_tonic())?.build().map_err(|error| refused(collector, error))?;
     let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
     let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
     Ok(SdkLoggerProvider::builder().with_resource(identity.resource()).with_log_processor(processor).build())

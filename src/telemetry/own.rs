@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::{AsyncInstrumentBuilder, MeterProvider as _};
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -20,15 +20,11 @@ use prometheus::proto::MetricFamily;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::channel::{ChannelError, Collector};
-use super::metrics::{METRICS, OwnMetric};
-use super::readings::Readings;
+use super::channel::{ChannelError, refused, towards};
 use super::resource::Identity;
-use crate::catalog::{Kind, Value};
+use crate::catalog::{Attribute, Kind, Observable, Value};
+use crate::collector::Collector;
 use crate::heartbeat::Pulse;
-
-/// Where the present readings come from. It must not wait, and must not panic: the SDK would collect nothing any more.
-pub type Source = Arc<dyn Fn() -> Readings + Send + Sync>;
 
 /// The name of the instrumentation scope.
 const SCOPE: &str = "virt-otel";
@@ -36,7 +32,7 @@ const SCOPE: &str = "virt-otel";
 /// How long the last push may take when the agent stops: own figures are not worth holding up a restart for.
 const LAST_PUSH: Duration = Duration::from_secs(2);
 
-/// The agent's own metrics for `/metrics`.
+/// The agent's own metrics for `/metrics`, with the labels that a page has.
 #[derive(Debug)]
 pub struct Page {
     registry: prometheus::Registry,
@@ -50,11 +46,11 @@ impl Page {
     /// # Errors
     ///
     /// When the SDK's exporter cannot register itself: it can, in a registry of its own.
-    pub fn new(identity: &Identity, source: &Source) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
+    pub fn new(identity: &Identity, rows: &[Observable]) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
         let registry = prometheus::Registry::new();
         let exporter =
             opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build()?;
-        let provider = provider(SdkMeterProvider::builder().with_reader(exporter), identity, source);
+        let provider = provider(SdkMeterProvider::builder().with_reader(exporter), identity, rows, |of| of.label);
         Ok(Self { registry, _provider: provider })
     }
 
@@ -92,14 +88,15 @@ impl Push {
     /// When there can be no connection to the Collector at all: certificates that cannot be used.
     pub fn new(
         identity: &Identity,
-        source: &Source,
+        rows: &[Observable],
         collector: &Collector,
         interval: Duration,
     ) -> Result<Self, ChannelError> {
         let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative).with_tonic();
-        let exporter = collector.apply(builder)?.build().map_err(|error| collector.exporter_error(error))?;
+        let exporter = towards(collector, builder)?.build().map_err(|error| refused(collector, error))?;
         let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
-        let provider = provider(SdkMeterProvider::builder().with_reader(reader.clone()), identity, source);
+        let builder = SdkMeterProvider::builder().with_reader(reader.clone());
+        let provider = provider(builder, identity, rows, |of| of.key);
         Ok(Self { reader, exporter, interval, timeout: collector.timeout, _provider: provider })
     }
 
@@ -171,61 +168,55 @@ impl MetricReader for SharedReader {
 /// for as many at once, and for 2,000 unless told otherwise.
 const SERIES_MAX: usize = 64;
 
-/// A provider with an instrument for each row of the table.
-fn provider(builder: MeterProviderBuilder, identity: &Identity, source: &Source) -> SdkMeterProvider {
+/// A provider with an instrument for each row; `key` is what an attribute is called there.
+fn provider(
+    builder: MeterProviderBuilder,
+    identity: &Identity,
+    rows: &[Observable],
+    key: fn(&Attribute) -> &'static str,
+) -> SdkMeterProvider {
     let few = |_: &Instrument| Stream::builder().with_cardinality_limit(SERIES_MAX).build().ok();
     let provider = builder.with_resource(identity.resource()).with_view(few).build();
     let scope = opentelemetry::InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
     let meter = provider.meter_with_scope(scope);
-    for row in METRICS {
-        let source = Arc::clone(source);
-        let unit = row.unit.ucum().into_owned();
-        // The kind and whether it is a floating-point number choose the instrument. The callbacks live as long as the
-        // provider.
-        match (row.kind, row.unit.is_double()) {
+    for row in rows {
+        let about = row.instrument;
+        // The kind and whether it is a floating-point number choose the instrument.
+        match (about.kind, about.unit.is_double()) {
             (Kind::Counter, true) => {
-                let builder = meter.f64_observable_counter(row.name).with_unit(unit).with_description(row.brief);
-                let _instrument = builder
-                    .with_callback(move |observer| {
-                        observe(row, &source, |value, keys| observer.observe(double(value), keys))
-                    })
-                    .build();
+                let _instrument = observed(meter.f64_observable_counter(about.name), row, key, double).build();
             }
             (Kind::Counter, false) => {
-                let builder = meter.u64_observable_counter(row.name).with_unit(unit).with_description(row.brief);
-                let _instrument = builder
-                    .with_callback(move |observer| {
-                        observe(row, &source, |value, keys| observer.observe(integer(value), keys))
-                    })
-                    .build();
+                let _instrument = observed(meter.u64_observable_counter(about.name), row, key, integer).build();
             }
             (Kind::Gauge | Kind::UpDownCounter, true) => {
-                let builder = meter.f64_observable_gauge(row.name).with_unit(unit).with_description(row.brief);
-                let _instrument = builder
-                    .with_callback(move |observer| {
-                        observe(row, &source, |value, keys| observer.observe(double(value), keys))
-                    })
-                    .build();
+                let _instrument = observed(meter.f64_observable_gauge(about.name), row, key, double).build();
             }
             (Kind::Gauge | Kind::UpDownCounter, false) => {
-                let builder = meter.u64_observable_gauge(row.name).with_unit(unit).with_description(row.brief);
-                let _instrument = builder
-                    .with_callback(move |observer| {
-                        observe(row, &source, |value, keys| observer.observe(integer(value), keys))
-                    })
-                    .build();
+                let _instrument = observed(meter.u64_observable_gauge(about.name), row, key, integer).build();
             }
         }
     }
     provider
 }
 
-fn observe(row: &OwnMetric, source: &Source, mut observe: impl FnMut(Value, &[KeyValue])) {
-    (row.read)(&source(), &mut |attributes, value| {
-        let keys: Vec<KeyValue> =
-            attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
-        observe(value, &keys);
-    });
+/// An instrument that reads a row when the SDK collects. The callback lives as long as the provider.
+fn observed<'m, I, N: 'static>(
+    builder: AsyncInstrumentBuilder<'m, I, N>,
+    row: &Observable,
+    key: fn(&Attribute) -> &'static str,
+    number: fn(Value) -> N,
+) -> AsyncInstrumentBuilder<'m, I, N> {
+    let read = row.clone();
+    builder.with_unit(row.instrument.unit.ucum()).with_description(row.instrument.brief).with_callback(
+        move |observer| {
+            read.read(&mut |labels, value| {
+                let attributes: Vec<KeyValue> =
+                    labels.iter().map(|label| KeyValue::new(key(label.attribute), label.value.to_owned())).collect();
+                observer.observe(number(value), &attributes);
+            });
+        },
+    )
 }
 
 const fn integer(value: Value) -> u64 {

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use crate::model::VmiLabel;
 
-/// What KubeVirt puts before the labels of a VMI.
+/// KubeVirt's prefix for the labels of a VMI.
 const PREFIX: &str = "kubernetes_vmi_label_";
-
-/// The most labels of one VMI that are used. Each is on every series of the VMI.
-const MOST_LABELS: usize = 16;
 
 /// The labels of VMIs that the configuration allows.
 #[derive(Debug, Clone, Default)]
@@ -30,8 +27,8 @@ impl AllowedLabels {
         Self { allowed }
     }
 
-    /// Those of a VMI's labels that are allowed, ordered by Prometheus label, and how many were dropped. A label
-    /// without a value has one that could not be used.
+    /// A VMI's allowed labels, ordered by Prometheus label, and how many were dropped. A label without a value had an
+    /// unusable one.
     pub(super) fn choose(&self, labels: &[(Box<str>, Option<Arc<str>>)]) -> (Vec<VmiLabel>, u64) {
         let mut chosen: Vec<VmiLabel> = Vec::new();
         let mut dropped = 0;
@@ -39,7 +36,7 @@ impl AllowedLabels {
             let Some((_, value)) = labels.iter().find(|(known, _)| **known == **key) else { continue };
             match value {
                 // Two keys may become one Prometheus label (`a.b`, `a-b`): the first stays.
-                Some(value) if chosen.len() < MOST_LABELS && chosen.iter().all(|other| other.label != *label) => {
+                Some(value) if chosen.len() < VmiLabel::MOST && chosen.iter().all(|other| other.label != *label) => {
                     chosen.push(VmiLabel { key: Arc::clone(key), label: Arc::clone(label), value: Arc::clone(value) });
                 }
                 _ => dropped += 1,
@@ -91,7 +88,7 @@ mod tests {
         assert_eq!(chosen.len(), 1);
         assert_eq!(&*chosen[0].value, "dot");
         assert_eq!(dropped, 1);
-        // Where only the second one is there, it is used.
+        // If only the second one is present, it is used.
         let (chosen, dropped) = allowed(&["a.b", "a-b"]).choose(&labels(&[("a-b", "dash")]));
         assert_eq!((&*chosen[0].value, dropped), ("dash", 0));
     }
@@ -102,8 +99,8 @@ mod tests {
         let mut found: Vec<_> = keys.iter().map(|key| (key.as_str().into(), Some("v".into()))).collect();
         found[3].1 = None;
         let (chosen, dropped) = AllowedLabels::new(&keys).choose(&found);
-        assert_eq!(chosen.len(), MOST_LABELS);
-        assert_eq!(&*chosen[MOST_LABELS - 1].key, "key16");
+        assert_eq!(chosen.len(), VmiLabel::MOST);
+        assert_eq!(&*chosen[VmiLabel::MOST - 1].key, "key16");
         assert_eq!(dropped, 4);
     }
 }

@@ -1,4 +1,4 @@
-//! What the watch counts of its own doing, for the agent's own metrics and its readiness.
+//! The watch's counters, for the agent's own metrics and its readiness.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -28,6 +28,17 @@ impl EventKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Restarted, Self::Applied, Self::Deleted, Self::Synced];
 
+    /// The name of every value, for a closed set of labels.
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        names
+    };
+
     /// Its name in labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -40,10 +51,10 @@ impl EventKind {
     }
 }
 
-/// In place of a moment: the API is not away.
+/// Instead of a time: the API is not away.
 const NOT_AWAY: u64 = u64::MAX;
 
-/// What the watch counts. Written by the watch, read by whoever likes; nothing here is ever waited for.
+/// The watch's counters. The watch writes them, anyone may read them, and nothing blocks.
 #[derive(Debug)]
 pub struct WatchCounters {
     /// What `away_since` counts from.
@@ -59,7 +70,7 @@ pub struct WatchCounters {
 }
 
 impl WatchCounters {
-    /// Nothing has happened yet; the API counts as away from now on, until it has answered.
+    /// All counts are zero; the API counts as away until it answers.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -74,7 +85,7 @@ impl WatchCounters {
         }
     }
 
-    /// Whether a list was ever complete: before, nothing can be said of what is on this node.
+    /// Whether a list was ever complete: before, nothing is known about this node's VMIs.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.synced.load(SeqCst)
@@ -86,8 +97,8 @@ impl WatchCounters {
         self.away().is_none()
     }
 
-    /// For how long the API has not answered; `None` while it does. What is known may be that old, plus the time in
-    /// which a connection that died silently is noticed (under a minute).
+    /// How long the API has not answered; `None` while it does. What is known may be that old, plus the time until a
+    /// silently dead connection is noticed (under a minute).
     #[must_use]
     pub fn away(&self) -> Option<Duration> {
         let since = self.away_since.load(SeqCst);
@@ -106,20 +117,20 @@ impl WatchCounters {
         self.faults[kind as usize].load(Relaxed)
     }
 
-    /// Objects without namespace, name or UID, which nothing can be done with. Counted each time they come.
+    /// Objects without namespace, name or UID, which are unusable. Counted each time they arrive.
     #[must_use]
     pub fn objects_dropped(&self) -> u64 {
         self.objects_dropped.load(Relaxed)
     }
 
-    /// Values of objects with the wrong type, too long, out of range, or too many. Counted each time they come.
+    /// Values of objects with the wrong type, too long, out of range, or too many. Counted each time they arrive.
     #[must_use]
     pub fn fields_dropped(&self) -> u64 {
         self.fields_dropped.load(Relaxed)
     }
 
-    /// Allowed labels that were too long, too many, or became the Prometheus label of another one. Counted each time
-    /// they come.
+    /// Allowed labels that were too long, too many, or had the same Prometheus label as another. Counted each time they
+    /// arrive.
     #[must_use]
     pub fn labels_dropped(&self) -> u64 {
         self.labels_dropped.load(Relaxed)
@@ -148,11 +159,11 @@ impl WatchCounters {
     /// The API is away from now on.
     pub(super) fn goes_away(&self) {
         let since = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(NOT_AWAY - 1);
-        // One that is away already stays away since then.
+        // If it is already away, the earlier time stays.
         _ = self.away_since.compare_exchange(NOT_AWAY, since, SeqCst, SeqCst);
     }
 
-    /// The API is back; for how long it was away.
+    /// The API is back; returns how long it was away.
     pub(super) fn comes_back(&self) -> Option<Duration> {
         let away = self.away();
         self.away_since.store(NOT_AWAY, SeqCst);

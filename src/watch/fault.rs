@@ -1,19 +1,19 @@
-//! What can go wrong between us and the API, and what to do about it.
+//! What can go wrong between the agent and the API, and what to do about it.
 
 use kube::runtime::watcher;
 
 /// The kinds of failures: a closed set, since they become labels and each is logged once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// Nobody answers: no connection, no answer in time, a connection that broke.
+    /// No connection, no answer in time, or a broken connection.
     Unreachable,
-    /// 401: who we are is not known.
+    /// 401: the credentials are not accepted.
     Unauthorized,
-    /// 403: we may not.
+    /// 403: access is denied.
     Forbidden,
-    /// 404: there are no VirtualMachineInstances.
+    /// 404: the API does not serve VirtualMachineInstances.
     NotFound,
-    /// 410: what we wanted to go on from is too old. The watch lists afresh; nothing is wrong.
+    /// 410: the resource version to resume from is too old. The watch lists again; nothing is wrong.
     Expired,
     /// 429: too many requests.
     Throttled,
@@ -21,7 +21,7 @@ pub enum FaultKind {
     Refused,
     /// Another status.
     Failed,
-    /// The answer is not what was asked for.
+    /// The answer is malformed.
     Garbled,
 }
 
@@ -38,6 +38,17 @@ impl FaultKind {
         Self::Failed,
         Self::Garbled,
     ];
+
+    /// The name of every value, for a closed set of labels.
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        names
+    };
 
     /// Its name in labels.
     #[must_use]
@@ -83,17 +94,17 @@ impl FaultKind {
     }
 }
 
-/// A failure: what was attempted, its kind, and what was said.
+/// A failure: its kind, what was attempted, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
     pub(super) attempted: &'static str,
-    /// Whether a watch had begun well.
+    /// Whether the watch was already open.
     pub(super) while_watching: bool,
     pub(super) reason: String,
 }
 
-/// The most bytes that are shown of what a server said: enough for a sentence of Kubernetes, not for a page of HTML.
+/// The most bytes of a server's message to show: enough for a Kubernetes sentence, not for a page of HTML.
 const LONGEST_REASON: usize = 400;
 
 impl Fault {
@@ -122,7 +133,7 @@ fn of(error: &kube::Error) -> FaultKind {
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) | kube::Error::LinesCodecMaxLineLengthExceeded => {
             FaultKind::Garbled
         }
-        // A token file that cannot be read, a plugin of a kubeconfig that fails.
+        // A token file that cannot be read, or a kubeconfig plugin that fails.
         kube::Error::Auth(_) => FaultKind::Unauthorized,
         _ => FaultKind::Unreachable,
     }
@@ -140,7 +151,7 @@ fn of_code(code: u16) -> FaultKind {
     }
 }
 
-/// An error with its causes, as one sentence. Many errors repeat their cause; each is said once.
+/// An error with its causes, as one sentence. Many errors repeat their cause; each appears once.
 fn chain(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return match status.message.trim() {

@@ -1,15 +1,15 @@
 //! The Kubernetes edge: the VirtualMachineInstances of one node, as events.
 //!
 //! ```text
-//!  API server ◄─list, watch─ kube's watcher ─objects─► pump ─VmiEvent─► whoever joins them with domains
+//!  API server ◄─list, watch─ kube's watcher ─objects─► pump ─VmiEvent─► consumer, joins them with domains
 //!                 through `link`              lean, see `object`
 //! ```
 //!
-//! - **Lean.** Of an object only what is used is taken, straight from the text of the answer. What is missing is
-//!   absent; what has the wrong type, is too long or too much is absent and counted, and spoils nothing beside it.
-//! - **Lossless.** Events go through a channel that the consumer empties at its own pace; a full one makes the watch
-//!   wait, and after a failure the watch goes on where it was, or lists afresh.
-//! - **Patient.** While the API is away nothing is sent: what the consumer knows stays. [`WatchCounters`] tell.
+//! - **Lean.** Only an object's used fields are taken, straight from the text of the answer. What is missing is absent;
+//!   what has the wrong type, is too long or too much is absent and counted, and affects nothing else.
+//! - **Lossless.** Events go through a channel that the consumer empties at its own pace. A full channel makes the
+//!   watch wait. After a failure the watch resumes where it was, or lists again.
+//! - **Patient.** While the API is away nothing is sent: what the consumer knows stays. [`WatchCounters`] show it.
 //! - **Least privilege.** `list` and `watch` of `virtualmachineinstances.kubevirt.io`, nothing else.
 
 mod allow;
@@ -18,6 +18,7 @@ mod counters;
 mod fault;
 mod health;
 mod link;
+mod metrics;
 mod object;
 mod pause;
 mod pump;
@@ -34,6 +35,7 @@ pub use allow::AllowedLabels;
 pub use connect::{ApiServer, ConnectError, connect};
 pub use counters::{EventKind, WatchCounters};
 pub use fault::FaultKind;
+pub use metrics::METRICS;
 pub use object::{Reading, Tally};
 pub use pump::run;
 
@@ -44,17 +46,17 @@ pub struct Settings {
     pub node: String,
     /// A kubeconfig file, for a run outside of the cluster. Without one, the pod's service account is used.
     pub kubeconfig: Option<PathBuf>,
-    /// The keys of the labels of VMIs that are used, in the order of their importance.
+    /// The keys of the VMI labels to use, most important first.
     pub vmi_labels: Vec<String>,
-    /// Whether lists are streamed, which spares the API server memory. Kubernetes has it since 1.32; a server that
-    /// refuses it gets plain lists.
+    /// Whether to stream lists, which saves the API server memory. Kubernetes supports it since 1.32; if a server
+    /// refuses, plain lists are used.
     pub streaming_lists: bool,
 }
 
-/// What became of the VMIs of a node.
+/// What happened to the VMIs of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VmiEvent {
-    /// A new list begins: at the start, and when the watch could not go on where it was.
+    /// A new list begins: at the start, and when the watch could not resume where it was.
     Restarted,
     /// A VMI is new, has changed, or is in the list.
     Applied(Arc<Vmi>),

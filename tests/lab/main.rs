@@ -39,3 +39,4 @@ mod receiving;
 mod selftest;
 mod selftest_kubevirt;
 mod sidecar;
+mod weaver;

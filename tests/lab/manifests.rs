@@ -202,7 +202,8 @@ fn the_agent_understands_what_the_chart_tells_it() {
             }
             Some(_) => {
                 let otlp = run.otlp_metrics.as_ref().expect("a Collector");
-                assert_eq!(otlp.headers, [("authorization".to_owned(), "secret".to_owned())]);
+                let header = ("authorization".to_owned(), "secret".to_owned());
+                assert_eq!(otlp.headers, virt_otel::collector::Headers::new(vec![header]).unwrap());
                 assert_eq!(container["volumeMounts"][1]["mountPath"], TLS);
                 assert!(otlp.ca_file.is_some() && otlp.client_files.is_some(), "{otlp:?}");
                 let config::Vms::Kubevirt(kubevirt) = &run.source.vms else { panic!("{:?}", run.source.vms) };

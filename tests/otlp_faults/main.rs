@@ -25,10 +25,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+use virt_otel::backoff::Waits;
 use virt_otel::clock::SystemClock;
-use virt_otel::export::otlp::{
-    Compression, DropReason, Exporter, OtlpCounters, OtlpSettings, RetryPolicy, Tuning, WAITING_PUSHES,
-};
+use virt_otel::collector::Headers;
+use virt_otel::export::otlp::{DropReason, Exporter, OtlpCounters, OtlpSettings, RetryPolicy, Tuning, WAITING_PUSHES};
 use virt_otel::snapshot::Snapshot;
 
 /// How long a test waits for what must come; a machine under load needs a part of it.
@@ -50,14 +50,13 @@ impl Agent {
         let clock = Arc::new(SystemClock::new());
         let counters = Arc::new(OtlpCounters::default());
         let shutdown = CancellationToken::new();
-        let mut settings =
-            OtlpSettings { interval: INTERVAL, timeout: Duration::from_secs(5), ..OtlpSettings::default() };
+        let mut settings = OtlpSettings { interval: INTERVAL, ..OtlpSettings::default() };
+        settings.collector.timeout = Duration::from_secs(5);
         change(&mut settings);
         let (fleet, snapshots) = Fleet::new(vms, Arc::clone(&clock));
         let exporter = Exporter::new(settings, fleet::selection(), clock, Arc::clone(&counters)).unwrap();
         let retry = RetryPolicy {
-            first_delay: Duration::from_millis(10),
-            largest_delay: Duration::from_millis(40),
+            waits: Waits { first: Duration::from_millis(10), longest: Duration::from_millis(40), jitter: true },
             give_up_after: PATIENCE,
         };
         let tuning = Tuning { retry, event_spacing: Duration::ZERO, last_push: PATIENCE, ..Tuning::default() };
@@ -84,7 +83,7 @@ impl Agent {
 }
 
 fn endpoint(address: std::net::SocketAddr) -> impl FnOnce(&mut OtlpSettings) {
-    move |settings| settings.endpoint = format!("http://{address}")
+    move |settings| settings.collector.endpoint = format!("http://{address}").parse().unwrap()
 }
 
 /// What a strict receiving side says to all accepted requests; it panics if anything is out of order.
@@ -168,7 +167,7 @@ async fn a_slow_collector_costs_a_timeout_and_not_the_data() {
     let collector = Collector::start([Answer::Hang]).await;
     let mut agent = Agent::start(3, |settings| {
         endpoint(collector.address)(settings);
-        settings.timeout = Duration::from_millis(300);
+        settings.collector.timeout = Duration::from_millis(300);
     });
     agent.until(&collector, |received| received.len() >= 3).await;
     let counters = agent.end().await;
@@ -233,7 +232,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_request_costs_nothing() {
     proxy.set(Mode::CutAfter(50_000));
     let mut agent = Agent::start(200, |settings| {
         endpoint(proxy.address)(settings);
-        settings.compression = Compression::None;
+        settings.collector.gzip = false;
     });
     agent.fleet.read_all();
     tokio::time::timeout(PATIENCE, proxy.connections(3)).await.unwrap();
@@ -274,12 +273,12 @@ async fn a_connection_that_is_cut_between_requests_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_vms_of_sixty_series_pass_a_receiver_that_takes_four_mebibytes() {
-    for compression in [Compression::Gzip, Compression::None] {
+    for gzip in [true, false] {
         let collector = Collector::start([]).await;
         let mut agent = Agent::start(500, |settings| {
             endpoint(collector.address)(settings);
-            settings.compression = compression;
-            settings.timeout = PATIENCE;
+            settings.collector.gzip = gzip;
+            settings.collector.timeout = PATIENCE;
             settings.interval = Duration::from_secs(2);
             settings.resource.attributes =
                 vec![("a.long.attribute".to_owned(), "that makes the requests large ".repeat(50))];
@@ -292,11 +291,11 @@ async fn five_hundred_vms_of_sixty_series_pass_a_receiver_that_takes_four_mebiby
         assert_eq!(counters.points_dropped(DropReason::Refused), 0);
         assert_eq!(counters.points_dropped(DropReason::TooLarge), 0);
         assert!(collector.accepted().len() > 2, "more than a request each push");
-        if compression == Compression::Gzip {
+        if gzip {
             assert_eq!(strict(&collector).alive.len(), 500 * fleet::SERIES);
         }
         let compressed = collector.received().iter().all(|request| request.header("grpc-encoding") == Some("gzip"));
-        assert_eq!(compressed, compression == Compression::Gzip);
+        assert_eq!(compressed, gzip);
     }
 }
 
@@ -305,7 +304,8 @@ async fn headers_and_the_user_agent_are_sent() {
     let collector = Collector::start([]).await;
     let mut agent = Agent::start(1, |settings| {
         endpoint(collector.address)(settings);
-        settings.headers = vec![("Authorization".to_owned(), "Bearer abc=".to_owned())];
+        let header = ("Authorization".to_owned(), "Bearer abc=".to_owned());
+        settings.collector.headers = Headers::new(vec![header]).unwrap();
     });
     agent.until(&collector, |received| !received.is_empty()).await;
     agent.end().await;
@@ -320,10 +320,9 @@ async fn tls_with_an_authority_of_our_own_and_a_client_certificate() {
     let files = tls::Files::new();
     let collector = Collector::start_tls([], files.server()).await;
     let mut agent = Agent::start(2, |settings| {
-        settings.endpoint = format!("https://localhost:{}", collector.address.port());
-        settings.ca_file = Some(files.authority());
-        settings.client_certificate_file = Some(files.client_certificate());
-        settings.client_key_file = Some(files.client_key());
+        settings.collector.endpoint = format!("https://localhost:{}", collector.address.port()).parse().unwrap();
+        settings.collector.ca_file = Some(files.authority());
+        settings.collector.client_files = Some((files.client_certificate(), files.client_key()));
     });
     agent.until(&collector, |received| received.len() >= 2).await;
     agent.end().await;
@@ -335,10 +334,9 @@ async fn a_collector_whose_certificate_is_not_trusted_gets_nothing() {
     let (files, others) = (tls::Files::new(), tls::Files::new());
     let collector = Collector::start_tls([], files.server()).await;
     let mut agent = Agent::start(2, |settings| {
-        settings.endpoint = format!("https://localhost:{}", collector.address.port());
-        settings.ca_file = Some(others.authority());
-        settings.client_certificate_file = Some(files.client_certificate());
-        settings.client_key_file = Some(files.client_key());
+        settings.collector.endpoint = format!("https://localhost:{}", collector.address.port()).parse().unwrap();
+        settings.collector.ca_file = Some(others.authority());
+        settings.collector.client_files = Some((files.client_certificate(), files.client_key()));
     });
     let failing = async {
         while agent.counters.failed_requests() < 3 {

@@ -1,16 +1,23 @@
 //! The catalogue as an OpenTelemetry registry, in the format that weaver reads (`definition/2`).
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use virt_otel::catalog::{Attribute, Kind, Metric, Selected, Selection, Stability, Vocabulary, attribute};
+use serde_json::Value;
+use virt_otel::agent::instruments;
+use virt_otel::catalog::{
+    Attribute, Instrument, Kind, Metric, Selected, Selection, Stability, Unit, Vocabulary, attribute,
+};
 
 const RENDERED: &str =
     "# Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file.\n";
 
 /// Keys that OpenTelemetry's semantic conventions define: they are referred to, and not defined again.
-const UPSTREAM: [&str; 14] = [
+const UPSTREAM: [&str; 20] = [
     "cpu.logical_number",
+    "error.type",
     "host.arch",
+    "host.name",
     "k8s.namespace.name",
     "k8s.node.name",
     "k8s.pod.uid",
@@ -22,7 +29,11 @@ const UPSTREAM: [&str; 14] = [
     "service.instance.id",
     "service.name",
     "service.namespace",
+    "service.version",
     "system.device",
+    "telemetry.sdk.language",
+    "telemetry.sdk.name",
+    "telemetry.sdk.version",
 ];
 
 /// Every file of the registry, by its path.
@@ -36,6 +47,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("otel/registry/metrics/kubevirt.vmi.yaml", metrics(&vmi, "kubevirt.vmi", Vocabulary::Kubevirt.identity())),
         ("otel/registry/metrics/libvirt.domain.yaml", metrics(&vm, "libvirt.domain", Vocabulary::Libvirt.identity())),
         ("otel/registry/metrics/libvirt.yaml", metrics(&daemon, "libvirt.daemon", &[])),
+        ("otel/registry/metrics/virt_otel.yaml", own_metrics()),
     ]
 }
 
@@ -57,8 +69,12 @@ dependencies:
 
 fn attributes() -> String {
     let mut out = format!("{RENDERED}file_format: definition/2\nattributes:\n");
-    for attribute in attribute::ALL.into_iter().filter(|attribute| !UPSTREAM.contains(&attribute.key)) {
-        push_attribute(attribute, &mut out);
+    let own = instruments().flat_map(|instrument| instrument.attributes).copied();
+    let mut keys = BTreeSet::from(UPSTREAM);
+    for attribute in attribute::ALL.into_iter().chain(own) {
+        if keys.insert(attribute.key) {
+            push_attribute(attribute, &mut out);
+        }
     }
     out
 }
@@ -69,6 +85,7 @@ const TEMPLATE: &str = ".<key>";
 fn push_attribute(attribute: &Attribute, out: &mut String) {
     let (key, kind) = match attribute.key.strip_suffix(TEMPLATE) {
         Some(key) => (key, "template[string]"),
+        None if attribute.integer => (attribute.key, "int"),
         None => (attribute.key, "string"),
     };
     let _ = writeln!(out, "- key: {key}");
@@ -78,12 +95,18 @@ fn push_attribute(attribute: &Attribute, out: &mut String) {
         out.push_str("  type:\n    members:\n");
         for value in attribute.values {
             let id = value.replace('-', "_").to_lowercase();
-            let _ = writeln!(out, "    - id: {id}\n      value: {}\n      stability: development", quoted(value));
+            let _ = writeln!(
+                out,
+                "    - id: {}\n      value: {}\n      stability: development",
+                quoted(&id),
+                quoted(value)
+            );
         }
     }
     let _ = writeln!(out, "  stability: development\n  brief: {}", quoted(attribute.brief));
     if attribute.values.is_empty() {
-        let examples: Vec<String> = attribute.examples.iter().map(|example| quoted(example)).collect();
+        let example = |text: &&str| if attribute.integer { (*text).to_owned() } else { quoted(text) };
+        let examples: Vec<String> = attribute.examples.iter().map(example).collect();
         let _ = writeln!(out, "  examples: [{}]", examples.join(", "));
     }
 }
@@ -91,20 +114,20 @@ fn push_attribute(attribute: &Attribute, out: &mut String) {
 fn entities() -> String {
     use attribute::{
         DOMAIN_NAME, DOMAIN_TYPE, DOMAIN_UUID, HOST, HOST_ARCH, K8S_NAMESPACE, K8S_NODE, K8S_POD_UID, OS_BUILD_ID,
-        OS_DESCRIPTION, OS_NAME, OS_VERSION, SERVICE_INSTANCE, SERVICE_NAME, SERVICE_NAMESPACE, URI, VMI_LABEL,
-        VMI_NAME, VMI_UID,
+        OS_DESCRIPTION, OS_NAME, OS_VERSION, URI, VMI_LABEL, VMI_NAME, VMI_UID,
     };
     let mut out = format!("{RENDERED}file_format: definition/2\nentities:\n");
-    for (kind, brief, description) in [
+    let keys = |attributes: &[&'static Attribute]| attributes.iter().map(|attribute| attribute.key).collect();
+    let entities: [(&str, &str, Vec<&str>); 4] = [
         (
             "libvirt.domain",
             "A domain of libvirt: a virtual machine on one host.",
-            &[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI][..],
+            keys(&[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI]),
         ),
         (
             "kubevirt.vmi",
             "A VirtualMachineInstance of KubeVirt in one virt-launcher pod.",
-            &[
+            keys(&[
                 &K8S_NAMESPACE,
                 &K8S_NODE,
                 &K8S_POD_UID,
@@ -119,30 +142,62 @@ fn entities() -> String {
                 &OS_VERSION,
                 &OS_DESCRIPTION,
                 &OS_BUILD_ID,
+            ]),
+        ),
+        ("libvirt.daemon", "A libvirt daemon.", keys(&[&URI, &HOST])),
+        (
+            AGENT,
+            "The agent itself.",
+            vec![
+                "service.version",
+                "host.name",
+                "telemetry.sdk.language",
+                "telemetry.sdk.name",
+                "telemetry.sdk.version",
             ],
         ),
-        ("libvirt.daemon", "A libvirt daemon.", &[&URI, &HOST]),
-    ] {
+    ];
+    for (kind, brief, description) in entities {
         let _ = writeln!(out, "- type: {kind}\n  brief: {}\n  stability: development", quoted(brief));
-        let identity = &[&SERVICE_NAMESPACE, &SERVICE_NAME, &SERVICE_INSTANCE][..];
-        for (role, attributes) in [("identity", identity), ("description", description)] {
+        out.push_str("  requirement_level: recommended\n");
+        let mut identity = vec!["service.name", "service.instance.id"];
+        if kind != AGENT {
+            identity.insert(0, "service.namespace");
+        }
+        for (role, keys) in [("identity", identity), ("description", description)] {
             let _ = writeln!(out, "  {role}:");
-            for attribute in attributes {
-                let _ = writeln!(out, "  - ref: {}", attribute.key.strip_suffix(TEMPLATE).unwrap_or(attribute.key));
+            for key in keys {
+                let _ = writeln!(out, "  - ref: {}", key.strip_suffix(TEMPLATE).unwrap_or(key));
             }
         }
     }
     out
 }
 
-fn metrics(rows: &[Selected], entity: &str, identity: &[&Attribute]) -> String {
+/// The entity that the agent's own metrics belong to.
+const AGENT: &str = "virt_otel.agent";
+
+fn metrics(rows: &[Selected], entity: &str, identity: &[&'static Attribute]) -> String {
     let mut out = format!("{RENDERED}file_format: definition/2\nmetrics:\n");
-    for Selected { name, metric } in rows {
-        let identity = if metric.carries_identity() { identity } else { &[] };
-        push_metric(name, metric, entity, identity, &mut out);
+    for Selected { name, metric: row } in rows {
+        let identity = if row.carries_identity() { identity } else { &[] };
+        let attributes: Vec<&Attribute> = identity.iter().chain(row.attributes()).copied().collect();
+        let level = if describes(row) { DESCRIBES } else { "required" };
+        push_metric(name, row.kind, row.unit, row.brief, row.stability, &attributes, level, entity, &mut out);
     }
     out
 }
+
+fn own_metrics() -> String {
+    let mut out = format!("{RENDERED}file_format: definition/2\nmetrics:\n");
+    for Instrument { name, kind, unit, brief, attributes } in instruments() {
+        push_metric(name, kind, unit, brief, Stability::Development, attributes, "required", AGENT, &mut out);
+    }
+    out
+}
+
+/// The level of an attribute that says what something is: it is there if that is known.
+const DESCRIBES: &str = "\n      conditionally_required: If libvirt or the Kubernetes API says it.";
 
 /// Whether the attributes of a row say what something is: then each of them may be unknown. Others tell series apart, and
 /// are always there.
@@ -153,30 +208,91 @@ pub fn describes(row: &Metric) -> bool {
         || migrations.contains(&row.name)
 }
 
-fn push_metric(name: &str, row: &Metric, entity: &str, identity: &[&Attribute], out: &mut String) {
-    let instrument = match row.kind {
+#[allow(clippy::too_many_arguments, reason = "each is one line of what is written")]
+fn push_metric(
+    name: &str,
+    kind: Kind,
+    unit: Unit,
+    brief: &str,
+    stability: Stability,
+    attributes: &[&Attribute],
+    level: &str,
+    entity: &str,
+    out: &mut String,
+) {
+    let instrument = match kind {
         Kind::Counter => "counter",
         Kind::UpDownCounter => "updowncounter",
         Kind::Gauge => "gauge",
     };
-    let stability = match row.stability {
+    let stability = match stability {
         Stability::Stable => "stable",
         Stability::Development => "development",
     };
     let _ = writeln!(
         out,
-        "- name: {name}\n  brief: {}\n  instrument: {instrument}\n  unit: {}\n  stability: {stability}",
-        quoted(row.brief),
-        quoted(&row.unit.ucum()),
+        "- name: {name}\n  brief: {}\n  instrument: {instrument}\n  unit: {}\n  stability: {stability}\n  \
+         requirement_level: recommended",
+        quoted(brief),
+        quoted(&unit.ucum()),
     );
-    if !row.attributes().is_empty() {
+    if !attributes.is_empty() {
         out.push_str("  attributes:\n");
-        let level = if describes(row) { "recommended" } else { "required" };
-        for attribute in identity.iter().chain(row.attributes()) {
-            let _ = writeln!(out, "  - ref: {}\n    requirement_level: {level}", attribute.key);
+        for attribute in attributes {
+            let separator = if level.starts_with('\n') { "" } else { " " };
+            let _ = writeln!(out, "  - ref: {}\n    requirement_level:{separator}{level}", attribute.key);
         }
     }
     let _ = writeln!(out, "  entity_associations:\n  - {entity}");
+}
+
+/// What a request in OTLP's JSON says and the registry does not: metrics, and the keys, types and values of attributes.
+pub fn undeclared(request: &Value) -> BTreeSet<String> {
+    let [libvirt, kubevirt] = [Vocabulary::Libvirt, Vocabulary::Kubevirt].map(Selection::everything);
+    let rows = [libvirt.vm, libvirt.daemon, kubevirt.vm].concat();
+    let names: BTreeSet<&str> =
+        rows.iter().map(|row| row.name.as_str()).chain(instruments().map(|instrument| instrument.name)).collect();
+    let mut found = BTreeSet::new();
+    for resource in array(&request["resourceMetrics"]) {
+        array(&resource["resource"]["attributes"]).for_each(|attribute| check(attribute, &mut found));
+        for metric in array(&resource["scopeMetrics"]).flat_map(|scope| array(&scope["metrics"])) {
+            let name = metric["name"].as_str().unwrap_or_default();
+            if !names.contains(name) {
+                found.insert(format!("the metric {name}"));
+            }
+            let points = ["sum", "gauge"].into_iter().flat_map(|kind| array(&metric[kind]["dataPoints"]));
+            points.flat_map(|point| array(&point["attributes"])).for_each(|attribute| check(attribute, &mut found));
+        }
+    }
+    found
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Whether an attribute is in the registry, with the type and the value that it has here.
+fn check(sent: &Value, found: &mut BTreeSet<String>) {
+    let key = sent["key"].as_str().unwrap_or_default();
+    let own = instruments().flat_map(|instrument| instrument.attributes).copied();
+    let declared = attribute::ALL.into_iter().chain(own).find(|declared| {
+        let template = declared.key.strip_suffix(TEMPLATE).map(|stem| format!("{stem}."));
+        declared.key == key || template.is_some_and(|stem| key.starts_with(&stem))
+    });
+    let Some(declared) = declared else {
+        if !UPSTREAM.contains(&key) {
+            found.insert(format!("the attribute {key}"));
+        }
+        return;
+    };
+    let of_type = if declared.integer { "intValue" } else { "stringValue" };
+    let Some(value) = sent["value"].get(of_type) else {
+        found.insert(format!("{key} as {}", sent["value"]));
+        return;
+    };
+    if !declared.values.is_empty() && !declared.values.iter().any(|of| value == of) {
+        found.insert(format!("{key} with the value {value}"));
+    }
 }
 
 /// A double-quoted scalar.

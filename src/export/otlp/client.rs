@@ -9,11 +9,10 @@ use prost::Message;
 use prost::bytes::{BufMut, Bytes};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-use super::settings::Compression;
-use super::target::Target;
+use crate::collector::{Collector, CollectorError};
 
 /// The method that takes metrics.
 const EXPORT: PathAndQuery =
@@ -41,32 +40,33 @@ pub(super) trait Transport: Send + 'static {
 /// The connection to the Collector. It is made with the first request, and again after it was lost.
 #[derive(Debug)]
 pub(super) struct Client {
-    target: Target,
+    collector: Collector,
+    connector: Endpoint,
+    name: String,
     channel: Option<Channel>,
 }
 
 impl Client {
     /// A client that is not connected yet.
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, channel: None }
+    pub(super) fn new(collector: &Collector) -> Result<Self, CollectorError> {
+        let (connector, name) = (collector.connector()?, collector.name());
+        Ok(Self { collector: collector.clone(), connector, name, channel: None })
     }
 }
 
 impl Transport for Client {
     async fn export(&mut self, bytes: Bytes) -> Result<ExportMetricsServiceResponse, Status> {
-        let channel = self.channel.get_or_insert_with(|| self.target.endpoint.connect_lazy()).clone();
+        let channel = self.channel.get_or_insert_with(|| self.connector.connect_lazy()).clone();
         let mut grpc = tonic::client::Grpc::new(channel)
             .max_decoding_message_size(RESPONSE_LIMIT)
             .accept_compressed(CompressionEncoding::Gzip);
-        if self.target.compression == Compression::Gzip {
+        if self.collector.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
         grpc.ready().await.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
         let mut request = Request::new(bytes);
-        request.set_timeout(self.target.timeout.min(LARGEST_DEADLINE));
-        for (name, value) in &self.target.headers {
-            request.metadata_mut().insert(name.clone(), value.clone());
-        }
+        request.set_timeout(self.collector.timeout.min(LARGEST_DEADLINE));
+        self.collector.headers.add_to(request.metadata_mut());
         grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner).map_err(of_the_connection)
     }
 
@@ -75,7 +75,7 @@ impl Transport for Client {
     }
 
     fn name(&self) -> &str {
-        &self.target.name
+        &self.name
     }
 }
 

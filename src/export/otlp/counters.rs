@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::Timestamp;
-
 /// Why points were not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
@@ -27,6 +25,17 @@ impl DropReason {
     /// Every value.
     pub const ALL: [Self; 7] =
         [Self::QueueFull, Self::Refused, Self::GivenUp, Self::TooLarge, Self::Late, Self::Duplicate, Self::Shutdown];
+
+    /// The name of every value, for a closed set of labels.
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        names
+    };
 
     /// The value of the attribute `reason`.
     #[must_use]
@@ -54,7 +63,6 @@ pub struct OtlpCounters {
     failed_requests: AtomicU64,
     bytes: AtomicU64,
     queued: AtomicU64,
-    last_success: AtomicU64,
 }
 
 impl OtlpCounters {
@@ -112,15 +120,6 @@ impl OtlpCounters {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// When the Collector last accepted a request; `None` before the first time.
-    #[must_use]
-    pub fn last_success(&self) -> Option<Timestamp> {
-        match self.last_success.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Timestamp::from_unix_nanos(nanos)),
-        }
-    }
-
     pub(super) fn count_request(&self, bytes: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         add(&self.bytes, bytes);
@@ -134,11 +133,10 @@ impl OtlpCounters {
         add(&self.retried, points);
     }
 
-    pub(super) fn count_delivered(&self, points: usize, rejected: usize, at: Timestamp) {
+    pub(super) fn count_delivered(&self, points: usize, rejected: usize) {
         let rejected = rejected.min(points);
         add(&self.sent, points - rejected);
         add(&self.rejected, rejected);
-        self.last_success.store(at.unix_nanos(), Ordering::Relaxed);
     }
 
     pub(super) fn count_dropped(&self, reason: DropReason, points: usize) {
@@ -172,7 +170,7 @@ mod tests {
     #[test]
     fn a_collector_that_rejects_more_than_it_got_cannot_make_the_count_wrap() {
         let counters = OtlpCounters::default();
-        counters.count_delivered(3, 100, Timestamp::from_unix_nanos(1));
+        counters.count_delivered(3, 100);
         assert_eq!((counters.points_sent(), counters.points_rejected()), (0, 3));
     }
 }

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::resource::attribute;
-use crate::catalog::{Kind, Labels, Selected, Unit, Value};
+use crate::catalog::{Kind, Label, Labels, Selected, Unit, Value};
 use crate::model::Timestamp;
 
 /// The name of the one instrumentation scope.
@@ -58,10 +58,12 @@ fn write(attributes: &mut Vec<KeyValue>, labels: &Labels<'_>) {
     attributes.truncate(labels.len());
     for (index, label) in labels.iter().enumerate() {
         let Some(slot) = attributes.get_mut(index) else {
-            attributes.push(attribute(label.attribute.key, label.value));
+            attributes.push(of_label(label));
             continue;
         };
-        if let Some(AnyValue { value: Some(Any::StringValue(text)) }) = &mut slot.value {
+        if let (false, Some(AnyValue { value: Some(Any::StringValue(text)) })) =
+            (label.attribute.integer, &mut slot.value)
+        {
             if slot.key != label.attribute.key {
                 slot.key.clear();
                 slot.key.push_str(label.attribute.key);
@@ -69,9 +71,20 @@ fn write(attributes: &mut Vec<KeyValue>, labels: &Labels<'_>) {
             text.clear();
             text.push_str(label.value);
         } else {
-            *slot = attribute(label.attribute.key, label.value);
+            *slot = of_label(label);
         }
     }
+}
+
+/// An attribute in the type that the catalogue has for it.
+fn of_label(label: &Label<'_>) -> KeyValue {
+    let mut attribute = attribute(label.attribute.key, label.value);
+    if label.attribute.integer
+        && let Ok(number) = label.value.parse()
+    {
+        attribute.value = Some(AnyValue { value: Some(Any::IntValue(number)) });
+    }
+    attribute
 }
 
 impl Encoder {
@@ -130,7 +143,7 @@ impl Encoder {
         let mut metric = message(row);
         if let Some(points) = points_mut(&mut metric) {
             points.push(NumberDataPoint {
-                attributes: labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect(),
+                attributes: labels.iter().map(of_label).collect(),
                 time_unix_nano: at.unix_nanos(),
                 flags: DataPointFlags::NoRecordedValueMask as u32,
                 // No value: who ignores the flag would take a 0 for real.
@@ -198,7 +211,6 @@ pub(super) fn wire(unit: Unit, value: Value) -> Option<Wire> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Label;
     use crate::catalog::attribute::{CPU, DEVICE};
 
     #[test]
@@ -208,7 +220,7 @@ mod tests {
         let mut attributes = Vec::new();
         for labels in [&long[..], &long[1..], &[], &long[..1], &long[..]] {
             write(&mut attributes, labels);
-            let fresh: Vec<_> = labels.iter().map(|label| attribute(label.attribute.key, label.value)).collect();
+            let fresh: Vec<_> = labels.iter().map(of_label).collect();
             assert_eq!(attributes, fresh);
         }
     }

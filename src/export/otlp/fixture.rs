@@ -39,8 +39,14 @@ pub(super) fn ms(millis: u64) -> Timestamp {
     Timestamp::from_unix_nanos(millis * 1_000_000)
 }
 
-const STATE: Attribute =
-    Attribute { key: "libvirt.domain.state", label: "state", brief: "The state.", values: &[], examples: &[] };
+const STATE: Attribute = Attribute {
+    key: "libvirt.domain.state",
+    label: "state",
+    brief: "The state.",
+    integer: false,
+    values: &[],
+    examples: &[],
+};
 
 const fn row(name: &'static str, unit: Unit, kind: Kind, read: Read) -> Metric {
     Metric {

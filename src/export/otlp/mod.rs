@@ -19,6 +19,7 @@ mod client;
 mod counters;
 mod encode;
 mod health;
+mod metrics;
 mod offline;
 mod push;
 mod queue;
@@ -27,7 +28,6 @@ mod retry;
 mod sender;
 mod settings;
 mod subject;
-mod target;
 
 #[cfg(test)]
 mod fixture;
@@ -42,24 +42,24 @@ use tokio_util::sync::CancellationToken;
 
 pub use counters::{DropReason, OtlpCounters};
 pub use encode::{SCHEMA_URL, SCOPE_NAME};
+pub use metrics::METRICS;
 pub use offline::{Requests, otlp_json};
 pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME, VMI_SERVICE_NAME};
-pub use retry::{FIRST_DELAY, GIVE_UP_AFTER, LARGEST_DELAY, LARGEST_THROTTLE, RetryPolicy};
+pub use retry::{GIVE_UP_AFTER, LARGEST_THROTTLE, RetryPolicy, WAITS};
 pub use settings::{
-    Compression, DEFAULT_ENDPOINT, DEFAULT_INTERVAL, DEFAULT_TIMEOUT, EVENT_SPACING, LAST_PUSH, OtlpSettings,
-    REQUEST_LIMIT, ResourceSettings, Tuning, WAITING_PUSHES,
+    DEFAULT_INTERVAL, EVENT_SPACING, LAST_PUSH, OtlpSettings, REQUEST_LIMIT, ResourceSettings, Tuning, WAITING_PUSHES,
 };
-pub use target::OtlpError;
 
 use crate::catalog::Selection;
 use crate::clock::Clock;
+use crate::collector::CollectorError;
 use crate::heartbeat::Pulse;
 use crate::snapshot::Snapshots;
 
 /// Pushes snapshots to a Collector.
 pub struct Exporter {
     settings: OtlpSettings,
-    target: target::Target,
+    client: client::Client,
     selection: Selection,
     clock: Arc<dyn Clock>,
     counters: Arc<OtlpCounters>,
@@ -72,15 +72,15 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// When the endpoint, a header or a certificate file cannot be used. The Collector need not be there.
+    /// When a certificate file cannot be used. The Collector need not be there.
     pub fn new(
         settings: OtlpSettings,
         selection: Selection,
         clock: Arc<dyn Clock>,
         counters: Arc<OtlpCounters>,
-    ) -> Result<Self, OtlpError> {
-        let target = target::Target::new(&settings)?;
-        Ok(Self { settings, target, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() })
+    ) -> Result<Self, CollectorError> {
+        let client = client::Client::new(&settings.collector)?;
+        Ok(Self { settings, client, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() })
     }
 
     /// With other bounds than those in use; for tests.
@@ -103,8 +103,7 @@ impl Exporter {
     /// No series is ended then: an agent that comes back in its place goes on with them, and receivers forget them by
     /// themselves where none does.
     pub async fn run(self, snapshots: Snapshots, shutdown: CancellationToken) {
-        let Self { settings, target, selection, clock, counters, tuning, pulse } = self;
-        let client = client::Client::new(target);
+        let Self { settings, client, selection, clock, counters, tuning, pulse } = self;
         push::run(client, settings, selection, clock, counters, tuning, pulse, snapshots, shutdown).await;
     }
 }

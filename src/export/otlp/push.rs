@@ -44,14 +44,8 @@ pub(super) async fn run<T: Transport>(
     shutdown: CancellationToken,
 ) {
     let hurry = shutdown.child_token();
-    let sender = Sender::new(
-        transport,
-        settings.timeout,
-        tuning.retry.clone(),
-        hurry.clone(),
-        Arc::clone(&counters),
-        Arc::clone(&clock),
-    );
+    let sender =
+        Sender::new(transport, settings.collector.timeout, tuning.retry.waits, hurry.clone(), Arc::clone(&counters));
     let mut pusher = Pusher {
         book: Book::new(selection, settings.resource),
         queue: Queue::new(tuning.waiting_pushes),
@@ -65,7 +59,7 @@ pub(super) async fn run<T: Transport>(
     };
     pusher.until(settings.interval, &pulse, &shutdown).await;
     hurry.cancel();
-    let last_push = settings.timeout.min(pusher.tuning.last_push);
+    let last_push = settings.collector.timeout.min(pusher.tuning.last_push);
     pusher.finish(last_push).await;
 }
 

@@ -35,7 +35,8 @@ pub(super) fn attributes(list: &[KeyValue]) -> Attributes {
     list.iter()
         .map(|attribute| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
             Some(Any::StringValue(value)) => (attribute.key.clone(), value.clone()),
-            other => panic!("{} is no text: {other:?}", attribute.key),
+            Some(Any::IntValue(value)) => (attribute.key.clone(), value.to_string()),
+            other => panic!("{} is neither text nor integer: {other:?}", attribute.key),
         })
         .collect()
 }

@@ -1,16 +1,15 @@
 //! When a request may be sent again, and after how long.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// The wait after the first failure: a Collector that restarts is back in about a second.
-pub const FIRST_DELAY: Duration = Duration::from_secs(1);
+use crate::backoff::Waits;
 
-/// The longest wait: the longest interval of the Collector's own exporters, and twice ours between pushes.
-pub const LARGEST_DELAY: Duration = Duration::from_secs(30);
+/// The waits between attempts. A Collector that restarts is back in about a second; the longest wait, with its jitter, is
+/// the longest interval of the Collector's own exporters, and twice ours between pushes.
+pub const WAITS: Waits = Waits { first: Duration::from_millis(500), longest: Duration::from_secs(15), jitter: true };
 
 /// How long a push is kept while it cannot be delivered: as long as the Collector's own exporters keep theirs, and
 /// well below the age at which Prometheus refuses a point.
@@ -23,17 +22,15 @@ pub const LARGEST_THROTTLE: Duration = Duration::from_secs(3_600);
 /// When and how long to try again.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
-    /// See [`FIRST_DELAY`].
-    pub first_delay: Duration,
-    /// See [`LARGEST_DELAY`].
-    pub largest_delay: Duration,
+    /// See [`WAITS`].
+    pub waits: Waits,
     /// See [`GIVE_UP_AFTER`].
     pub give_up_after: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { first_delay: FIRST_DELAY, largest_delay: LARGEST_DELAY, give_up_after: GIVE_UP_AFTER }
+        Self { waits: WAITS, give_up_after: GIVE_UP_AFTER }
     }
 }
 
@@ -69,39 +66,6 @@ pub(super) fn verdict(status: &Status) -> Verdict {
         },
         _ => Verdict::Drop,
     }
-}
-
-/// Waits that double, each shortened at random by up to a half so that many agents do not come back at once.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    policy: RetryPolicy,
-    next: Duration,
-}
-
-impl Backoff {
-    /// Waits after these rules.
-    pub(super) fn new(policy: RetryPolicy) -> Self {
-        Self { next: policy.first_delay, policy }
-    }
-
-    /// The next wait. `random` is from 0 to 1.
-    pub(super) fn delay(&mut self, random: f64) -> Duration {
-        let full = self.next;
-        self.next = full.saturating_mul(2).min(self.policy.largest_delay);
-        full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
-    }
-
-    /// It went well: the next wait is the first.
-    pub(super) fn reset(&mut self) {
-        self.next = self.policy.first_delay;
-    }
-}
-
-/// A number from 0 to 1 that is good enough to spread clients: the key of the standard library's hasher is random.
-pub(super) fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    let upper = u32::try_from(bits >> 32).unwrap_or_default();
-    f64::from(upper) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -149,20 +113,5 @@ mod tests {
             verdict(&with_retry_info(Code::Unavailable, century)),
             Verdict::Retry { after: Some(LARGEST_THROTTLE) }
         );
-    }
-
-    #[test]
-    fn waits_double_up_to_the_largest_and_begin_anew_after_a_success() {
-        let mut backoff = Backoff::new(RetryPolicy::default());
-        let waits: Vec<u64> = (0..7).map(|_| backoff.delay(1.0).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        backoff.reset();
-        assert_eq!(backoff.delay(0.0), FIRST_DELAY / 2);
-    }
-
-    #[test]
-    fn random_numbers_are_spread() {
-        let mean = (0..1_000).map(|_| random()).sum::<f64>() / 1_000.0;
-        assert!((0.4..0.6).contains(&mean), "{mean}");
     }
 }

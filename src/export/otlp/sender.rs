@@ -11,8 +11,8 @@ use super::chunk::Chunk;
 use super::client::Transport;
 use super::counters::{DropReason, OtlpCounters};
 use super::health::Health;
-use super::retry::{self, Backoff, RetryPolicy, Verdict};
-use crate::clock::Clock;
+use super::retry::{self, Verdict};
+use crate::backoff::{Backoff, Waits};
 
 /// Sends requests. There is one, and it sends one request at a time: that keeps the order.
 pub(super) struct Sender<T> {
@@ -26,7 +26,6 @@ pub(super) struct Sender<T> {
     hurried: bool,
     health: Health,
     counters: Arc<OtlpCounters>,
-    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,21 +49,19 @@ impl<T: Transport> Sender<T> {
     pub(super) fn new(
         transport: T,
         timeout: Duration,
-        policy: RetryPolicy,
+        waits: Waits,
         hurry: CancellationToken,
         counters: Arc<OtlpCounters>,
-        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             health: Health::new(transport.name(), Arc::clone(&counters)),
             transport,
             timeout,
-            backoff: Backoff::new(policy),
+            backoff: Backoff::new(waits),
             pause: None,
             hurry,
             hurried: false,
             counters,
-            clock,
         }
     }
 
@@ -87,7 +84,7 @@ impl<T: Transport> Sender<T> {
             let Verdict::Retry { after } = retry::verdict(&status) else {
                 return self.drop(chunk, DropReason::Refused);
             };
-            let delay = self.backoff.delay(retry::random()).max(after.unwrap_or_default());
+            let delay = self.backoff.fail().max(after.unwrap_or_default());
             let until = Instant::now() + delay;
             self.pause = Some(Pause { until, asked_for: after.is_some() });
             if until > give_up {
@@ -112,7 +109,7 @@ impl<T: Transport> Sender<T> {
         let partial = response.partial_success.unwrap_or_default();
         let rejected = usize::try_from(partial.rejected_data_points).unwrap_or(0);
         // Rejected points must not be sent again.
-        self.counters.count_delivered(chunk.points, rejected, self.clock.now());
+        self.counters.count_delivered(chunk.points, rejected);
         self.health.accepted(rejected, &partial.error_message);
         Ok(())
     }

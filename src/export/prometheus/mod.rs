@@ -1,12 +1,13 @@
 //! Snapshots as text for Prometheus: the classic format 0.0.4 and OpenMetrics 1.0.
 //!
 //! One page has every family once, in the order of the catalogue, and the agent's own metrics after them. A family
-//! without a series is not on it. There are no timestamps: Prometheus would refuse to mark such series as stale, and
-//! it stamps what it scrapes. There are no `_created` lines either: Prometheus makes series of them.
+//! without a series is omitted. There are no timestamps: Prometheus would not mark such series as stale, and it
+//! timestamps what it scrapes. There are no `_created` lines either: Prometheus makes series of them.
 //!
-//! Memory: a page is one string that the caller brings. Rendering allocates the labels that identify the VMs, once
-//! for a page, and nothing for a series.
+//! Memory: a page is one string that the caller provides. Rendering allocates the labels that identify the VMs once per
+//! page, and nothing per series.
 
+mod family;
 mod format;
 mod own;
 mod write;
@@ -16,18 +17,19 @@ use std::collections::BTreeSet;
 pub use format::Format;
 use prometheus::proto::MetricFamily;
 
-use self::write::{push_help, push_label, push_labels, push_pair, push_value};
+use self::family::{Header, push_sample};
+use self::write::{push_label, push_labels, push_pair};
 use super::naming;
-use crate::catalog::{IdentityLabels, Kind, Metric, Point, Selected, Selection, daemon_label, daemon_labels};
+use crate::catalog::{IdentityLabels, Metric, Point, Selected, Selection, daemon_label, daemon_labels};
 use crate::model::{Daemon, Place};
 use crate::snapshot::Snapshot;
 
-/// Writes snapshots as text. Made once: names and headers never change.
+/// Writes snapshots as text. Created once: names and headers never change.
 #[derive(Debug)]
 pub struct Renderer {
     daemon: Vec<Family>,
     vm: Vec<Family>,
-    /// The names of all families, so that none of the agent's own can be on the page a second time.
+    /// The names of all families, so that none of the agent's own repeats one.
     names: BTreeSet<String>,
 }
 
@@ -35,14 +37,7 @@ pub struct Renderer {
 #[derive(Debug)]
 struct Family {
     row: &'static Metric,
-    /// The name of its series.
-    series: String,
-    /// The name of the family in OpenMetrics.
-    family: String,
-    /// HELP and TYPE in the classic format.
-    text: String,
-    /// HELP, TYPE and UNIT in OpenMetrics.
-    openmetrics: String,
+    header: Header,
 }
 
 impl Renderer {
@@ -51,23 +46,26 @@ impl Renderer {
     pub fn new(selection: &Selection) -> Self {
         let daemon: Vec<Family> = selection.daemon.iter().map(Family::new).collect();
         let vm: Vec<Family> = selection.vm.iter().map(Family::new).collect();
-        let names =
-            daemon.iter().chain(&vm).flat_map(|family| [family.series.clone(), family.family.clone()]).collect();
+        let names = daemon
+            .iter()
+            .chain(&vm)
+            .flat_map(|family| [family.header.series.clone(), family.header.family.clone()])
+            .collect();
         Self { daemon, vm, names }
     }
 
-    /// Appends a page to `out`: the snapshot, then `own`, the metrics of the agent itself as a registry gathered
-    /// them. In OpenMetrics it ends with the mark that nothing follows.
+    /// Appends a page to `out`: the snapshot, then `own`, the metrics of the agent itself as a registry gathered them.
+    /// In OpenMetrics it ends with `# EOF`.
     pub fn render(&self, snapshot: &Snapshot, own: &[MetricFamily], format: Format, out: &mut String) {
         for family in &self.daemon {
-            let mut header = Some(family.header(format));
+            let mut header = Some(family.header.text(format));
             for daemon in &snapshot.daemons {
                 render_daemon(family, daemon, &mut header, out);
             }
         }
         let identities = Identities::new(snapshot);
         for family in &self.vm {
-            let mut header = Some(family.header(format));
+            let mut header = Some(family.header.text(format));
             for (vm, identity) in snapshot.vms.iter().zip(identities.iter()) {
                 family.row.points(vm, &mut |point| {
                     family.push(identity, point, header.take(), out);
@@ -97,34 +95,7 @@ fn render_daemon(family: &Family, daemon: &Daemon, header: &mut Option<&str>, ou
 impl Family {
     fn new(selected: &Selected) -> Self {
         let row = selected.metric;
-        let series = naming::of_row(&selected.name, row);
-        let kind = match row.kind {
-            Kind::Counter => "counter",
-            Kind::UpDownCounter | Kind::Gauge => "gauge",
-        };
-
-        let mut text = String::new();
-        push_help(&series, row.brief, Format::Text004, &mut text);
-        text.push_str(&format!("# TYPE {series} {kind}\n"));
-
-        // In OpenMetrics a counter's family has the name without `_total`.
-        let family = series.strip_suffix("_total").filter(|_| row.kind == Kind::Counter).unwrap_or(&series).to_owned();
-        let mut openmetrics = String::new();
-        push_help(&family, row.brief, Format::OpenMetrics100, &mut openmetrics);
-        openmetrics.push_str(&format!("# TYPE {family} {kind}\n"));
-        // A unit that is not the end of the family's name costs the whole scrape.
-        let unit = naming::unit(&row.unit.ucum());
-        if !unit.is_empty() && family.strip_suffix(&unit).is_some_and(|rest| rest.ends_with('_')) {
-            openmetrics.push_str(&format!("# UNIT {family} {unit}\n"));
-        }
-        Self { row, series, family, text, openmetrics }
-    }
-
-    fn header(&self, format: Format) -> &str {
-        match format {
-            Format::Text004 => &self.text,
-            Format::OpenMetrics100 => &self.openmetrics,
-        }
+        Self { row, header: Header::new(naming::of_row(&selected.name, row), row.kind, row.unit, row.brief) }
     }
 
     /// Appends a series, after the header if it was not written yet.
@@ -132,16 +103,7 @@ impl Family {
         if let Some(header) = header {
             out.push_str(header);
         }
-        out.push_str(&self.series);
-        out.push('{');
-        out.push_str(identity);
-        for label in point.labels {
-            out.push(',');
-            push_label(label, out);
-        }
-        out.push_str("} ");
-        push_value(point.value, out);
-        out.push('\n');
+        push_sample(&self.header.series, identity, point.labels, point.value, out);
     }
 }
 
@@ -153,10 +115,10 @@ struct Identities {
 
 impl Identities {
     fn new(snapshot: &Snapshot) -> Self {
-        // One domain may be known to several hosts: during a migration, and as a leftover after it. Where an agent
-        // reads several daemons, their URI keeps the two apart. It is so for as long as the agent runs, because the
-        // daemons are those of the configuration. Under KubeVirt each VM has a daemon of its own, and is told apart by
-        // its name: there the labels are KubeVirt's.
+        // Several hosts may know one domain: during a migration, and as a leftover after it. If an agent reads several
+        // daemons, their URIs distinguish the two. That never changes while the agent runs, because the configuration
+        // names the daemons. Under KubeVirt each VM has a daemon of its own, and its name distinguishes it: there the
+        // labels are KubeVirt's.
         let several = snapshot.daemons.len() > 1;
         let mut identities = Self { text: String::new(), ends: Vec::with_capacity(snapshot.vms.len()) };
         for vm in snapshot.vms.iter() {
@@ -164,7 +126,7 @@ impl Identities {
             push_labels(identity.labels(), &mut identities.text);
             let own = identity.own();
             for (index, label) in own.iter().enumerate() {
-                // Two keys (`a.b`, `a/b`) may make one label, and a label that is there twice costs the whole page.
+                // Two keys (`a.b`, `a/b`) may make one label, and a duplicate label costs the whole page.
                 if !own[..index].iter().any(|earlier| earlier.label == label.label) {
                     identities.text.push(',');
                     push_pair(&label.label, &label.value, &mut identities.text);

@@ -1,9 +1,9 @@
-//! The task that owns a daemon's connections. It decides and never blocks, and there is no other task or thread: calls are
-//! futures of its own, so that dropping the endpoint ends all of them then and there.
+//! The task that owns a daemon's connections. It never blocks and starts no tasks for calls: they are futures that it
+//! owns, so that dropping the endpoint ends all of them immediately.
 //!
-//! Its work is told in five files: here how it is woken; [`connecting`](super::connecting) how it is connected;
-//! [`dispatch`](super::dispatch) what is called when; [`returned`](super::returned) what becomes of calls that return;
-//! [`deadline`](super::deadline) of those that do not.
+//! It is spread over five files: this one wakes it; [`connecting`](super::connecting) connects it;
+//! [`dispatch`](super::dispatch) starts calls; [`returned`](super::returned) handles calls that return;
+//! [`deadline`](super::deadline) those that do not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,13 +16,12 @@ use uuid::Uuid;
 
 use super::Settings;
 use super::admission::Admission;
-use super::backoff::{LONGEST_LOCAL, LONGEST_REMOTE};
 use super::bounds;
 use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
 use super::deadline::Probe;
 use super::hypervisor::{Called, Connection, Eventually, Hypervisor};
-use super::link::{self, Link};
+use super::link::{self, LOCAL, Link, REMOTE};
 use super::outbox::Outbox;
 use super::pool::{self, Pool};
 use super::queue::{Queue, Request};
@@ -33,31 +32,31 @@ use crate::source::{ReadError, SourceEvent};
 /// How long the actor sleeps when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Things that happened which are taken in before the actor looks what is to be done: enough for a burst of events, few
-/// enough that its turn stays below a millisecond.
+/// How many inputs the actor processes before it acts on them: enough for a burst of events, few enough that its turn
+/// stays below a millisecond.
 const TURN: usize = 64;
 
-/// How long the connections may take to be closed in order when the endpoint ends. Each has a tenth of a second, and all
-/// of them have it at once.
+/// How long closing the connections cleanly may take when the endpoint ends. Each has a tenth of a second, and all of
+/// them close concurrently.
 const CLOSE: Duration = Duration::from_millis(100);
 
-/// How long of that calls may take to return. Most do in a moment, and until then their VMs are busy to whoever reads them
-/// next.
+/// How much of that time is left for calls to return. Most do in a moment, and until then their VMs look busy to the
+/// next reader.
 const RETURN: Duration = Duration::from_millis(50);
 
-/// Something that happened.
+/// An input of the actor.
 enum Happened<C> {
     Request(Box<Request>),
-    /// Nobody can ask any more.
+    /// All handles are dropped.
     Over,
     Link(link::Change<C>),
     Pool(pool::Change<C>),
     Returned(Record, Called<C>),
-    /// A place among the readings that run at once is ours.
+    /// A permit for a read was granted.
     Place(OwnedSemaphorePermit),
 }
 
-/// What the endpoint knows by name, and whom it tells.
+/// The endpoint's names, counters and outgoing events.
 pub(super) struct Voice {
     pub(super) id: DaemonId,
     pub(super) counters: Arc<EndpointCounters>,
@@ -68,7 +67,7 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    /// Puts an event on its way to the reader.
+    /// Queues an event for the reader.
     pub(super) fn tell(&mut self, event: SourceEvent) {
         let dropped = self.outbox.push(event);
         self.counters.count_dropped_events(dropped);
@@ -81,18 +80,18 @@ impl Voice {
         }
     }
 
-    /// These are all domains that there are.
+    /// Forgets all names: a full list follows.
     pub(super) fn forget_names(&mut self) {
         self.names.clear();
     }
 
-    /// The name that a call gives a domain.
+    /// The domain name that a call sends.
     pub(super) fn name_of(&self, domain: Option<Uuid>) -> Arc<str> {
         let known = domain.and_then(|uuid| self.names.get(&uuid).cloned());
         known.unwrap_or_else(|| domain.map(|uuid| uuid.to_string()).unwrap_or_default().into())
     }
 
-    /// What a message calls a domain, or the daemon.
+    /// How messages name a domain, or the daemon.
     pub(super) fn label(&self, domain: Option<Uuid>) -> String {
         match domain {
             None => self.id.to_string(),
@@ -110,16 +109,16 @@ impl Voice {
     }
 }
 
-/// How long a reading may wait for its place before it goes without one: daemons that hold theirs on purpose must not hold
-/// up the others. Twice what all of a node with a thousand VMs take that are read at once, so that this burst stays spread.
+/// How long a read may wait for a permit before it runs without one: daemons that hold permits on purpose must not
+/// delay the others. Twice what reading a node's thousand VMs at once takes, so that this burst stays spread.
 pub(super) const PLACE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The places for readings that run at once over all daemons, as one of them sees it. They spare the machine; nobody
-/// depends on them.
+/// One endpoint's view of the permits for concurrent reads over all daemons. They spare the machine; nothing depends on
+/// them.
 pub(super) struct Places {
     all: Option<Arc<Semaphore>>,
     waiting: Option<Eventually<Option<OwnedSemaphorePermit>>>,
-    /// Since when one is waited for.
+    /// When the wait for a permit began.
     since: Option<Instant>,
     got: Option<OwnedSemaphorePermit>,
 }
@@ -129,7 +128,7 @@ impl Places {
         Self { all, waiting: None, since: None, got: None }
     }
 
-    /// A place, if one is free, or none if it has been waited for long enough; else one is waited for. `Err`: not yet.
+    /// A permit, if one is free, or `None` if the wait was long enough; otherwise starts waiting. `Err`: not yet.
     pub(super) fn take(&mut self, now: Instant) -> Result<Option<OwnedSemaphorePermit>, ()> {
         let Some(all) = &self.all else { return Ok(None) };
         if let Some(place) = self.got.take() {
@@ -151,12 +150,12 @@ impl Places {
         Err(())
     }
 
-    /// When a reading goes without one.
+    /// When a read goes without a permit.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.since.map(|since| since + PLACE_PATIENCE)
     }
 
-    /// One was waited for and nobody needs it any more.
+    /// Gives up a permit, or the wait for one.
     pub(super) fn give_back(&mut self) {
         self.got = None;
         self.waiting = None;
@@ -185,7 +184,7 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) voice: Voice,
     load: ShownLoad,
 
-    // Boxed: tokio reserves 32 places at once, and there may be a thousand actors.
+    // Boxed: tokio reserves 32 slots at once, and there may be a thousand actors.
     requests: mpsc::Receiver<Box<Request>>,
     hurry: Arc<Notify>,
     events: mpsc::Sender<SourceEvent>,
@@ -197,9 +196,9 @@ pub(super) struct Actor<H: Hypervisor> {
     pub(super) admission: Admission,
     pub(super) places: Places,
     pub(super) probe: Option<Probe>,
-    /// Whether the daemon was asked to probe its emulators, and has answered or had its time: statistics wait for that.
+    /// Whether the daemon was asked to probe its emulators. Statistics wait for the answer.
     pub(super) prepared: bool,
-    /// When those count as stuck again who hung before the daemon was connected to.
+    /// When VMs whose calls hung before the reconnect count as stuck again.
     pub(super) blame_at: Option<Instant>,
 }
 
@@ -212,7 +211,7 @@ impl<H: Hypervisor> Actor<H> {
         events: mpsc::Sender<SourceEvent>,
     ) -> Self {
         let counters = settings.counters.clone();
-        let longest = if hypervisor.is_local() { LONGEST_LOCAL } else { LONGEST_REMOTE };
+        let waits = if hypervisor.is_local() { LOCAL } else { REMOTE };
         let of_one = bounds::is_of_one(settings);
         Self {
             hypervisor,
@@ -229,9 +228,9 @@ impl<H: Hypervisor> Actor<H> {
             requests,
             hurry,
             events,
-            link: Link::new(longest),
-            // Beside the events, what a daemon of one VM is asked is asked over one connection: there may be a thousand.
-            pool: Pool::new(longest, if of_one { 1 } else { usize::MAX }),
+            link: Link::new(waits),
+            // Beside the one for events, a single-VM daemon keeps one connection: there may be a thousand.
+            pool: Pool::new(waits, if of_one { 1 } else { usize::MAX }),
             queue: Queue::default(),
             calls: Calls::new(),
             admission: Admission::new(settings.calls_at_once),
@@ -242,9 +241,9 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// Runs until nobody can ask any more.
+    /// Runs until all handles are dropped.
     ///
-    /// Boxed, as a future has room for what it is given twice, and there may be a thousand actors.
+    /// Boxed: a future stores its arguments twice, and there may be a thousand actors.
     pub(super) async fn run(mut self: Box<Self>, pulse: Pulse) {
         let (events, hurry) = (self.events.clone(), Arc::clone(&self.hurry));
         loop {
@@ -255,8 +254,7 @@ impl<H: Hypervisor> Actor<H> {
             let wake = self.wake();
             pulse.promise(wake);
             tokio::select! {
-                // What has happened counts as having happened, however late the actor comes to hear of it: before the
-                // time is looked at.
+                // Inputs come before the clock: what has already happened counts, however late the actor learns of it.
                 biased;
                 goes_on = std::future::poll_fn(|context| self.poll_turn(context)) => {
                     if !goes_on {
@@ -274,7 +272,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// Takes in what has happened; waits for something to happen. `false` when nobody can ask any more.
+    /// Processes inputs, or waits for one. `false` when all handles are dropped.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         for taken in 0..TURN {
             match self.poll_next(context) {
@@ -329,7 +327,7 @@ impl<H: Hypervisor> Actor<H> {
 
     fn wake(&self) -> Instant {
         let probe = self.probe.as_ref().map(|probe| probe.until);
-        // One that has waited long enough lacks something else, which says so itself.
+        // A read past its patience waits for something else, which has its own wake-up.
         let place = self.places.wake().filter(|until| *until > Instant::now());
         let waiting = [place, self.waiting_wake()];
         [self.link.wake(), self.pool.wake(), self.calls.wake(), probe, self.blame_at]
@@ -345,13 +343,14 @@ impl<H: Hypervisor> Actor<H> {
         self.load.show(Load {
             in_flight: self.admission.running(),
             abandoned: self.admission.abandoned(),
+            #[cfg(test)]
             stuck: self.admission.stuck(),
             connections: calls + usize::from(self.link.has_connection()),
         });
     }
 
-    /// Ends the connections in order, so that the daemon takes their end for no error: those that carry a call when it
-    /// returns, or in the midst of it, and one that is being made once it is. What takes longer than that may is dropped.
+    /// Closes the connections cleanly, so that the daemon sees no error: those with a call when it returns or is cut
+    /// short, and one that is being opened once it is open. Whatever exceeds the time limit is dropped.
     async fn end(mut self: Box<Self>) {
         let closing = futures_util::future::join_all(self.pool.drain().into_iter().chain(self.link.end()));
         let returning = async {

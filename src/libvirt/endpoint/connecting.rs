@@ -1,4 +1,4 @@
-//! How the actor is connected, and what it hears over the connection for events.
+//! How the actor connects, and what arrives on the events connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::hypervisor::{Call, Ending, Hypervisor, Met, Notice, OpenError};
 use super::link::Daemon;
 use crate::source::{DomainEvent, SourceEvent};
 
-/// How long a daemon may take to probe its emulators. A fresh one takes 3.7 s for one.
+/// How long a daemon may take to probe its emulators. A fresh one takes 3.7 s for one emulator.
 pub(super) const PREPARE_DEADLINE: Duration = Duration::from_secs(30);
 
 impl<H: Hypervisor> Actor<H> {
@@ -28,7 +28,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// The daemon has introduced itself, or not.
+    /// Connecting succeeded, or failed.
     pub(super) fn met(&mut self, met: Result<Met<H::Connection>, OpenError>, took: Duration) {
         self.voice.counters.count_call(CallName::OPEN, took, met.is_ok());
         match met {
@@ -41,16 +41,15 @@ impl<H: Hypervisor> Actor<H> {
     }
 
     fn up(&mut self, met: Met<H::Connection>) {
-        let Met { connection, facts, refused_events, process } = met;
+        let Met { connection, facts, process } = met;
         self.voice.counters.count_connect();
-        self.voice.counters.count_refused_events(refused_events);
         if self.link.up(connection, process) == Daemon::Another {
             self.admission.freed_all();
         }
         self.pool.reset();
         self.voice.tell(SourceEvent::Connected(Arc::new(facts)));
-        // Calls that were lost with an earlier connection may still hang in this same daemon: they get their time once
-        // more, now that it answers.
+        // Calls that were lost with an earlier connection may still hang in this same daemon: they get their deadline
+        // again, now that it answers.
         self.blame_at = Some(Instant::now() + self.deadline);
         self.prepared = false;
     }
@@ -61,14 +60,14 @@ impl<H: Hypervisor> Actor<H> {
         self.call(connection, Call::Prepare, None);
     }
 
-    /// Something came over the connection for events.
+    /// Something arrived on the events connection.
     pub(super) fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Event { domain, name, event } => {
                 self.voice.counters.count_event();
                 self.voice.name(domain, &name);
                 if event == DomainEvent::Stopped {
-                    // Its QEMU has ended, and with it whatever hung in it.
+                    // Its QEMU has ended, and with it any hung call.
                     self.admission.freed(domain);
                 }
                 self.voice.tell(SourceEvent::Domain { uuid: domain, name, event });
@@ -82,7 +81,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// A connection that carried no call has ended. Of a daemon that goes on, that is no news.
+    /// An idle connection has ended. Unless the daemon just closed it, the daemon counts as lost.
     pub(super) fn idle_ended(&mut self, ending: &Ending) {
         tracing::debug!(daemon = %self.voice.id, reason = ending.reason, "a connection that was idle has ended");
         if !ending.hung_up {
@@ -90,8 +89,8 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// The daemon is gone, mute, or not to be believed. Every connection to it is dropped. Whoever waits is answered; the
-    /// workers of calls that have no answer may hang on.
+    /// The daemon is gone, unresponsive, or broke the protocol. Drops every connection to it and answers every caller;
+    /// the daemon's workers may still hang in unanswered calls.
     pub(super) fn lose(&mut self, ending: &Ending) {
         if !self.link.is_up() {
             return;
@@ -113,7 +112,7 @@ impl<H: Hypervisor> Actor<H> {
             self.admission.orphan(question.ask, question.reach, stage == Stage::Abandoned, now);
         }
         self.admission.disconnected();
-        // Through ssh or a network, others than the daemon end connections as well.
+        // Over ssh or a network, not only the daemon ends connections.
         self.down(&ending.reason, false, ending.hung_up && self.hypervisor.is_local());
     }
 

@@ -1,4 +1,4 @@
-//! What an endpoint counts of its own doing, for the agent's own metrics.
+//! What an endpoint counts about itself, for the agent's own metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,10 +17,13 @@ pub struct CallName {
 }
 
 impl CallName {
-    /// Connecting: `virConnectOpenReadOnly`, and what a daemon is asked about itself.
+    /// The names of all kinds of calls.
+    pub(super) const ALL: [&'static str; 8] = ["open", "prepare", "list", "status", "describe", "stats", "job", "ping"];
+
+    /// Connecting: `virConnectOpenReadOnly`, and the queries for the daemon's facts.
     pub(super) const OPEN: Self = Self { name: "open", function: "virConnectOpenReadOnly" };
 
-    /// Asking for a sign of life.
+    /// The liveness check.
     pub(super) const PING: Self = Self { name: "ping", function: "virConnectGetLibVersion" };
 
     /// What a call counts as.
@@ -37,9 +40,6 @@ impl CallName {
     }
 }
 
-/// The names of all kinds of calls.
-const NAMES: [&str; 8] = ["open", "prepare", "list", "status", "describe", "stats", "job", "ping"];
-
 /// The counts of one kind of call.
 #[derive(Debug, Default)]
 pub struct CallCounters {
@@ -50,73 +50,71 @@ pub struct CallCounters {
 }
 
 impl CallCounters {
-    /// Calls that have returned, well or not, in time or not.
+    /// Calls that have returned, successfully or not, in time or not.
     #[must_use]
     pub fn returned(&self) -> u64 {
         self.returned.load(Relaxed)
     }
 
-    /// Those of them that libvirt failed.
+    /// Those of them that failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
 
-    /// Calls that went past their deadline and were left behind, returned meanwhile or not.
+    /// Calls that went past their deadline, whether or not they have returned since.
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late.load(Relaxed)
     }
 
-    /// How long the calls that have returned took, all together.
+    /// The total duration of the calls that have returned.
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.load(Relaxed))
     }
 }
 
-/// What endpoints count: one, or several together. Written by them, read by whoever likes; nothing here is ever waited
-/// for.
+/// What one endpoint counts, or several together. Endpoints write it, anyone may read it; nothing here ever blocks.
 #[derive(Debug, Default)]
 pub struct EndpointCounters {
-    calls: [CallCounters; NAMES.len()],
+    calls: [CallCounters; CallName::ALL.len()],
     in_flight: AtomicU64,
     abandoned: AtomicU64,
+    #[cfg(test)]
     stuck: AtomicU64,
     connections: AtomicU64,
     connects: AtomicU64,
     disconnects: AtomicU64,
-    unknown_parameters: AtomicU64,
     events_received: AtomicU64,
     events_dropped: AtomicU64,
-    events_refused: AtomicU64,
     requests_refused: AtomicU64,
 }
 
 impl EndpointCounters {
     /// The counts of each kind of call, by its name.
     pub fn calls(&self) -> impl Iterator<Item = (&'static str, &CallCounters)> {
-        NAMES.into_iter().zip(&self.calls)
+        CallName::ALL.into_iter().zip(&self.calls)
     }
 
     fn calls_of(&self, call: CallName) -> Option<&CallCounters> {
         self.calls().find(|(name, _)| *name == call.name).map(|(_, counters)| counters)
     }
 
-    /// Statistics calls within their deadline now.
+    /// Statistics and XML calls that are running now.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
     }
 
-    /// Statistics calls past their deadline that have not returned now.
+    /// Abandoned statistics and XML calls that have not returned.
     #[must_use]
     pub fn abandoned(&self) -> u64 {
         self.abandoned.load(Relaxed)
     }
 
     /// Domains that are stuck now.
-    #[must_use]
+    #[cfg(test)]
     pub fn stuck(&self) -> u64 {
         self.stuck.load(Relaxed)
     }
@@ -127,7 +125,7 @@ impl EndpointCounters {
         self.connections.load(Relaxed)
     }
 
-    /// How often the daemon was connected, the first time included.
+    /// How often the daemon was connected to, including the first time.
     #[must_use]
     pub fn connects(&self) -> u64 {
         self.connects.load(Relaxed)
@@ -137,12 +135,6 @@ impl EndpointCounters {
     #[must_use]
     pub fn disconnects(&self) -> u64 {
         self.disconnects.load(Relaxed)
-    }
-
-    /// Typed parameters that this version does not know: skipped.
-    #[must_use]
-    pub fn unknown_parameters(&self) -> u64 {
-        self.unknown_parameters.load(Relaxed)
     }
 
     /// Events that libvirt delivered.
@@ -157,13 +149,7 @@ impl EndpointCounters {
         self.events_dropped.load(Relaxed)
     }
 
-    /// Kinds of events that daemons did not know, all connections together.
-    #[must_use]
-    pub fn events_refused(&self) -> u64 {
-        self.events_refused.load(Relaxed)
-    }
-
-    /// Requests that were refused because too many calls waited or had been left behind.
+    /// Requests that were refused for overload or for lack of a connection.
     #[must_use]
     pub fn requests_refused(&self) -> u64 {
         self.requests_refused.load(Relaxed)
@@ -190,10 +176,6 @@ impl EndpointCounters {
         self.disconnects.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_unknown_parameters(&self, count: u32) {
-        self.unknown_parameters.fetch_add(u64::from(count), Relaxed);
-    }
-
     pub(super) fn count_event(&self) {
         self.events_received.fetch_add(1, Relaxed);
     }
@@ -202,14 +184,10 @@ impl EndpointCounters {
         self.events_dropped.fetch_add(wide(count), Relaxed);
     }
 
-    /// Events that were received, and dropped before anybody saw them.
+    /// Events that the connection received and dropped.
     pub(super) fn count_lost_events(&self, count: u64) {
         self.events_received.fetch_add(count, Relaxed);
         self.events_dropped.fetch_add(count, Relaxed);
-    }
-
-    pub(super) fn count_refused_events(&self, count: u32) {
-        self.events_refused.fetch_add(u64::from(count), Relaxed);
     }
 
     pub(super) fn count_refused_request(&self) {
@@ -217,16 +195,17 @@ impl EndpointCounters {
     }
 }
 
-/// What one endpoint has in hand.
+/// The load of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Load {
     pub(super) in_flight: usize,
     pub(super) abandoned: usize,
+    #[cfg(test)]
     pub(super) stuck: usize,
     pub(super) connections: usize,
 }
 
-/// The part of the counters' load that is one endpoint's. It is taken back when the endpoint ends.
+/// One endpoint's part of the counters' load. It is subtracted when the endpoint ends.
 #[derive(Debug)]
 pub(super) struct ShownLoad {
     counters: Arc<EndpointCounters>,
@@ -244,11 +223,12 @@ impl ShownLoad {
         for (figure, before, now) in [
             (&counters.in_flight, self.shown.in_flight, load.in_flight),
             (&counters.abandoned, self.shown.abandoned, load.abandoned),
+            #[cfg(test)]
             (&counters.stuck, self.shown.stuck, load.stuck),
             (&counters.connections, self.shown.connections, load.connections),
         ] {
             if before != now {
-                // Adding wraps around: the sum over all endpoints is right, whichever of them went down.
+                // Wrapping: the sum over all endpoints is right, even where one went down.
                 figure.fetch_add(wide(now).wrapping_sub(wide(before)), Relaxed);
             }
         }

@@ -1,7 +1,7 @@
-//! What an endpoint needs of libvirt, as a trait: the real one is in [`wire`](super::wire), tests have a fake.
+//! What an endpoint needs from libvirt, as a trait: [`wire`](super::wire) implements it, tests have a fake.
 //!
-//! A call takes the connection it goes through by value and gives it back when it returns. So a connection carries at most
-//! one call by construction, and a call that hangs keeps its connection to itself. Dropping either ends the connection.
+//! A call takes its connection by value and gives it back when it returns. So a connection carries at most one call by
+//! construction, and a call that hangs keeps its connection to itself. Dropping either ends the connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::model::{DaemonFacts, Groups, Job, Version};
 use crate::source::{Ask, DomainEvent, Said};
 
-/// Something that ends some time, or never.
+/// A future that may never complete.
 pub(super) type Eventually<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// A way to a daemon.
+/// Access to a daemon.
 pub(super) trait Hypervisor: Send + Sync + 'static {
     /// A connection.
     type Connection: Connection;
@@ -34,49 +34,46 @@ pub(super) trait Hypervisor: Send + Sync + 'static {
     /// Calls through a connection. `name` is the domain's, for libvirt's own messages.
     fn call(&self, connection: Self::Connection, call: Call, name: Arc<str>) -> Eventually<Called<Self::Connection>>;
 
-    /// Calls that are out are waited for no longer: each ends its connection in order, and then returns without one. For
-    /// who ends.
+    /// Stops waiting for running calls: each closes its connection cleanly and returns without one. For the endpoint's
+    /// end.
     fn leave(&self);
 }
 
 /// A connection while it carries no call.
 pub(super) trait Connection: Send + 'static {
-    /// What the daemon says of its own accord. Must be polled, for the connection to answer the daemon's own questions
-    /// for a sign of life.
+    /// What the daemon sends unasked. Must be polled, so that the connection answers the daemon's own keepalives.
     fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Notice>;
 
-    /// Asks for a sign of life: `virConnectGetLibVersion`, the smallest call that the daemon itself answers, without any
-    /// domain's lock. The sign comes as [`Notice::Sign`].
+    /// Sends a liveness check: `virConnectGetLibVersion`, the smallest call that the daemon itself answers, without any
+    /// domain's lock. The answer comes as [`Notice::Sign`].
     fn ask_for_a_sign(&mut self);
 
-    /// Ends in order, within a tenth of a second.
+    /// Closes cleanly, within a tenth of a second.
     fn close(self) -> Eventually<()>;
 }
 
-/// A daemon that has introduced itself.
+/// A newly connected daemon.
 pub(super) struct Met<C> {
     /// The connection for events.
     pub(super) connection: C,
-    /// Who it is. The hypervisor's version is not asked for: a fresh daemon takes seconds to find it out.
+    /// Its facts. The hypervisor's version is not asked for: a fresh daemon takes seconds to find it out.
     pub(super) facts: DaemonFacts,
-    /// How many kinds of events the daemon does not know.
-    pub(super) refused_events: u32,
-    /// Which process it is; `None` if that cannot be told.
+    /// Its process; `None` if that is unknown.
     pub(super) process: Option<ProcessId>,
 }
 
-/// A process that serves a socket, as the kernel knows it: it listens on it under this id.
+/// The process that listens on a socket, by the id that the kernel reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProcessId(pub(super) u32);
 
-/// Something that a daemon says of its own accord.
+/// Something that a connection reports without a call.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// Something happened to a domain.
     Event { domain: Uuid, name: Arc<str>, event: DomainEvent },
-    /// So many events were dropped because too many waited.
+    /// This many events were dropped because too many waited.
     Lost(u64),
-    /// The daemon gives the sign of life that it was asked for.
+    /// The daemon answered the liveness check.
     Sign,
     /// The connection has ended.
     Ended(Ending),
@@ -87,7 +84,7 @@ pub(super) enum Notice {
 pub(super) struct Ending {
     /// In words, without the daemon's name.
     pub(super) reason: String,
-    /// Whether the daemon itself hung up, as one does that ends.
+    /// Whether the daemon itself hung up, as it does when it ends.
     pub(super) hung_up: bool,
 }
 
@@ -97,23 +94,23 @@ pub(super) enum OpenError {
     /// Something accepts connections and does not answer.
     #[error("{0}")]
     Mute(String),
-    /// Nobody is there.
+    /// No daemon is there.
     #[error("{0}")]
     Absent(String),
-    /// What is there is not right, or libvirt refused.
+    /// What is there is unusable, or libvirt refused.
     #[error("{0}")]
     Failed(String),
 }
 
-/// A call into libvirt: a question, or what only the endpoint asks.
+/// A call into libvirt: for a request, or the endpoint's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    /// Of these, [`Ask::Read`] is the statistics alone.
+    /// For [`Ask::Read`], the statistics alone.
     Ask(Ask),
     /// `virDomainGetJobStats`, right after the statistics.
     Job(Uuid),
-    /// `virConnectGetCapabilities`, then `virConnectGetVersion`: makes a fresh daemon probe its emulators now rather than
-    /// in the first reading, where it would hold a VM's lock for seconds.
+    /// `virConnectGetCapabilities`, then `virConnectGetVersion`: makes a fresh daemon probe its emulators now rather
+    /// than in the first read, where it would hold a VM's lock for seconds.
     Prepare,
 }
 
@@ -146,7 +143,7 @@ impl Call {
 pub(super) struct Called<C> {
     /// The connection, or why there is none any more.
     pub(super) connection: Result<C, Ending>,
-    /// What was said.
+    /// The answer.
     pub(super) result: Result<Reply, Failure>,
 }
 
@@ -155,16 +152,16 @@ pub(super) struct Called<C> {
 pub(super) enum Failure {
     /// libvirt refused or failed, in its own words.
     Libvirt(String),
-    /// The XML came and could not be understood.
+    /// The XML could not be parsed.
     Xml(String),
     /// The connection ended.
     Lost,
 }
 
-/// What a call said.
+/// The answer of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reply {
-    /// To a question.
+    /// To a request.
     Said(Said),
     /// To [`Call::Job`]: the job, if there is one, and the number of unknown parameters; `None`: no such domain.
     Job(Option<(Option<Box<Job>>, u32)>),

@@ -1,8 +1,8 @@
-//! The way to a driver in libvirt's own library, which blocks whoever calls it.
+//! Access to a driver in libvirt's own library, which blocks its caller.
 //!
-//! A connection lives on a thread of its own and carries one call at a time there: a call that does not return holds that
-//! thread and nothing else. Whoever waits for it goes on when the endpoint's deadline is over; the thread ends when the
-//! call has returned and its connection is closed. There are only so many of them.
+//! Each connection has a thread of its own and carries one call at a time there: a call that does not return blocks
+//! that thread and nothing else. Its caller goes on when the endpoint's deadline is over; the thread ends when the call
+//! has returned and its connection is closed. The number of threads is limited.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,19 +21,19 @@ use crate::libvirt::library::{self, Mailbox, Told};
 use crate::model::DaemonFacts;
 use crate::source::{Ask, Said};
 
-/// Threads of one daemon, each with a connection: those of calls that run or were left behind, which the budget bounds
-/// (17), the one for events, one that is being opened, and room for those that are being closed. However many calls hang,
-/// there are no more.
+/// Threads of one daemon, each with a connection: those of running and abandoned calls, which the budget bounds (17),
+/// the one for events, one that is being opened, and room for those that are being closed. There are never more,
+/// however many calls hang.
 pub(super) const THREADS_MAX: usize = 24;
 
-/// How long opening may take, with everything that must be set up on the way: a driver in the library speaks to another
-/// host as a rule. The thread goes on until the library gives up itself.
+/// How long opening may take, including all connection setup: a driver in the library usually speaks to another host.
+/// The thread goes on until the library itself gives up.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long an orderly end may take. The thread that closes a connection goes on after that.
+/// How long a clean close may take. The thread that closes a connection goes on after that.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(100);
 
-/// Commands that a thread has not taken yet: one call, or one question for a sign of life.
+/// Commands that a thread has not taken yet: one call, or one liveness check.
 const COMMANDS_MAX: usize = 1;
 
 /// A driver in the library, by its URI.
@@ -45,26 +45,26 @@ pub(super) struct Library {
 
 /// What a thread is asked to do with its connection.
 enum Command {
-    /// To call, and to say whether the connection is of further use.
+    /// Make a call, and report whether the connection is still usable.
     Call(Call, oneshot::Sender<(Result<Reply, Failure>, Result<(), Ending>)>),
-    /// To ask for a sign of life.
+    /// Check liveness.
     Sign(oneshot::Sender<Result<(), Ending>>),
 }
 
-/// What a thread says once its connection is open: who answers, and how many kinds of events there are not, if the
-/// connection is one for events.
-type Opened = Result<Option<(DaemonFacts, u32)>, String>;
+/// What a thread reports once its connection is open: on the events connection, facts about the driver and the number
+/// of event types that it does not support.
+type Opened = Result<Option<DaemonFacts>, String>;
 
-/// A connection, as it is seen from outside its thread. The thread ends when this is dropped.
+/// A connection, as seen from outside its thread. The thread ends when this is dropped.
 pub(super) struct LibraryConnection {
     commands: SyncSender<Command>,
-    /// Ends with the thread; nothing is ever sent.
+    /// Closes when the thread ends; nothing is ever sent.
     ended: oneshot::Receiver<()>,
     events: Option<Events>,
     sign: Option<oneshot::Receiver<Result<(), Ending>>>,
 }
 
-/// Where the events of a connection come.
+/// The events of a connection.
 struct Events {
     told: mpsc::Receiver<Told>,
     lost: Arc<AtomicU64>,
@@ -82,11 +82,11 @@ impl Library {
         self.threads.available_permits()
     }
 
-    /// A connection on a thread of its own, with its events if they are wanted.
+    /// Opens a connection on its own thread, with events if wanted.
     fn connect(
         &self,
         with_events: bool,
-    ) -> impl Future<Output = Result<(LibraryConnection, Option<(DaemonFacts, u32)>), OpenError>> + Send + 'static {
+    ) -> impl Future<Output = Result<(LibraryConnection, Option<DaemonFacts>), OpenError>> + Send + 'static {
         let (uri, threads) = (Arc::clone(&self.uri), Arc::clone(&self.threads));
         async move {
             let Ok(place) = threads.try_acquire_owned() else {
@@ -106,7 +106,7 @@ async fn begin(
     uri: Arc<str>,
     place: OwnedSemaphorePermit,
     with_events: bool,
-) -> Result<(LibraryConnection, Option<(DaemonFacts, u32)>), OpenError> {
+) -> Result<(LibraryConnection, Option<DaemonFacts>), OpenError> {
     let (mailbox, events) = if with_events {
         let (mailbox, told, lost) = Mailbox::new();
         (Some(mailbox), Some(Events { told, lost }))
@@ -129,10 +129,10 @@ async fn begin(
     }
 }
 
-/// What libvirt says that has nobody to ask for a user and a password.
+/// libvirt's error when it cannot ask for a user and a password.
 const NO_CREDENTIALS: &str = "Missing authentication credentials";
 
-/// What libvirt says, with what to do about it where that is known and not in the message.
+/// libvirt's message, with advice where it is known and not in the message.
 fn advised(reason: String) -> String {
     if reason.contains(NO_CREDENTIALS) {
         return reason + ": give them in libvirt's auth.conf, or in the file that LIBVIRT_AUTH_FILE names";
@@ -140,7 +140,7 @@ fn advised(reason: String) -> String {
     reason
 }
 
-/// The life of a thread: opens a connection, does what it is asked to, and closes it.
+/// The body of a thread: opens a connection, executes commands, and closes it.
 fn serve(uri: &str, mailbox: Option<Mailbox>, opened: oneshot::Sender<Opened>, to_do: &Receiver<Command>) {
     let mut connection = match library::Connection::open(uri) {
         Ok(connection) => connection,
@@ -150,9 +150,9 @@ fn serve(uri: &str, mailbox: Option<Mailbox>, opened: oneshot::Sender<Opened>, t
         }
     };
     let met = mailbox.map(|mailbox| {
-        // First: what happens while it says who it is is not to be missed.
-        let refused = connection.watch(mailbox);
-        connection.facts().map(|facts| (facts, refused))
+        // First, so that no event is missed while the facts are queried.
+        connection.watch(mailbox);
+        connection.facts()
     });
     if opened.send(met.transpose().map_err(|failure| failure.to_string())).is_err() {
         return;
@@ -161,7 +161,7 @@ fn serve(uri: &str, mailbox: Option<Mailbox>, opened: oneshot::Sender<Opened>, t
         match command {
             Command::Call(call, reply) => {
                 let result = answer(&connection, call);
-                // What libvirt refuses may be about the domain, or about a host that has gone.
+                // A refusal may be about the domain, or about a host that has gone.
                 let alive = match &result {
                     Err(library::Failure::Refused(_)) => sign(&connection),
                     _ => Ok(()),
@@ -175,8 +175,8 @@ fn serve(uri: &str, mailbox: Option<Mailbox>, opened: oneshot::Sender<Opened>, t
     }
 }
 
-/// Whether what the driver speaks to is there. If not, none of its connections is of any use: each would have to find that
-/// out for itself, since there is no daemon that hangs up.
+/// Whether the driver's host is there. If not, none of its connections is usable: each would have to find that out for
+/// itself, since no daemon hangs up.
 fn sign(connection: &library::Connection) -> Result<(), Ending> {
     connection.sign().map_err(|failure| Ending { reason: failure.to_string(), hung_up: false })
 }
@@ -188,7 +188,7 @@ fn failed(failure: library::Failure) -> Failure {
     }
 }
 
-/// What the library answers.
+/// Makes a call.
 fn answer(connection: &library::Connection, call: Call) -> Result<Reply, library::Failure> {
     match call {
         Call::Ask(Ask::List) => connection.list().map(|listed| Reply::Said(Said::Listed(listed))),
@@ -207,7 +207,7 @@ fn answer(connection: &library::Connection, call: Call) -> Result<Reply, library
     }
 }
 
-/// The thread is no more, although its connection is wanted.
+/// The thread has ended, although its connection is needed.
 fn gone() -> Ending {
     Ending { reason: "the thread of this connection has ended".to_owned(), hung_up: false }
 }
@@ -226,7 +226,7 @@ impl Connection for LibraryConnection {
         }
         if let Some(Events { told, lost }) = &mut self.events {
             let next = told.poll_recv(context);
-            // What waits is older than what was lost, and read anew all the same.
+            // Waiting events are older than the lost ones, and everything is read again anyway.
             let lost = lost.swap(0, Relaxed);
             if lost > 0 {
                 let taken = u64::from(matches!(next, Poll::Ready(Some(_))));
@@ -244,7 +244,7 @@ impl Connection for LibraryConnection {
 
     fn ask_for_a_sign(&mut self) {
         let (reply, sign) = oneshot::channel();
-        // One that is being asked already will answer both, and one whose thread has ended says so.
+        // A pending check answers both, and an ended thread is reported.
         if self.commands.try_send(Command::Sign(reply)).is_ok() {
             self.sign = Some(sign);
         }
@@ -254,7 +254,7 @@ impl Connection for LibraryConnection {
         let Self { commands, ended, .. } = self;
         drop(commands);
         Box::pin(async move {
-            // However long it takes: it is the thread that closes it.
+            // The thread closes it, however long that takes.
             let _ = timeout(CLOSE_DEADLINE, ended).await;
         })
     }
@@ -277,26 +277,26 @@ impl Hypervisor for Library {
         let connect = self.connect(true);
         Box::pin(async move {
             let (connection, met) = connect.await?;
-            let (facts, refused_events) = met.ok_or_else(|| OpenError::Failed(gone().reason))?;
-            Ok(Met { connection, facts, refused_events, process: None })
+            let facts = met.ok_or_else(|| OpenError::Failed(gone().reason))?;
+            Ok(Met { connection, facts, process: None })
         })
     }
 
     fn call(&self, connection: LibraryConnection, call: Call, _: Arc<str>) -> Eventually<Called<LibraryConnection>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            // A full channel cannot be: only a connection that carries no call comes here.
+            // The channel cannot be full: only an idle connection comes here.
             if connection.commands.try_send(Command::Call(call, reply)).is_err() {
                 return Called { connection: Err(gone()), result: Err(Failure::Lost) };
             }
             match answer.await {
-                // It has returned, whatever it says: nothing hangs on.
+                // It has returned, so nothing hangs.
                 Ok((result, alive)) => Called { connection: alive.map(|()| connection), result },
                 Err(_) => Called { connection: Err(gone()), result: Err(Failure::Lost) },
             }
         })
     }
 
-    /// A thread closes its connection when its call has returned, and cannot before.
+    /// A thread cannot close its connection before its call has returned.
     fn leave(&self) {}
 }

@@ -1,37 +1,47 @@
-//! How the endpoint is connected: one connection that reports events and the daemon's end, and carries no calls.
+//! The connection that reports events and the daemon's end, and carries no calls.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::hypervisor::{Connection, Eventually, Met, Notice, OpenError, ProcessId};
+use crate::backoff::{Backoff, Waits};
 
-/// How long a connection must have held for the next attempt to come soon after its loss, and for its loss to be told. A
-/// daemon that takes connections and drops them again is tried as rarely as one that is not there.
+/// The waits between attempts to connect through a local socket. One costs a path lookup and at most one packet, so it can
+/// be frequent: a restarted daemon is back within a few tenths of a second, and with jitter a new socket is found within
+/// two seconds and a quarter.
+pub(super) const LOCAL: Waits =
+    Waits { first: Duration::from_millis(100), longest: Duration::from_millis(1_125), jitter: true };
+
+/// The same for a daemon on another host, where each attempt costs a TLS or SSH handshake.
+pub(super) const REMOTE: Waits = Waits { first: LOCAL.first, longest: Duration::from_secs(15), jitter: true };
+
+/// How long a connection must hold for its loss to reset the backoff. A daemon that accepts connections and drops them
+/// again is tried as rarely as one that is not there.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Reasons that are told while there is no steady connection. A daemon with more of them is not told of any more.
+/// How many reasons are reported without a steady connection. After these, only a lost connection or a change of
+/// absence is reported.
 const TOLD_MAX: usize = 8;
 
-/// What the reader has been told of there being no connection.
+/// What the reader has been told about the missing connection.
 #[derive(Debug, Default)]
 struct Down {
-    /// How many reasons were told since there was a steady one.
+    /// How many reasons were reported since the last steady connection.
     told: usize,
-    /// The last of them.
+    /// The last reason reported.
     reason: String,
-    /// Whether nobody was there when it was last told.
+    /// Whether the daemon was absent in the last report.
     absent: Option<bool>,
 }
 
 enum State<C> {
-    /// There is none; the next attempt is made then.
+    /// Not connected; the next attempt is at `retry_at`.
     Down { retry_at: Instant },
-    /// It is being made.
+    /// Connecting.
     Rising { began: Instant, meeting: Eventually<Result<Met<C>, OpenError>> },
-    /// It is there, and the daemon has answered through it.
+    /// Connected, and the daemon has answered.
     Up { connection: C, since: Instant },
 }
 
@@ -46,15 +56,15 @@ pub(super) struct Link<C> {
     ended: bool,
 }
 
-/// Something that happened to it.
+/// Something that happened to the connection.
 pub(super) enum Change<C> {
-    /// The attempt has come to an end, after this time.
+    /// The attempt has ended, after this time.
     Met(Result<Met<C>, OpenError>, Duration),
     /// The daemon said something.
     Notice(Notice),
 }
 
-/// Whether the daemon that is connected to now is the one of before.
+/// Whether the newly connected daemon is the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Daemon {
     /// It may be.
@@ -64,10 +74,10 @@ pub(super) enum Daemon {
 }
 
 impl<C: Connection> Link<C> {
-    pub(super) fn new(longest: Duration) -> Self {
+    pub(super) fn new(waits: Waits) -> Self {
         Self {
             state: State::Down { retry_at: Instant::now() },
-            backoff: Backoff::new(longest),
+            backoff: Backoff::new(waits),
             down: Down::default(),
             process: None,
             ended: false,
@@ -95,22 +105,22 @@ impl<C: Connection> Link<C> {
         self.wake().is_some_and(|at| at <= now)
     }
 
-    /// An attempt is made.
+    /// Starts an attempt.
     pub(super) fn rise(&mut self, meeting: Eventually<Result<Met<C>, OpenError>>) {
         self.state = State::Rising { began: Instant::now(), meeting };
     }
 
-    /// Somebody has reason to believe that the daemon is there.
+    /// Retries now: somebody expects the daemon to be there.
     pub(super) fn hurry(&mut self) {
         if let State::Down { retry_at } = &mut self.state {
             *retry_at = Instant::now();
             self.backoff.reset();
         }
-        // Whoever asks wants to know how it ends, though it be as before.
+        // The caller wants the outcome, even if it is unchanged.
         self.down = Down::default();
     }
 
-    /// The daemon has introduced itself.
+    /// The daemon has answered.
     pub(super) fn up(&mut self, connection: C, process: Option<ProcessId>) -> Daemon {
         self.state = State::Up { connection, since: Instant::now() };
         let before = std::mem::replace(&mut self.process, process);
@@ -123,8 +133,8 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// There is no connection (any more). Whether the reader is to be told, with this reason; `ended` whether the daemon
-    /// itself has ended the connection, as one does that ends.
+    /// There is no connection (any more). Returns whether to report this reason to the reader. `ended`: the daemon
+    /// itself has closed the connection, as it does when it ends.
     pub(super) fn fail(&mut self, reason: &str, absent: bool, ended: bool) -> bool {
         let steady = match &self.state {
             State::Up { since, .. } => {
@@ -139,7 +149,7 @@ impl<C: Connection> Link<C> {
         }
         self.state = State::Down { retry_at: Instant::now() + self.backoff.fail() };
         let down = &mut self.down;
-        // Whether anybody is there decides more than a line in the log.
+        // A change of absence decides more than a log line.
         let flips = down.absent != Some(absent);
         if steady.is_none() && !flips && (down.reason == reason || down.told >= TOLD_MAX) {
             return false;
@@ -150,14 +160,14 @@ impl<C: Connection> Link<C> {
         true
     }
 
-    /// Asks the daemon for a sign of life over the connection for events.
+    /// Sends a liveness check over the events connection.
     pub(super) fn ask_for_a_sign(&mut self) {
         if let State::Up { connection, .. } = &mut self.state {
             connection.ask_for_a_sign();
         }
     }
 
-    /// Closes the connection in order, one that is being made, too: what that waits for.
+    /// Closes the connection cleanly, even while it is being opened. Returns what to wait for.
     pub(super) fn end(&mut self) -> Option<Eventually<()>> {
         match std::mem::replace(&mut self.state, State::Down { retry_at: Instant::now() }) {
             State::Down { .. } => None,
@@ -170,7 +180,7 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// What happens to it next.
+    /// Polls for the next change.
     pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change<C>> {
         match &mut self.state {
             State::Down { .. } => Poll::Pending,

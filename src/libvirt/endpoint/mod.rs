@@ -1,4 +1,4 @@
-//! One libvirt daemon behind the port [`Source`]: connect, call under a deadline, budget, events.
+//! One libvirt daemon behind the port [`Source`]: connections, calls with deadlines, call limits, events.
 //!
 //! ```text
 //!  EndpointHandle ─questions─► Queue ─► Admission: whose turn is it? ─► Calls, each with its connection ─► libvirtd
@@ -8,21 +8,20 @@
 //! ```
 //!
 //! One task, the `actor`, owns everything and never blocks. One connection reports events and the end of the daemon and
-//! carries no calls. The others are made when one is needed, carry one call at a time, and wait idle in between. A call
-//! that goes past its deadline keeps its connection until it returns.
+//! carries no calls. The others are opened when needed, carry one call at a time, and stay idle in between. A call past
+//! its deadline keeps its connection until it returns.
 //!
-//! What may be called when is decided by `admission` alone; how long to wait before the next attempt to connect by
-//! `backoff`.
+//! `admission` alone decides which call may start; `backoff` decides how long to wait before the next attempt to
+//! connect.
 //!
-//! A launcher pod has a daemon of its own, with one VM: there may be a thousand endpoints. Nothing that one of these
-//! daemons does can hold up another: they share no connection, no task, no lock and no thread. What they share are the places
-//! of [`Settings::places`], a number of readings that work at the same time, which spares the machine and nothing else: a
-//! reading that is slow gives its place to the next, and one that has waited for a place goes without.
+//! Each launcher pod has a daemon of its own, with one VM, so there may be a thousand endpoints. None of these daemons
+//! can delay another: they share no connection, no task, no lock and no thread. They do share the permits of
+//! [`Settings::places`], which limit concurrent reads only to spare the machine: a slow read returns its permit, and
+//! one that has waited too long for a permit runs without.
 
 mod actor;
 mod address;
 mod admission;
-mod backoff;
 mod bounds;
 mod calls;
 mod connecting;
@@ -33,6 +32,7 @@ mod hypervisor;
 #[cfg(feature = "virt")]
 mod library;
 mod link;
+mod metrics;
 mod outbox;
 mod pool;
 mod queue;
@@ -51,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub use self::address::{Address, LauncherSocket};
 pub use self::bounds::{ROOM, Room, room};
 pub use self::counters::{CallCounters, CallName, EndpointCounters};
+pub use self::metrics::{Daemons, METRICS};
 
 use self::actor::Actor;
 use self::hypervisor::Hypervisor;
@@ -62,30 +63,31 @@ use crate::libvirt::limits::STOCK;
 use crate::model::DaemonId;
 use crate::source::{Answer, Ask, Order, ReadError, Source, SourceEvent};
 
-/// What an endpoint's task is called where it stands still.
+/// The name of an endpoint's task in reports of missing heartbeats.
 const PART: &str = "libvirt::endpoint";
 
-/// What an endpoint needs to know.
+/// The settings of an endpoint.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the daemon is called, in logs and in the keys of its VMs.
+    /// The daemon's name in logs and in the keys of its VMs.
     pub id: DaemonId,
     /// Where it is. It is opened read-only.
     pub address: Address,
-    /// How long a call may take before it is left behind. 3 s is thirty times what a slow one takes.
+    /// How long a call may take before it is abandoned. 3 s is thirty times what a slow one takes.
     pub deadline: Duration,
-    /// Statistics calls at once, 1 to [`Settings::AT_ONCE`]; 1 where the daemon has one VM. Fewer names and events of such a
-    /// daemon are kept.
+    /// Concurrent statistics calls, 1 to [`Settings::AT_ONCE`]; 1 means that the daemon has one VM, and fewer of its
+    /// names and events are kept.
     pub calls_at_once: usize,
-    /// Places for readings that run at once over all endpoints that share them; `None` if there is no such limit.
+    /// Permits that limit concurrent reads over all endpoints that share them; `None` if there is no such limit.
     pub places: Option<Arc<Semaphore>>,
-    /// The room for long messages of all endpoints that share it; `None` if there is no such limit.
+    /// The limit on memory for long messages of all endpoints that share it; `None` for no limit.
     pub room: Option<Arc<Room>>,
-    /// Where the endpoint counts. Endpoints that are given the same count together; a clone of settings shares it too.
+    /// The endpoint's counters. Endpoints that are given the same ones count together; a clone of the settings shares
+    /// them.
     pub counters: Arc<EndpointCounters>,
-    /// Where the endpoint shows that it turns.
+    /// Where the endpoint reports its heartbeat.
     pub heartbeats: Heartbeats,
-    /// The endpoint's task is one of these, so that its end can be waited for.
+    /// Tracks the endpoint's task, so that its end can be waited for.
     pub tasks: TaskTracker,
 }
 
@@ -93,11 +95,11 @@ impl Settings {
     /// The default deadline of a call.
     pub const DEADLINE: Duration = Duration::from_secs(3);
 
-    /// Most statistics calls at once.
+    /// The most concurrent statistics calls.
     pub const AT_ONCE: usize = admission::AT_ONCE;
 
-    /// The defaults for a daemon at this address, with counters of its own. The daemon at a URI is taken to have many
-    /// VMs, those in launcher pods one.
+    /// The defaults for a daemon at this address, with counters of its own. A daemon at a URI is assumed to have many
+    /// VMs, a launcher's one.
     #[must_use]
     pub fn new(id: DaemonId, address: Address) -> Self {
         let calls_at_once = match &address {
@@ -113,11 +115,11 @@ impl Settings {
     }
 }
 
-/// How long a look at a daemon may take, from the first step to its opened driver. A living one on this host takes
-/// milliseconds; and others wait until it is over.
+/// How long `answers` may take, from the first step to an open driver. A live daemon on this host takes milliseconds,
+/// and other work waits for the result.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether a daemon answers at this address: its socket is there, may be used, and speaks libvirt. Decides within a second
+/// Whether a daemon answers at this address: its socket exists, may be used, and speaks libvirt. Takes at most a second
 /// and changes nothing.
 pub async fn answers(address: &Address) -> bool {
     let opened = async {
@@ -130,7 +132,7 @@ pub async fn answers(address: &Address) -> bool {
     tokio::time::timeout(LOOK, opened).await.unwrap_or(false)
 }
 
-/// What leads to an address.
+/// How an address is reached.
 enum Way {
     /// libvirt's protocol.
     Protocol(Wire),
@@ -157,11 +159,11 @@ impl Way {
 pub struct Endpoint;
 
 impl Endpoint {
-    /// Starts the endpoint of a daemon on the current tokio runtime and begins to connect. It goes on trying for as
-    /// long as the handle lives, and ends with it.
+    /// Starts the endpoint of a daemon on the current tokio runtime and begins to connect. It keeps trying for as long
+    /// as the handle lives, and ends with it.
     ///
-    /// `events` gets what the daemon reports of its own accord. A reader that does not read them holds up nothing: it
-    /// gets [`SourceEvent::EventsLost`] in the end.
+    /// `events` gets what the daemon reports unasked. A reader that does not read them blocks nothing: it eventually
+    /// gets [`SourceEvent::EventsLost`].
     #[must_use]
     pub fn start(settings: &Settings, events: mpsc::Sender<SourceEvent>) -> Arc<EndpointHandle> {
         match Way::to(&settings.address, bounds::of_connections(settings)) {
@@ -197,15 +199,15 @@ pub struct EndpointHandle {
 }
 
 impl EndpointHandle {
-    /// What the endpoint counts of its own doing, together with those that were given the same counters.
+    /// The endpoint's counters, together with those of all endpoints that were given the same ones.
     #[must_use]
     pub fn counters(&self) -> &Arc<EndpointCounters> {
         &self.counters
     }
 
-    /// Tries to connect now instead of at the end of the present wait, and begins with short waits again. For whoever
-    /// has heard that the daemon should be there: its VM is said to run. An attempt that is under way goes on. However
-    /// it ends is reported, though it be as before.
+    /// Connects now instead of at the end of the present wait, and resets the backoff. For callers with reason to
+    /// expect the daemon, such as news that its VM runs. An attempt that is under way goes on. The result is reported
+    /// even if it is the same as before.
     pub fn hurry(&self) {
         self.hurry.notify_one();
     }
@@ -220,7 +222,7 @@ impl Source for EndpointHandle {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
         let request = Request { ask, order, reply, since: now };
-        // The actor may have promised nothing for an hour, but a question wakes it.
+        // The actor's next heartbeat may be an hour away, but a request wakes it.
         self.pulse.knock(now);
         let daemon = self.id.clone();
         let refused = match self.requests.try_send(Box::new(request)) {
@@ -234,7 +236,7 @@ impl Source for EndpointHandle {
         Box::pin(async move {
             match refused {
                 Some(error) => Err(error),
-                // The endpoint holds the deadlines, and answers as long as it is there.
+                // The endpoint enforces the deadlines, and answers as long as it runs.
                 None => answer.await.unwrap_or(Err(ReadError::Disconnected { daemon })),
             }
         })

@@ -1,4 +1,4 @@
-//! The connections for calls: those that wait for one, and the one that is being opened.
+//! The connections for calls: those that are idle or being closed, and the one being opened.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::hypervisor::{Connection, Ending, Eventually, Notice, OpenError};
+use crate::backoff::{Backoff, Waits};
 
-/// Connections that have been idle for longer than this are closed, but for one: they were needed in a storm that is over.
-/// The one has its file anyway, and calls that are minutes apart need not open it anew.
+/// Connections that have been idle for longer than this are closed, except one: they were needed in a burst that is
+/// over. The one has its file anyway, and calls that are minutes apart need not open another.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// A connection that waits for a call.
+/// An idle connection.
 struct Idle<C> {
     connection: C,
     since: Instant,
@@ -22,40 +22,40 @@ struct Idle<C> {
 /// See the module.
 pub(super) struct Pool<C> {
     idle: VecDeque<Idle<C>>,
-    /// Most of them that may be idle.
+    /// How many may be idle.
     idle_max: usize,
-    /// Those that are being closed in order, which takes a moment and is bounded.
+    /// Those that are being closed cleanly, which takes a moment and is bounded.
     closing: Vec<Eventually<()>>,
     /// One at a time per daemon.
     opening: Option<(Instant, Eventually<Result<C, OpenError>>)>,
-    /// After a failure, not before then.
+    /// After a failure, the earliest next attempt.
     open_after: Option<Instant>,
     backoff: Backoff,
 }
 
 /// Something that happened to a connection for calls.
 pub(super) enum Change<C> {
-    /// One was opened, or not; how long that took.
+    /// Opening one succeeded or failed; how long that took.
     Opened(Result<C, OpenError>, Duration),
-    /// One that waited has ended.
+    /// An idle one has ended.
     Ended(Ending),
 }
 
 impl<C: Connection> Pool<C> {
-    pub(super) fn new(longest: Duration, idle_max: usize) -> Self {
-        let backoff = Backoff::new(longest);
+    pub(super) fn new(waits: Waits, idle_max: usize) -> Self {
+        let backoff = Backoff::new(waits);
         Self { idle: VecDeque::new(), idle_max, closing: Vec::new(), opening: None, open_after: None, backoff }
     }
 
-    /// A connection, if one waits.
+    /// An idle connection, if any.
     pub(super) fn take(&mut self) -> Option<C> {
         self.idle.pop_back().map(|idle| idle.connection)
     }
 
-    /// A connection that carries no call any more.
+    /// Keeps a connection whose call has ended.
     pub(super) fn keep(&mut self, connection: C) {
         if self.idle.is_empty() {
-            // Where there is never a second one, no room is made for it.
+            // There may never be a second one: room is made for one only.
             self.idle.reserve_exact(1);
         }
         self.idle.push_back(Idle { connection, since: Instant::now() });
@@ -66,7 +66,7 @@ impl<C: Connection> Pool<C> {
         self.opening.is_none() && self.open_after.is_none()
     }
 
-    /// One is being opened.
+    /// Starts opening one.
     pub(super) fn open(&mut self, opening: Eventually<Result<C, OpenError>>) {
         self.opening = Some((Instant::now(), opening));
     }
@@ -80,13 +80,13 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// Everything begins anew, over a connection that was just made.
+    /// Starts over, after the daemon was connected to again.
     pub(super) fn reset(&mut self) {
         self.backoff.reset();
         self.open_after = None;
     }
 
-    /// How many connections there are that carry no call.
+    /// How many connections are idle.
     pub(super) fn len(&self) -> usize {
         self.idle.len()
     }
@@ -98,7 +98,7 @@ impl<C: Connection> Pool<C> {
         self.opening = None;
     }
 
-    /// Closes all of them in order, the one that is being opened, too: what that waits for.
+    /// Closes all of them cleanly, including the one being opened. Returns what to wait for.
     pub(super) fn drain(&mut self) -> Vec<Eventually<()>> {
         if let Some((_, opening)) = self.opening.take() {
             self.closing.push(Box::pin(async move {
@@ -113,7 +113,7 @@ impl<C: Connection> Pool<C> {
         std::mem::take(&mut self.closing)
     }
 
-    /// Closes those that have waited for long.
+    /// Closes those that were idle too long.
     pub(super) fn tick(&mut self, now: Instant) {
         self.open_after = self.open_after.filter(|after| now < *after);
         while self.idle_until().is_some_and(|until| until <= now) {
@@ -121,7 +121,7 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// Closes those that are too many, once whatever waited for one has had its chance.
+    /// Closes surplus idle ones, once waiting requests have had their chance.
     pub(super) fn trim(&mut self) {
         while self.idle.len() > self.idle_max {
             self.close_first();
@@ -134,17 +134,17 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// When that, or the next attempt to open one, is due.
+    /// When the next close, or attempt to open one, is due.
     pub(super) fn wake(&self) -> Option<Instant> {
         [self.open_after, self.idle_until()].into_iter().flatten().min()
     }
 
-    /// When the one that has waited longest has done so for too long.
+    /// When the longest-idle connection has been idle for too long.
     fn idle_until(&self) -> Option<Instant> {
         self.idle.front().filter(|_| self.idle.len() > 1).map(|idle| idle.since + IDLE_MAX)
     }
 
-    /// The next thing that happens to one of them. Those that wait are kept alive by this.
+    /// Polls for the next change. This also keeps idle connections alive.
     pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change<C>> {
         if let Some((began, opening)) = &mut self.opening
             && let Poll::Ready(opened) = opening.as_mut().poll(context)
@@ -155,7 +155,7 @@ impl<C: Connection> Pool<C> {
         }
         self.closing.retain_mut(|closing| closing.as_mut().poll(context).is_pending());
         for at in 0..self.idle.len() {
-            // Nobody has asked for events over these: what comes all the same is not looked at.
+            // These are not registered for events: any that arrive are ignored.
             while let Poll::Ready(notice) = self.idle[at].connection.poll_notice(context) {
                 if let Notice::Ended(ending) = notice {
                     self.idle.remove(at);

@@ -1,4 +1,4 @@
-//! What becomes of calls that return, in time or late.
+//! Handles calls that return, in time or late.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl<H: Hypervisor> Actor<H> {
         self.settle(connection);
     }
 
-    /// Keeps a connection that a call has come back with. One that has broken the protocol speaks for its daemon.
+    /// Keeps the connection that a call returned. If the protocol was broken, the daemon counts as lost.
     fn settle(&mut self, connection: Result<H::Connection, Ending>) {
         match connection {
             Ok(connection) => self.pool.keep(connection),
@@ -47,7 +47,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// The call for a question returned.
+    /// The call for a request returned.
     fn answered(
         &mut self,
         call: Call,
@@ -58,9 +58,9 @@ impl<H: Hypervisor> Actor<H> {
     ) {
         let behind = stage == Stage::Abandoned;
         if result == Err(Failure::Lost) {
-            // What its worker does, nobody knows.
+            // Its worker may still hang.
             self.admission.orphan(question.ask, question.reach, behind, Instant::now());
-            // Statistics that came before their job did stand without it.
+            // Statistics that came before their job are valid without it.
             let answer = match question.stats.take() {
                 Some(stats) => Ok(self.mark(question.ask, Said::Stats(Some(stats)))),
                 None => Err(self.voice.disconnected()),
@@ -95,7 +95,7 @@ impl<H: Hypervisor> Actor<H> {
         self.settle(connection);
     }
 
-    /// What an answer tells of its domain's QEMU: whether it took part, if it was asked.
+    /// Notes what an answer says. Returns whether the domain's QEMU took part, if asked.
     fn note(&mut self, ask: Ask, said: &Result<Said, Failure>) -> Option<bool> {
         match said {
             Ok(Said::Listed(domains)) => {
@@ -131,7 +131,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// A call returned that had been left behind.
+    /// An abandoned call returned.
     fn late(&mut self, question: Question, said: Option<Said>) {
         let healed = self.admission.recover(question.ask, question.reach);
         let Some(uuid) = question.ask.domain() else { return };
@@ -152,7 +152,7 @@ impl<H: Hypervisor> Actor<H> {
         }
     }
 
-    /// What a question has been answered so far.
+    /// The answer to a request so far.
     fn said(
         &self,
         call: Call,
@@ -164,9 +164,8 @@ impl<H: Hypervisor> Actor<H> {
             Ok(Reply::Said(Said::Stats(mut stats))) => {
                 if let Some(stats) = &mut stats {
                     stats.took = took;
-                    self.voice.counters.count_unknown_parameters(stats.unknown_parameters);
                     if !question.groups().contains(Group::Balloon) {
-                        // It was asked for to tell whether the QEMU answers.
+                        // It was requested to see whether QEMU answers.
                         stats.memory = None;
                     }
                 }
@@ -176,7 +175,6 @@ impl<H: Hypervisor> Actor<H> {
             Ok(Reply::Job(said)) => {
                 let mut stats = question.stats.take();
                 if let (Some(stats), Some((job, unknown))) = (&mut stats, said) {
-                    self.voice.counters.count_unknown_parameters(unknown);
                     stats.unknown_parameters = stats.unknown_parameters.saturating_add(unknown);
                     stats.job = Some(job.map(|job| *job));
                     stats.took += took;
@@ -184,12 +182,12 @@ impl<H: Hypervisor> Actor<H> {
                 Ok(Said::Stats(stats))
             }
             Ok(_) => Err(Failure::Libvirt(format!("the answer to {} belongs to another question", call.function()))),
-            // Without the job the statistics stand.
+            // Without the job, the statistics are valid.
             Err(failure) => question.stats.take().map_or(Err(failure), |stats| Ok(Said::Stats(Some(stats)))),
         }
     }
 
-    /// Tells a VM in which a call of ours hangs from one that somebody else keeps busy.
+    /// Distinguishes a VM in which our call hangs from one that another client keeps busy.
     fn mark(&self, ask: Ask, mut said: Said) -> Said {
         if let (Said::Stats(Some(stats)), Some(domain)) = (&mut said, ask.domain())
             && stats.monitor != Monitor::Answered
@@ -210,8 +208,8 @@ impl<H: Hypervisor> Actor<H> {
     }
 }
 
-/// Whether the job is asked for now. Its call waits for whoever else has the VM's job: only right after the QEMU has
-/// taken part in an answer is it known that nobody has. A domain that does not run has none.
+/// Whether to request the job now. Its call waits for any other holder of the VM's job: only right after QEMU has taken
+/// part in an answer is it known that there is none. A domain that does not run has no job.
 fn wants_job(groups: Groups, stats: &Stats) -> bool {
     groups.contains(Group::Job)
         && stats.monitor == Monitor::Answered

@@ -1,4 +1,4 @@
-//! The real way to a daemon: libvirt's own protocol, over whatever leads to it.
+//! The real connection to a daemon: libvirt's own protocol, over any transport.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,51 +25,51 @@ use crate::libvirt::{decode, domain_xml, event};
 use crate::model::{DaemonFacts, Description, Group, Status, Version};
 use crate::source::{Ask, Listed, Said};
 
-/// How long a daemon may take for its first word. A living one does in half a millisecond (measured).
+/// How long a daemon may take for its first answer. A live one takes half a millisecond (measured).
 pub(super) const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// The same for one on another host, with everything that must be set up on the way.
+/// The same for one on another host, including all connection setup.
 const FIRST_WORD_REMOTE: Duration = Duration::from_secs(15);
 
-/// How long opening a driver, and introducing itself, may take after the first word. Both take milliseconds.
+/// How long opening a driver, and querying the daemon's facts, may each take after that. Both take milliseconds.
 const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The connection for events asks for a sign of life when it has heard nothing for so long: a mute daemon is noticed after
-/// 20 s even if nobody asks it anything. No call is made over this connection, so that a daemon always reads it.
+/// The events connection sends a PING after this much silence: an unresponsive daemon is noticed after 20 s even if
+/// nobody asks it anything. No call is made over this connection, so that a daemon always reads it.
 const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(5), count: 3 };
 
-/// The same where the daemon has one VM. It is asked for its statistics as often, and noticed by that.
+/// The same for a single-VM daemon, which is noticed anyway by its statistics calls, made as often.
 const KEEPALIVE_OF_ONE: Keepalive = Keepalive { interval: Duration::from_secs(30), count: 2 };
 
-/// Parameters that are decoded before other tasks have their turn: about a tenth of a millisecond.
+/// Parameters that are decoded before other tasks get their turn: about a tenth of a millisecond.
 const DECODE_TURN: usize = 2_048;
 
-/// So many bytes of texts take as long as one more parameter. Names, which all of them have, are shorter.
+/// This many bytes of text take as long as one more parameter. Names, which all parameters have, are shorter.
 const DECODE_BYTES: usize = 64;
 
-/// An XML document that is longer is understood on a thread of its own: this much takes less than a millisecond.
+/// A longer XML document is parsed on a blocking thread: this much takes less than a millisecond.
 const XML_INLINE_MAX: usize = 128 * 1_024;
 
 /// A daemon by its address.
 #[derive(Debug)]
 pub(super) struct Wire {
     route: Route,
-    /// What each of its connections may take.
+    /// The limits of each connection.
     bounds: Bounds,
-    /// The files that they have.
+    /// The files of its connections.
     files: Arc<Share>,
-    /// Ends what is out.
+    /// Cancels running calls.
     leaving: CancellationToken,
 }
 
 impl Wire {
-    /// The daemon at the end of a route, whose connections have their files of this stock.
+    /// The daemon at the end of a route, whose connections take their files from `stock`.
     pub(super) fn new(route: Route, bounds: Bounds, stock: &'static Stock) -> Self {
         let files = Share::of(stock, route.files());
         Self { route, bounds, files, leaving: CancellationToken::new() }
     }
 
-    /// A connection with its driver opened, and whoever listens at its other end.
+    /// A connection with an open driver, and what is known of its peer.
     async fn connect(route: Route, bounds: Bounds, files: Arc<Share>) -> Result<(Remote<Stream>, Dialed), OpenError> {
         let first_word = if route.is_local() { FIRST_WORD } else { FIRST_WORD_REMOTE };
         let mute = || {
@@ -96,19 +96,19 @@ impl Wire {
         let (mut remote, dialed) = Self::connect(route, bounds, files).await?;
         let introduce = introduce(&mut remote);
         let introduced = timeout(OPEN_DEADLINE, introduce).await.map_err(|_| slow("introduced itself"))?;
-        let (facts, refused_events) = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
+        let facts = introduced.map_err(|error| OpenError::Failed(error.to_string()))?;
         remote.keep_alive(Some(if of_one { KEEPALIVE_OF_ONE } else { KEEPALIVE }));
         let Dialed { process, files, .. } = dialed;
-        Ok(Met { connection: WireConnection::new(remote, files), facts, refused_events, process })
+        Ok(Met { connection: WireConnection::new(remote, files), facts, process })
     }
 }
 
 /// A connection to a daemon.
 pub(super) struct WireConnection {
     remote: Remote<Stream>,
-    /// The question for a sign of life that is out.
+    /// The pending liveness check.
     sign: Option<Ticket<ConnectGetLibVersion>>,
-    // Given back when it is closed, and so after it.
+    // Released after the connection is closed.
     files: Files,
 }
 
@@ -124,7 +124,7 @@ impl Connection for WireConnection {
             && let Poll::Ready(answer) = self.remote.poll_receive(ticket, context)
         {
             self.sign = None;
-            // Whatever it says: it speaks. That the connection has ended is said below.
+            // Any answer is proof of life. The end of the connection is reported below.
             if !matches!(answer, Err(Error::Ended(_))) {
                 return Poll::Ready(Notice::Sign);
             }
@@ -139,7 +139,7 @@ impl Connection for WireConnection {
     }
 
     fn ask_for_a_sign(&mut self) {
-        // One that cannot be asked has ended, and will say so.
+        // If this fails, the connection has ended and will report it.
         self.sign = self.remote.send(&ConnectGetLibVersion {}).ok();
     }
 
@@ -173,7 +173,7 @@ impl Hypervisor for Wire {
         Box::pin(async move {
             let WireConnection { files, mut remote, .. } = connection;
             let Some(answered) = leaving.run_until_cancelled(answer(&mut remote, call, name)).await else {
-                // A daemon takes leave of a client whose call hangs in it: another of its workers does.
+                // A daemon can close a connection while a call hangs: another of its workers does.
                 remote.close().await;
                 let ending = Ending { reason: "the agent is ending".to_owned(), hung_up: false };
                 return Called { connection: Err(ending), result: Err(Failure::Lost) };
@@ -194,12 +194,12 @@ impl Hypervisor for Wire {
     }
 }
 
-/// Asks a daemon who it is, and for its events: all questions at once.
-async fn introduce(remote: &mut Remote<Stream>) -> Result<(DaemonFacts, u32), Error> {
+/// Asks a daemon for its facts and its events: all requests at once.
+async fn introduce(remote: &mut Remote<Stream>) -> Result<DaemonFacts, Error> {
     let driver = remote.send(&ConnectGetType {})?;
     let host_name = remote.send(&ConnectGetHostname {})?;
     let version = remote.send(&ConnectGetLibVersion {})?;
-    let refused_events = remote.register_all(&EventKind::ALL).await?;
+    remote.register_all(&EventKind::ALL).await?;
     let facts = DaemonFacts {
         driver: remote.receive(driver).await?.to_string().into(),
         host_name: remote.receive(host_name).await?.to_string().into(),
@@ -210,10 +210,10 @@ async fn introduce(remote: &mut Remote<Stream>) -> Result<(DaemonFacts, u32), Er
         },
         hypervisor: None,
     };
-    Ok((facts, refused_events))
+    Ok(facts)
 }
 
-/// What a daemon answers. An error of libvirt that is no answer is an error, too.
+/// What a daemon answers. An error from libvirt is an outer error, too.
 async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Result<Result<Reply, Failure>, Error> {
     let domain = |uuid: Uuid| Domain { name, uuid: uuid.into_bytes(), id: None };
     let said = match call {
@@ -258,7 +258,7 @@ async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Resu
             return Ok(Ok(Reply::Job(job.map(|(job, unknown)| (job.map(Box::new), unknown)))));
         }
         Call::Prepare => {
-            // What they are does not matter: the daemon knows them now.
+            // The answer does not matter: the daemon has probed its emulators.
             remote.call(&ConnectGetCapabilities {}).await?;
             let version = remote.call(&ConnectGetVersion {}).await;
             return match version {
@@ -271,7 +271,7 @@ async fn answer(remote: &mut Remote<Stream>, call: Call, name: Arc<str>) -> Resu
     Ok(Ok(Reply::Said(said)))
 }
 
-/// What it takes to decode a parameter, in parameters without a long text.
+/// The cost of decoding a parameter, in parameters without a long text.
 fn effort(parameter: &Parameter<'_>) -> usize {
     let text = match &parameter.value {
         Value::Text(text) => text.len(),
@@ -286,7 +286,7 @@ async fn list(remote: &mut Remote<Stream>) -> Result<Vec<Listed>, Error> {
     Ok(list.domains.into_iter().map(listed).collect())
 }
 
-/// `None` where the daemon does not know the domain.
+/// `None` if the daemon does not know the domain.
 fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -325,7 +325,7 @@ fn refused(error: SocketError) -> OpenError {
     }
 }
 
-/// What went wrong before the first word was over.
+/// What went wrong before the first answer was complete.
 fn stranger(route: &Route, error: Error) -> OpenError {
     let place = route.place();
     match error {
@@ -337,10 +337,10 @@ fn stranger(route: &Route, error: Error) -> OpenError {
     }
 }
 
-/// What a daemon says that looks for the user at the other end of its socket and does not find it.
+/// A daemon's error when it cannot find the user at the other end of its socket.
 const NO_SUCH_USER: &str = "Failed to find user record for uid";
 
-/// What libvirt says, with what to do about it where that is known and not in the message.
+/// libvirt's message, with advice where it is known and not in the message.
 fn advised(route: &Route, error: &Error) -> String {
     let text = format!("{}: {error}", route.place());
     if text.contains(NO_SUCH_USER) {

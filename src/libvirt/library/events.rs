@@ -1,4 +1,4 @@
-//! The events of libvirt's library. They come on the thread of its event loop, which must never be held up.
+//! Events from libvirt's library. They arrive on the thread of its event loop, which must never be blocked.
 
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
@@ -18,7 +18,8 @@ use virt::sys;
 use crate::libvirt::event::meaning;
 use crate::source::DomainEvent;
 
-/// Events that wait to be taken. They are taken within a turn of the runtime; who is so far behind reads everything anew.
+/// How many events may wait. They are received within a turn of the runtime; a receiver this far behind reads
+/// everything again.
 const EVENTS_MAX: usize = 1_024;
 
 /// Something that happened to a domain.
@@ -29,7 +30,7 @@ pub(in crate::libvirt) struct Told {
     pub(in crate::libvirt) event: DomainEvent,
 }
 
-/// Where events are put. Never waited for: what finds no room is counted.
+/// Where events are put. It never blocks: events that do not fit are counted.
 #[derive(Debug, Clone)]
 pub(in crate::libvirt) struct Mailbox {
     sender: mpsc::Sender<Told>,
@@ -37,7 +38,7 @@ pub(in crate::libvirt) struct Mailbox {
 }
 
 impl Mailbox {
-    /// A mailbox, and where events are taken from it, with the count of those that were lost since it was last taken.
+    /// A mailbox, its receiver, and the counter of events lost since its reader last reset it.
     pub(in crate::libvirt) fn new() -> (Self, mpsc::Receiver<Told>, Arc<AtomicU64>) {
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let lost = Arc::new(AtomicU64::new(0));
@@ -51,8 +52,8 @@ impl Mailbox {
     }
 }
 
-/// The mailboxes by the number that callbacks get as their opaque pointer. A number that is late finds nothing, where a
-/// pointer would find what is gone.
+/// The mailboxes by the number that callbacks get as their opaque pointer. In a late callback, the number finds
+/// nothing, where a real pointer would dangle.
 #[derive(Default)]
 struct Mailboxes {
     last: usize,
@@ -65,17 +66,17 @@ fn mailboxes() -> MutexGuard<'static, Mailboxes> {
     MAILBOXES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The registrations of one connection. They are taken back when it is dropped.
+/// The event registrations of one connection, removed on drop.
 pub(super) struct Watch {
-    /// A connection of its own to deregister with: libvirt counts the references.
+    /// Its own reference to the connection, to deregister with.
     connect: Connect,
     number: usize,
     registrations: Vec<c_int>,
 }
 
 impl Watch {
-    /// Registers for all kinds of events. Returns how many of them the driver does not have.
-    pub(super) fn begin(connect: &Connect, mailbox: Mailbox) -> (Self, u32) {
+    /// Registers for all event types that the driver supports.
+    pub(super) fn begin(connect: &Connect, mailbox: Mailbox) -> Self {
         let number = {
             let mut all = mailboxes();
             all.last += 1;
@@ -84,26 +85,27 @@ impl Watch {
             number
         };
         let mut watch = Self { connect: connect.clone(), number, registrations: Vec::new() };
-        let mut refused = 0;
         for (kind, callback) in callbacks() {
             let opaque = without_provenance_mut::<c_void>(number);
-            // SAFETY: the connection is valid; no domain means all of them; each callback has the signature that libvirt
-            // documents for its kind (see `callbacks`); `opaque` is a number that is never dereferenced, so that nothing
-            // is to be freed.
+            // SAFETY: the connection is valid; NULL stands for all domains; each callback has the signature that
+            // libvirt documents for its kind (see `callbacks`); `opaque` is a number that is never dereferenced, so
+            // nothing has to be freed.
             let registration = unsafe {
                 let connect = watch.connect.as_ptr();
                 sys::virConnectDomainEventRegisterAny(connect, null_mut(), kind.id(), Some(callback), opaque, None)
             };
-            if registration < 0 { refused += 1 } else { watch.registrations.push(registration) }
+            if registration >= 0 {
+                watch.registrations.push(registration);
+            }
         }
-        (watch, refused)
+        watch
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         for &registration in &self.registrations {
-            // SAFETY: the connection is valid as long as `self`; the number was given by it, and is used once.
+            // SAFETY: the connection is valid as long as `self`; it issued the number, which is used once.
             let _ = unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), registration) };
         }
         mailboxes().by_number.remove(&self.number);
@@ -121,12 +123,12 @@ type Listing = unsafe extern "C" fn(Connection, Machine, sys::virTypedParameterP
 type Iteration = unsafe extern "C" fn(Connection, Machine, c_int, Opaque);
 type Metadata = unsafe extern "C" fn(Connection, Machine, c_int, *const c_char, Opaque);
 
-/// Every kind with its callback, in the one type that libvirt's registration takes.
+/// Every event type with its callback, cast to the one type that libvirt's registration takes.
 fn callbacks() -> [(EventKind, Plain); EventKind::ALL.len()] {
     use std::mem::transmute;
-    // SAFETY: all are pointers to functions. libvirt calls one with the signature that belongs to the kind that it was
-    // registered for, which is the one that it is transmuted from; the common type only carries it there, as
-    // VIR_DOMAIN_EVENT_CALLBACK does in C.
+    // SAFETY: all are function pointers. libvirt calls each with the signature of the kind that it was registered for,
+    // which is the one it is transmuted from; the common type only passes it on, as VIR_DOMAIN_EVENT_CALLBACK does in
+    // C.
     unsafe {
         [
             (EventKind::Lifecycle, transmute::<Lifecycle, Plain>(on_lifecycle)),
@@ -141,12 +143,12 @@ fn callbacks() -> [(EventKind, Plain); EventKind::ALL.len()] {
     }
 }
 
-/// Puts an event into its mailbox. `domain` is lent by libvirt for as long as the callback lasts.
+/// Puts an event into its mailbox. libvirt lends `domain` for the duration of the callback.
 fn put(domain: Machine, opaque: Opaque, event: Raw) {
-    // A panic must not cross into C. There is nobody to tell: the event is lost.
+    // A panic must not cross into C. It cannot be reported: the event is lost.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let Some(mailbox) = mailboxes().by_number.get(&opaque.addr()).cloned() else { return };
-        // SAFETY: libvirt's own reference stands behind the pointer; the wrapper is not dropped, and so gives none back.
+        // SAFETY: libvirt holds a reference for the pointer; the wrapper is not dropped, and so releases none.
         let domain = ManuallyDrop::new(unsafe { Domain::from_ptr(domain) });
         if let (Ok(uuid), Ok(name)) = (domain.uuid(), domain.name()) {
             mailbox.put(Told { domain: uuid, name: name.into(), event: meaning(event) });

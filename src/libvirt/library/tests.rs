@@ -18,14 +18,14 @@ fn the_domain(connection: &Connection) -> Uuid {
     connection.list().unwrap()[0].uuid
 }
 
-/// Changes the domain through another connection, one that may write: only a test may have it.
+/// Changes the domain through another, writable connection, which only tests open.
 pub(in crate::libvirt) fn change(change: impl FnOnce(&Domain) -> Result<(), Error>) {
     ready().unwrap();
     let connect = Connect::open(Some(URI)).unwrap();
     change(&connect.lookup_domain_by_name("test").unwrap()).unwrap();
 }
 
-/// Tests that look at the events of the one domain, which they all share, or change it.
+/// Held by tests that change the one shared domain or watch its events.
 pub(in crate::libvirt) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[test]
@@ -81,7 +81,7 @@ fn pausing_and_resuming_is_told_in_order_and_what_finds_no_room_is_counted() {
     let _alone = ALONE.blocking_lock();
     let mut connection = open();
     let (mailbox, mut told, lost) = Mailbox::new();
-    assert_eq!(connection.watch(mailbox), 0);
+    connection.watch(mailbox);
     change(Domain::suspend);
     change(Domain::resume);
     let first = told.blocking_recv().unwrap();
@@ -103,7 +103,7 @@ fn nothing_is_left_of_a_connection_that_was_dropped() {
     let mut connection = open();
     connection.watch(mailbox);
     drop(connection);
-    // The only sender was in the table of those who are told.
+    // The only sender was in the table of mailboxes.
     assert!(told.blocking_recv().is_none());
 }
 
@@ -135,6 +135,6 @@ fn every_type_of_parameter_is_read() {
         assert_eq!(read.as_ref().map(|read| &read.value), expected.as_ref());
         assert!(read.is_none_or(|read| read.field == "a.b"));
     }
-    // A name without an end is as long as its field.
+    // A name without a NUL fills its field.
     assert_eq!(parameters::read(&typed(1, &[b'x'; 80], Raw { i: 0 })).unwrap().field.len(), 80);
 }

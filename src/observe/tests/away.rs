@@ -1,4 +1,4 @@
-//! Losing the daemon, its events or its list, and finding it again.
+//! Losing the daemon, its events or its list, and recovering.
 
 use uuid::Uuid;
 
@@ -22,7 +22,6 @@ async fn an_answer_over_an_earlier_connection_is_not_used() {
     bench.fake().connect();
     bench.pass(SECOND + MOMENT).await;
     assert_eq!(bench.vm(uuid).cpu, before);
-    assert_eq!(bench.health.discarded.get(), 1);
     bench.pass(2 * SECOND).await;
     assert!(bench.vm(uuid).cpu != before, "it was asked again over the new one");
     assert_eq!(bench.fake().most_in_flight().1, 1);
@@ -88,7 +87,7 @@ async fn after_a_reconnect_a_counter_that_went_back_is_another_incarnation() {
     let uuid = Uuid::from_u128(1);
     bench.fake().disconnect();
     bench.pass(5 * SECOND).await;
-    // libvirtd's ids began again with it. Only the interface's counter tells: the disk's has passed the old one.
+    // libvirtd restarted, and its ids with it. Only the interface's counter tells: the disk's has passed the old one.
     let mut stats = full(5_000);
     stats.nics = full(10).nics;
     bench.fake().edit(uuid, |domain| domain.stats = stats);

@@ -33,6 +33,7 @@ pub(crate) mod proxy;
 pub(crate) mod sshd;
 pub(crate) mod virsh;
 pub(crate) mod vmi;
+pub(crate) mod weaver;
 pub(crate) mod wire;
 
 use std::fs::File;

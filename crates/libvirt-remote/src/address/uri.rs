@@ -1,8 +1,10 @@
 //! A libvirt URI: `driver[+transport]://[user@][host][:port]/[path][?parameter=value&…]`.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use super::error::AddressError;
 
-/// Longest URI that is looked at. The longest real ones name a few files.
+/// Longest URI that is parsed. The longest real ones name a few files.
 const LENGTH_MAX: usize = 4_096;
 
 /// How a daemon is reached.
@@ -10,7 +12,7 @@ const LENGTH_MAX: usize = 4_096;
 pub enum Transport {
     /// A UNIX socket of this host.
     Unix,
-    /// TCP without anything.
+    /// TCP without encryption.
     Tcp,
     /// TLS over TCP.
     Tls,
@@ -18,35 +20,35 @@ pub enum Transport {
     Ssh,
 }
 
-/// A libvirt URI in its parts.
+/// A parsed libvirt URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uri {
     pub(super) text: String,
-    /// `qemu`
+    /// The driver: `qemu`.
     pub driver: String,
-    /// The transport that is named; `None`: by the host, or its absence.
+    /// The named transport; with `None`, the host or its absence decides.
     pub named_transport: Option<Transport>,
-    /// Before the `@`.
+    /// The user, before the `@`.
     pub user: Option<String>,
     /// The host, an IPv6 address without its brackets.
     pub host: Option<String>,
-    /// Behind the host's colon.
+    /// The port, after the host's colon.
     pub port: Option<u16>,
-    /// With its slash: `/system`.
+    /// The path with its slash: `/system`.
     pub path: String,
-    /// Decoded, in their order.
+    /// The decoded parameters, in their order.
     pub parameters: Vec<(String, String)>,
 }
 
-/// Drivers that libvirt has in its own library and that no daemon serves by their plain name.
+/// Drivers in libvirt's own library that no daemon serves by their plain name.
 const CLIENT_SIDE: [&str; 8] = ["test", "esx", "gsx", "vpx", "hyperv", "vmwareplayer", "vmwarews", "vmwarefusion"];
 
 impl Uri {
-    /// Takes a URI apart.
+    /// Parses a URI.
     ///
     /// # Errors
     ///
-    /// If it is none, or has a transport that is not spoken.
+    /// If it is not a URI, or its transport is not supported.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let wrong = |what| AddressError::NotUri { uri: cut(text), what };
         if text.len() > LENGTH_MAX {
@@ -109,7 +111,7 @@ impl Uri {
         }
     }
 
-    /// The transport: the one that is named; else TLS to a host, and a socket of this one.
+    /// The transport: the named one; else TLS to a host, or a local socket.
     #[must_use]
     pub const fn transport(&self) -> Transport {
         match (self.named_transport, &self.host) {
@@ -119,13 +121,13 @@ impl Uri {
         }
     }
 
-    /// Whether its driver is a part of libvirt's own library: there is no daemon to be asked. (`test+unix` is one.)
+    /// Whether its driver is a part of libvirt's own library, with no daemon to ask. (A daemon serves `test+unix`.)
     #[must_use]
     pub fn is_client_side(&self) -> bool {
         self.named_transport.is_none() && CLIENT_SIDE.contains(&self.driver.as_str())
     }
 
-    /// The value of a parameter, the last one that is given.
+    /// The last given value of a parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let given = self.parameters.iter().rev();
@@ -133,7 +135,7 @@ impl Uri {
     }
 }
 
-/// A text as far as a message needs it.
+/// A text, shortened for a message.
 fn cut(text: &str) -> String {
     text.chars().take(200).flat_map(char::escape_debug).collect()
 }
@@ -158,31 +160,16 @@ fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Undoes percent-encoding. What is not one stays as it is.
+/// Undoes percent-encoding. An invalid escape stays as it is.
 pub(super) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = (*first == b'%')
-            .then(|| tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
-            .flatten()
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
+
+/// What means nothing else in a query.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b':');
 
 /// Percent-encodes what would mean something else in a query.
 pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/' | b':') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, PLAIN).to_string()
 }

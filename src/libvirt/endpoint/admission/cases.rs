@@ -1,4 +1,4 @@
-//! Which domains have calls of ours in them, and which of these are stuck. Pure.
+//! Which domains have our calls in them, and which of these are stuck. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use uuid::Uuid;
 
 use super::budget::Reach;
 
-/// Statistics calls that may hang in one domain. The first holds the domain's job, so the second returns at once without
-/// the QEMU, and that is how a stuck VM is still read. It hangs too only if it waits for the VM's lock, or if the first
-/// has ended meanwhile.
+/// Statistics calls that may hang in one domain. The first holds the domain's job, so the second returns at once
+/// without QEMU, which is how a stuck VM is still read. The second only hangs if it waits for the VM's lock, or if the
+/// first has ended meanwhile.
 pub(super) const HUNG_MAX: usize = 2;
 
-/// How long a worker that waits for nothing but a VM's lock is believed to hang when its connection has ended: twice what
-/// the longest holder of such a lock was seen to take.
+/// How long a worker that only waits for a VM's lock is believed to hang after its connection has ended: twice the
+/// longest time that such a lock was seen held.
 pub(super) const LOCKED_FOR: Duration = Duration::from_secs(30);
 
-/// How many domains are remembered that nothing goes on in, for whether their statistics came whole: that is asked for at
-/// once, if an XML call waits for it, or never.
+/// How many domains are remembered, while an XML call is out, only for whether QEMU took part in their statistics: a
+/// waiting XML call needs that at once, or never.
 const REMEMBERED_MAX: usize = 256;
 
-/// The one XML call of ours in a domain.
+/// Our one XML call in a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Xml {
     /// There is none.
@@ -29,35 +29,35 @@ pub(super) enum Xml {
     None,
     /// It began then, and is within its deadline.
     Running(Instant),
-    /// It was left behind.
+    /// It was abandoned.
     Late,
 }
 
-/// The calls of ours in one domain.
+/// Our calls in one domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Case {
     /// A statistics call runs.
     pub(super) reading: bool,
-    /// The statistics calls that were left behind and may still return.
+    /// Abandoned statistics calls that may still return.
     hung: Vec<Reach>,
-    /// Those whose connection has ended, and when: they never return, and the daemon's workers hang on.
+    /// Calls whose connection has ended, and when: they never return, and the daemon's workers may still hang.
     orphans: Vec<(Reach, Instant)>,
     xml: Xml,
-    /// A call of ours is known to hang in it.
+    /// One of our calls is known to hang in it.
     pub(super) stuck: bool,
-    /// Whether its last statistics came back whole; `None` before the first.
+    /// Whether QEMU took part in its last statistics; `None` before the first.
     pub(super) whole: Option<bool>,
 }
 
 impl Case {
-    /// How many statistics calls hang in it, as far as another one is concerned. Those without a connection count as one:
-    /// only a further call can tell whether they hang still.
+    /// How many statistics calls hang in it, as far as another one is concerned. Those without a connection count as
+    /// one: only another call can tell whether they still hang.
     pub(super) fn hung(&self) -> usize {
         self.hung.len() + usize::from(self.has_orphans())
     }
 
-    /// Whether a call tells whether workers that hang without a connection still do: it returns at once, without the QEMU,
-    /// where one of them holds the domain's job.
+    /// Whether another call tells if workers of calls without a connection still hang: it returns at once, without
+    /// QEMU, if one of them holds the domain's job.
     pub(super) fn is_to_be_tried(&self) -> bool {
         self.hung.is_empty() && self.has_orphans()
     }
@@ -77,16 +77,16 @@ impl Case {
     }
 }
 
-/// Every domain in which there is a call of ours, or was one lately.
+/// Every domain with a call of ours, now or lately.
 #[derive(Debug, Default)]
 pub(super) struct Cases {
     cases: HashMap<Uuid, Case>,
-    /// Those with an XML call, which are few.
+    /// Domains with an XML call, which are few.
     with_xml: Vec<Uuid>,
 }
 
 impl Cases {
-    /// What is going on in a domain.
+    /// Our calls in a domain.
     pub(super) fn of(&self, domain: Uuid) -> Option<&Case> {
         self.cases.get(&domain)
     }
@@ -112,7 +112,7 @@ impl Cases {
         }
     }
 
-    /// A running call returned; `whole` what it says of the QEMU, if anything.
+    /// A running call returned; `whole`: whether QEMU took part, if known.
     pub(super) fn finish(&mut self, domain: Uuid, reach: Reach, whole: Option<bool>) {
         if reach == Reach::Xml {
             self.set_xml(domain, Xml::None);
@@ -125,8 +125,8 @@ impl Cases {
         self.tidy();
     }
 
-    /// The running call was left behind. Returns what an earlier one was called for that hangs no longer: if it did, this
-    /// one would have returned.
+    /// The running call was abandoned. Returns the kind of an earlier one that no longer hangs: if it did, this one
+    /// would have returned.
     pub(super) fn abandon(&mut self, domain: Uuid, reach: Reach) -> Option<Reach> {
         if reach == Reach::Xml {
             self.set_xml(domain, Xml::Late);
@@ -140,7 +140,7 @@ impl Cases {
         Some(case.orphans.swap_remove(over).0)
     }
 
-    /// A call that had been left behind returned. True if the domain was stuck and is no longer: it was the last.
+    /// An abandoned call returned. True if it was the last, and the domain is no longer stuck.
     pub(super) fn recover(&mut self, domain: Uuid, reach: Reach) -> bool {
         if reach == Reach::Xml {
             self.set_xml(domain, Xml::None);
@@ -153,8 +153,8 @@ impl Cases {
         self.heal(domain)
     }
 
-    /// The connection of a call that had no answer has ended: the daemon's worker hangs on. Whether it counts: no more
-    /// than [`HUNG_MAX`] do in one domain.
+    /// The connection of an unanswered call has ended: the daemon's worker may still hang. Returns whether it counts:
+    /// at most [`HUNG_MAX`] of a kind do per domain.
     pub(super) fn orphan(&mut self, domain: Uuid, reach: Reach, now: Instant) -> bool {
         if reach == Reach::Xml {
             self.set_xml(domain, Xml::Late);
@@ -173,8 +173,8 @@ impl Cases {
         counts
     }
 
-    /// Those that waited for a lock, without a connection, for longer than anybody holds one. Returns what they were called
-    /// for.
+    /// Forgets calls that waited for a lock, without a connection, for longer than anybody holds one. Returns their
+    /// kinds.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Reach> {
         let mut over = Vec::new();
         let mut free = Vec::new();
@@ -197,8 +197,8 @@ impl Cases {
         over
     }
 
-    /// The workers that hung in the domain without a connection are free: it answered as a whole, or its QEMU is gone.
-    /// Returns what they were called for.
+    /// Workers that hung in the domain without a connection are free: its QEMU answered, or is gone. Returns the kinds
+    /// of their calls.
     pub(super) fn adopt(&mut self, domain: Uuid) -> Vec<Reach> {
         let Some(case) = self.cases.get_mut(&domain) else { return Vec::new() };
         let orphans: Vec<Reach> = std::mem::take(&mut case.orphans).into_iter().map(|(reach, _)| reach).collect();
@@ -211,7 +211,7 @@ impl Cases {
         orphans
     }
 
-    /// All domains in which workers hang without a connection.
+    /// All domains where workers hang without a connection.
     pub(super) fn orphaned(&self) -> Vec<Uuid> {
         self.cases.iter().filter(|(_, case)| !case.orphans.is_empty()).map(|(domain, _)| *domain).collect()
     }
@@ -223,12 +223,12 @@ impl Cases {
         healed
     }
 
-    /// A call of ours hangs in the domain while the daemon answers: it is stuck. True if it was not before.
+    /// Marks a domain as stuck: our call hangs in it while the daemon answers. True if it was not before.
     pub(super) fn condemn(&mut self, domain: Uuid) -> bool {
         !std::mem::replace(&mut self.case(domain).stuck, true)
     }
 
-    /// Nothing is known of any domain any more; the calls that hang are still there.
+    /// No domain counts as stuck any more; hung calls are kept.
     pub(super) fn acquit_all(&mut self) {
         for case in self.cases.values_mut() {
             case.stuck = false;
@@ -243,11 +243,12 @@ impl Cases {
     }
 
     /// How many domains are stuck.
+    #[cfg(test)]
     pub(super) fn stuck(&self) -> usize {
         self.cases.values().filter(|case| case.stuck).count()
     }
 
-    /// Since when XML calls are out that are within their deadline.
+    /// When the XML calls started that are within their deadline.
     pub(super) fn xml_since(&self) -> impl Iterator<Item = Instant> {
         self.xml_calls().filter_map(|xml| match xml {
             Xml::Running(since) => Some(since),
@@ -255,7 +256,7 @@ impl Cases {
         })
     }
 
-    /// How many XML calls are late, or have been out since before `since` and so look like it.
+    /// How many XML calls are late, or look late because they started by `since`.
     pub(super) fn slow_xml(&self, since: Instant) -> usize {
         let slow = |xml: &Xml| match xml {
             Xml::None => false,
@@ -269,7 +270,7 @@ impl Cases {
         self.with_xml.iter().filter_map(|domain| self.cases.get(domain)).map(Case::xml)
     }
 
-    /// Forgets what is over. Whether a domain's statistics came whole is remembered while an XML call is out, of a few.
+    /// Forgets what is over. While an XML call is out, a few domains are remembered, for whether QEMU took part.
     fn tidy(&mut self) {
         if self.with_xml.is_empty() || self.cases.len() > REMEMBERED_MAX {
             self.cases.retain(|_, case| !case.is_over());

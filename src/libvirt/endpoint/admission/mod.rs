@@ -1,15 +1,16 @@
-//! What may be called when. Pure: it is told what began, returned, was left behind and lost its connection, and says
+//! Decides which call may start. Pure: it is told what began, returned, was abandoned and lost its connection, and says
 //! whether another call may begin. Nothing else decides that.
 //!
 //! ```text
 //!  budget   how many calls of all domains may hang in QEMUs, or wait for one
-//!  cases    what is going on in each domain
+//!  cases    our calls in each domain
 //!  control  lists and states, which wait for a lock at most
 //! ```
 //!
-//! A domain's XML is asked for before its statistics: from libvirt 11 on it waits for any call that hangs in the domain,
-//! and of a domain that is not asked yet none of ours does. Where two XML calls hang all the same (in calls of others),
-//! statistics come first: they tell within moments which domains are well, and only of these the XML is asked for.
+//! A domain's XML is requested before its statistics: from libvirt 11 on it waits for any call that hangs in the
+//! domain, and before the first request none of ours does. If two XML calls hang all the same (behind other clients'
+//! calls), statistics come first: they tell within moments which domains are healthy, and XML is only requested for
+//! these.
 
 mod budget;
 mod cases;
@@ -30,29 +31,29 @@ use self::cases::{Case, Cases, HUNG_MAX, Xml};
 use self::control::{Access, Control};
 use crate::source::Ask;
 
-/// How long statistics wait for their QEMU's turn before they are read without their monitor groups, while calls hang.
-/// Healthy VMs have their turn within a fraction of this; behind a call that hangs, each would wait three seconds more.
-/// Four reads of a daemon wait at once, so that a hundred VMs are through within a few seconds.
+/// How long statistics wait for their turn with QEMU before they are read without their monitor groups, while calls
+/// hang. Healthy VMs get their turn within a fraction of this; behind a hung call, each would wait three seconds more.
+/// Four reads of a daemon wait at once, so that a hundred VMs are done within a few seconds.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
-/// An XML call that is out for longer than this looks like one that hangs: a thousand times what it takes.
+/// An XML call that takes longer than this is treated as hung: a thousand times what it normally takes.
 const SLOW_XML: Duration = Duration::from_millis(200);
 
-/// So many XML calls that hang make statistics go first.
+/// With this many hung XML calls, statistics go first.
 const SLOW_XML_MAX: usize = 2;
 
-/// What may be done with a question now.
+/// Whether a call may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Call, with groups as far as this reaches.
+    /// It may, with only the groups that this allows.
     Start(Reach),
     /// Another call for this domain, or of this kind, must return first, or be late.
     Wait,
-    /// Some call must return first, or be late, whichever: those behind need not be looked at.
+    /// Some call must return first, or be late: later requests need not be looked at.
     Crowded,
-    /// The same call hangs in this domain: it would, too.
+    /// The same call hangs in this domain: this one would, too.
     Late,
-    /// Too many calls hang for any other.
+    /// Too many calls hang for another.
     Full,
 }
 
@@ -65,14 +66,14 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// With so many statistics calls at once, 1 to [`AT_ONCE`].
+    /// With `at_once` concurrent statistics calls, 1 to [`AT_ONCE`].
     pub(super) fn new(at_once: usize) -> Self {
         Self { budget: Budget::new(at_once), cases: Cases::default(), control: Control::default() }
     }
 
-    /// Whose turn it is.
+    /// Whether a request may start.
     ///
-    /// `waited` is how long the question has; `xml_waits` whether the domain's XML was asked for and waits, too.
+    /// `waited` is how long the request has; `xml_waits` whether a request for the domain's XML waits, too.
     pub(super) fn turn(&self, ask: Ask, waited: Duration, xml_waits: bool, now: Instant) -> Turn {
         match ask {
             Ask::List | Ask::Status(_) => match self.control.access(ask) {
@@ -135,7 +136,7 @@ impl Admission {
         self.cases.slow_xml(since) >= SLOW_XML_MAX
     }
 
-    /// When XML calls that are out begin to look like ones that hang, which may let others go first.
+    /// When running XML calls begin to be treated as hung, which may let others go first.
     pub(super) fn slow_xml_at(&self) -> impl Iterator<Item = Instant> {
         self.cases.xml_since().map(|since| since + SLOW_XML)
     }
@@ -151,7 +152,7 @@ impl Admission {
         }
     }
 
-    /// A call returned within its deadline. `whole`: whether the domain's QEMU took part in the answer, if it was asked.
+    /// A call returned within its deadline. `whole`: whether the domain's QEMU took part in the answer, if asked.
     pub(super) fn finish(&mut self, ask: Ask, reach: Reach, whole: Option<bool>) {
         match ask {
             Ask::List | Ask::Status(_) => self.control.finish(ask),
@@ -165,7 +166,7 @@ impl Admission {
         }
     }
 
-    /// A call is left behind.
+    /// A call is abandoned.
     pub(super) fn abandon(&mut self, ask: Ask, reach: Reach) {
         match ask {
             Ask::List | Ask::Status(_) => self.control.abandon(ask),
@@ -178,7 +179,7 @@ impl Admission {
         }
     }
 
-    /// A call that was left behind has returned. True if its domain was stuck and is no longer.
+    /// An abandoned call has returned. True if its domain was stuck and is no longer.
     pub(super) fn recover(&mut self, ask: Ask, reach: Reach) -> bool {
         match ask {
             Ask::List | Ask::Status(_) => {
@@ -192,11 +193,11 @@ impl Admission {
         }
     }
 
-    /// The connection of a call has ended, and it had no answer: the daemon's worker may hang on. `behind` whether it had
-    /// been left behind before.
+    /// The connection of an unanswered call has ended: the daemon's worker may still hang. `behind`: the call was
+    /// already abandoned.
     pub(super) fn orphan(&mut self, ask: Ask, reach: Reach, behind: bool, now: Instant) {
         match ask {
-            // What waits for a lock does so for seconds.
+            // A wait for a lock lasts seconds.
             Ask::List | Ask::Status(_) if behind => self.control.recover(ask),
             Ask::List | Ask::Status(_) => self.control.finish(ask),
             Ask::Describe(domain) | Ask::Read(domain, _) => {
@@ -210,14 +211,14 @@ impl Admission {
         }
     }
 
-    /// A domain has answered as a whole, or its QEMU is gone: no worker hangs in it for a call whose connection has ended.
+    /// A domain's QEMU has answered or is gone: no worker hangs in it for a call whose connection has ended.
     pub(super) fn freed(&mut self, domain: Uuid) {
         for reach in self.cases.adopt(domain) {
             self.budget.recover(reach);
         }
     }
 
-    /// Forgets the workers that waited for a lock without a connection: they have it, or have given up.
+    /// Forgets the workers that waited for a lock without a connection: they got it, or have given up.
     pub(super) fn expire(&mut self, now: Instant) {
         if self.budget.abandoned() > 0 {
             for reach in self.cases.expire(now) {
@@ -233,7 +234,7 @@ impl Admission {
         }
     }
 
-    /// Every connection has ended. Those who still hang are not blamed before they have had their time again.
+    /// Every connection has ended. Domains where calls still hang are not blamed before another deadline has passed.
     pub(super) fn disconnected(&mut self) {
         self.control.clear();
         self.cases.acquit_all();
@@ -244,17 +245,18 @@ impl Admission {
         self.cases.orphaned()
     }
 
-    /// A call of ours hangs in the domain while the daemon answers: it is stuck. True if it was not before.
+    /// Marks a domain as stuck: our call hangs in it while the daemon answers. True if it was not before.
     pub(super) fn condemn(&mut self, domain: Uuid) -> bool {
         self.cases.condemn(domain)
     }
 
-    /// Whether a call of ours is known to hang in the domain.
+    /// Whether one of our calls is known to hang in the domain.
     pub(super) fn is_stuck(&self, domain: Uuid) -> bool {
         self.cases.of(domain).is_some_and(|case: &Case| case.stuck)
     }
 
     /// How many domains are stuck.
+    #[cfg(test)]
     pub(super) fn stuck(&self) -> usize {
         self.cases.stuck()
     }
@@ -264,7 +266,7 @@ impl Admission {
         self.budget.running()
     }
 
-    /// Calls for statistics or XML that were left behind.
+    /// Abandoned calls for statistics or XML.
     pub(super) const fn abandoned(&self) -> usize {
         self.budget.abandoned()
     }

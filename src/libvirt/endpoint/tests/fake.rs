@@ -1,5 +1,5 @@
-//! A daemon in memory that can be frozen, muted and killed, and that counts what is done to it. Its workers hang on when
-//! the connections of their calls have ended, as those of a real one.
+//! An in-memory daemon that can be frozen, muted and killed, and that counts what is done to it. As in a real one, its
+//! workers hang on after their calls' connections have ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::libvirt::endpoint::hypervisor::{
 use crate::model::{DaemonFacts, Description, Group, Job, JobKind, JobOperation, Memory, Status, Version};
 use crate::source::{Ask, DomainEvent, Listed, Monitor, Said, Stats};
 
-/// Things that it says and that nobody has heard yet: more than any test says at once.
+/// Notices that may wait: more than any test sends at once.
 const NOTICES_MAX: usize = 16_384;
 
 /// How long a call takes.
@@ -28,15 +28,15 @@ pub(super) struct FakeDomain {
     pub(super) frozen: bool,
     /// Somebody holds its lock: nothing about it is answered.
     pub(super) locked: bool,
-    /// Somebody else's job keeps us out.
+    /// Another client's job keeps us out.
     pub(super) busy: bool,
-    /// The connection of a call for its job ends.
+    /// A call for its job loses its connection.
     pub(super) job_lost: bool,
-    /// Its job's call does not return.
+    /// A call for its job does not return.
     pub(super) job_frozen: bool,
-    /// Its XML is not said while somebody has its job, as from libvirt 11 on.
+    /// Its XML waits for the holder of its job, as from libvirt 11 on.
     pub(super) xml_waits: bool,
-    /// The call of ours that holds its job.
+    /// Our call that holds its job.
     holder: Option<u64>,
 }
 
@@ -49,32 +49,32 @@ pub(super) struct State {
     pub(super) dead: bool,
     /// Opening does not return.
     pub(super) open_hangs: bool,
-    /// Calls make the actor fall over.
+    /// Calls make the actor panic.
     pub(super) falls_over: bool,
     /// How long a fresh daemon takes to probe its emulators.
     pub(super) prepare_takes: Duration,
-    /// The process that it is.
+    /// Its process id.
     process: u32,
-    /// What it is said to listen as: with socket activation, nobody can tell.
+    /// Whether its process is known: with socket activation it is not.
     pub(super) tells_process: bool,
     reporter: Option<mpsc::Sender<Notice>>,
     /// Calls that have not returned, and whether their client is still there.
     outstanding: HashMap<u64, (Call, bool)>,
-    /// Its connections go through somebody else.
+    /// It is on another host.
     pub(super) remote: bool,
-    /// The next connection that a call comes back with ends while it is idle.
+    /// The next connection that a call returns ends while idle.
     pub(super) idle_ends: bool,
     last: u64,
     pub(super) connections: usize,
     pub(super) opens: usize,
     pub(super) opening: usize,
-    /// Connections that were closed in order.
+    /// Connections that were closed cleanly.
     pub(super) closed: usize,
-    /// Calls up to this one are waited for no longer.
+    /// Calls up to this one are no longer waited for.
     left: u64,
-    /// What was asked, in its order.
+    /// All calls, in order.
     pub(super) asked: Vec<Call>,
-    /// The most that there ever were at once.
+    /// The most at any one time.
     pub(super) peak: Peak,
 }
 
@@ -123,12 +123,12 @@ impl State {
         self.peak.opening = self.peak.opening.max(self.opening);
     }
 
-    /// Workers that have not come back.
+    /// Workers that have not finished.
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
 
-    /// A call has come back to nobody.
+    /// Finishes calls whose client is gone.
     fn sweep(&mut self) {
         let orphans: Vec<(u64, Call)> =
             self.outstanding.iter().filter(|(_, (_, there))| !there).map(|(id, (call, _))| (*id, *call)).collect();
@@ -229,7 +229,7 @@ impl FakeHypervisor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something; calls that hang look again.
+    /// Changes something; hung calls check again.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
@@ -251,7 +251,7 @@ impl FakeHypervisor {
         self.hang_up();
     }
 
-    /// Ends the connection for events, as a daemon that ends does.
+    /// Ends the connection for events, as a daemon does when it ends.
     pub(super) fn hang_up(&self) {
         self.end_with(Ending { reason: "the daemon closed the connection".to_owned(), hung_up: true });
     }
@@ -348,7 +348,7 @@ impl Connection for FakeConnection {
     }
 }
 
-/// A call on its way: when it is dropped, the daemon's worker goes on.
+/// A running call: when it is dropped, the daemon's worker goes on.
 struct Worker {
     fake: FakeHypervisor,
     id: u64,
@@ -389,7 +389,6 @@ impl Hypervisor for FakeHypervisor {
             Ok(Met {
                 connection: FakeConnection { fake, notices: Some(notices) },
                 facts: DaemonFacts { host_name: "host".into(), driver: "Fake".into(), libvirt: None, hypervisor: None },
-                refused_events: 1,
                 process,
             })
         })
@@ -423,7 +422,7 @@ impl Hypervisor for FakeHypervisor {
                     result
                 };
                 if result.is_some() {
-                    // Those that waited for what it held look again.
+                    // Calls that waited for its job check again.
                     fake.changed.send_replace(());
                 }
                 if id <= fake.state().left {
@@ -440,7 +439,7 @@ impl Hypervisor for FakeHypervisor {
                         let idle_ends = std::mem::take(&mut fake.state().idle_ends);
                         let mut connection = connection;
                         if idle_ends {
-                            // It says so as soon as it is looked at.
+                            // Its closed channel reports the end when polled.
                             connection.notices = Some(mpsc::channel(1).1);
                         }
                         return Called { connection: Ok(connection), result };

@@ -1,9 +1,10 @@
-//! One endpoint a VM, as under KubeVirt: they count together, are cheap while they wait, and leave nothing behind.
+//! One endpoint per VM, as under KubeVirt: they count together, are cheap while idle, and leave nothing behind.
 
+use super::super::link::LOCAL;
 use super::fake::FakeHypervisor;
 use super::*;
 
-/// A launcher's endpoint, with counters that it shares.
+/// A launcher's endpoint, with shared counters.
 fn launcher(counters: &Arc<EndpointCounters>) -> Settings {
     let pods = "/nonexistent/pods".into();
     let socket = LauncherSocket { pods_dir: pods, pod_uid: "0b5c2f6e".into(), runtime_user: Some(107) };
@@ -81,7 +82,7 @@ async fn whoever_keeps_all_places_holds_up_nobody_for_long() {
     assert_eq!(read(&first, 1).await, Ok(Monitor::Answered));
     assert_eq!(read(&second, 1).await, Ok(Monitor::Answered));
 
-    // One that hangs gives its place back after a moment.
+    // A read that hangs returns its permit after a moment.
     slow.domain(1, |domain| domain.frozen = true);
     let began = Instant::now();
     let (hung, read_beside) = tokio::join!(read(&first, 1), async {
@@ -93,7 +94,7 @@ async fn whoever_keeps_all_places_holds_up_nobody_for_long() {
     assert_eq!(read_beside.0, Ok(Monitor::Answered));
     assert!(read_beside.1 < calls::SLOW * 2, "{:?}", read_beside.1);
 
-    // Nobody gives one back.
+    // No permit is returned.
     let kept = places.clone().acquire_owned().await.unwrap();
     for _ in 0..3 {
         let began = Instant::now();
@@ -137,7 +138,7 @@ async fn an_endpoint_that_ends_while_it_connects_closes_what_it_gets() {
         pass(Duration::from_micros(500)).await;
         assert_eq!(fake.state().opening, 1);
         drop(endpoint);
-        // What hangs is not waited for any longer than this.
+        // A hung attempt is not waited for any longer.
         pass(Duration::from_millis(110)).await;
         let state = fake.state();
         assert_eq!((state.opens, state.opening, state.connections, state.closed), (1, 0, 0, closed));
@@ -178,13 +179,17 @@ async fn a_daemon_that_drops_each_connection_is_tried_ever_more_rarely() {
     fake.kill();
     fake.change(|state| state.dead = false);
     while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
-    assert!(before.elapsed() >= Duration::from_millis(1_800), "{:?}", before.elapsed());
+    assert!(before.elapsed() >= LOCAL.longest, "{:?}", before.elapsed());
 
     pass(Duration::from_secs(60)).await;
     let before = Instant::now();
     fake.kill();
     fake.change(|state| state.dead = false);
     while !matches!(events.recv().await, Some(SourceEvent::Connected(_))) {}
-    assert!(before.elapsed() < Duration::from_millis(200), "one that held is back at once: {:?}", before.elapsed());
+    assert!(
+        before.elapsed() <= LOCAL.first * 2 + Duration::from_millis(10),
+        "one that held is back at once: {:?}",
+        before.elapsed()
+    );
     drop(endpoint);
 }
