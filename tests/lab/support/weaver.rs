@@ -25,10 +25,13 @@ impl Registry {
     /// conventions that the manifest depends on; without it weaver fetches them.
     #[track_caller]
     pub(crate) fn new() -> Registry {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        copy(&repository().join("otel/registry"), folder.path());
+        // weaver does not look into hidden folders, and says nothing of it.
+        let folder = tempfile::Builder::new().prefix("weaver-").tempdir().expect("a temporary folder");
+        let registry = Registry { folder };
+        fs::create_dir(registry.path()).expect("a folder");
+        copy(&repository().join("otel/registry"), &registry.path());
         if let Ok(model) = std::env::var("WEAVER_CONVENTIONS") {
-            let path = folder.path().join("manifest.yaml");
+            let path = registry.path().join("manifest.yaml");
             let manifest = fs::read_to_string(&path).expect("the manifest");
             let named: String = manifest
                 .lines()
@@ -40,13 +43,17 @@ impl Registry {
             assert_ne!(named, manifest, "the manifest names no registry_path");
             fs::write(&path, named).expect("the manifest");
         }
-        Registry { folder }
+        registry
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("registry")
     }
 
     /// What `weaver registry check` says. Panics if it refuses the registry.
     #[track_caller]
     pub(crate) fn check(&self) -> String {
-        let output = weaver().args(["registry", "check", "-r"]).arg(self.folder.path()).output().expect(WHERE);
+        let output = weaver().args(["registry", "check", "-r"]).arg(self.path()).output().expect(WHERE);
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "weaver refuses the registry:\n{said}");
         said
@@ -96,7 +103,7 @@ impl LiveCheck {
         let output = registry.folder.path().join("live-check");
         let [grpc, admin] = std::array::from_fn(|_| free_port());
         let mut command = weaver();
-        command.args(["registry", "live-check", "--format", "json", "--no-stream", "-r"]).arg(registry.folder.path());
+        command.args(["registry", "live-check", "--format", "json", "--no-stream", "-r"]).arg(registry.path());
         command.args(["--otlp-grpc-port", &grpc.to_string(), "--admin-port", &admin.to_string()]);
         command.arg("--output").arg(&output);
         let mut process = Process::spawn("weaver", command, &registry.folder.path().join("weaver.log"));
