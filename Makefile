@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver
+.PHONY: help demo test lint bench docs manifests lab weaver flicker
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -42,3 +42,6 @@ lab: ## Only the tests with real daemons, after preparing them
 
 weaver: ## OpenTelemetry's weaver judges the registry and what is sent (WEAVER=program)
 	@scripts/weaver.sh
+
+flicker: ## Repeat the built tests to find those that fail now and then (N=20 STRESS=4)
+	@N=$(N) STRESS=$(STRESS) LAB_THREADS=$(LAB_THREADS) ONLY=$(ONLY) scripts/flicker.sh

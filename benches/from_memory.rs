@@ -11,25 +11,22 @@
     reason = "a bench prints what it measured, reads the real clock, and ends where it cannot go on"
 )]
 
-mod support;
-
-#[path = "../tests/support/sample.rs"]
-mod sample;
-
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use lab_support::measure as support;
+use lab_support::measure::{PROMISES, Spread, mebibytes, print_table, promise, row, show, thousands};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
-use support::{PROMISES, Spread, mebibytes, print_table, promise, row, show, thousands};
 use virt_otel::catalog::{Selection, Vocabulary};
 use virt_otel::export::otlp::{Requests, ResourceSettings};
 use virt_otel::export::prometheus::{Format, Renderer};
 use virt_otel::model::{Bytes, Reading, Vm};
 use virt_otel::snapshot::Snapshot;
+use virt_otel::testing::sample;
 
 const VMS: u128 = 500;
 
@@ -70,7 +67,8 @@ fn main() {
     print_table(
         &format!("{VMS} VMs with {series:.0} series each, from memory"),
         &format!(
-            "{} points. Times are the least, the median and the largest of {RUNS} runs. One such snapshot takes {}.",
+            "{} points; each VM has its own figures. Times are the minimum, median and maximum of {RUNS} runs (gzip: \
+             20). One such snapshot takes {}.",
             thousands(push.points),
             mebibytes(memory)
         ),
@@ -79,7 +77,7 @@ fn main() {
     );
     let Timed { wall, cpu } = &push.steady;
     let kept = wall.median() < ENCODE_WITHIN;
-    let measured = format!("{} (median; least {}, CPU {})", show(wall.median()), show(wall.least()), show(*cpu));
+    let measured = format!("{} (median; minimum {}, CPU {})", show(wall.median()), show(wall.least()), show(*cpu));
     print_table(
         "What is promised, from memory",
         "",

@@ -12,13 +12,6 @@
     reason = "a bench prints what it measured, reads the real clock, and ends where it cannot go on"
 )]
 
-#[path = "../tests/lab/support/hostile/longest.rs"]
-mod longest;
-mod support;
-#[allow(dead_code, reason = "a toolbox: not every user uses every tool")]
-#[path = "../tests/lab/support/hostile/words.rs"]
-mod words;
-
 use std::cell::Cell;
 use std::io::Write as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -27,7 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::{Spread, print_table, promise, row, show};
+use lab_support::hostile::{longest, words};
+use lab_support::measure as support;
+use lab_support::measure::{Spread, print_table, promise, row, show};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
@@ -185,8 +180,8 @@ fn main() {
     ];
     let rows: Vec<Vec<String>> = measured.iter().map(|(row, _)| row.clone()).collect();
     print_table(
-        "How long the longest answers keep others waiting",
-        &format!("On one thread. Times are the least, the median and the largest of {RUNS} runs."),
+        "How long the longest answers block other tasks",
+        &format!("On one thread. Times are the minimum, median and maximum of {RUNS} runs."),
         &["", "Bytes", "Until the answer", "Another task waited"],
         &rows,
     );
@@ -194,8 +189,8 @@ fn main() {
     let worst = measured.iter().filter_map(|(_, gaps)| gaps.as_ref()).map(Spread::median).max().expect("some answers");
     let kept = worst <= KEPT_FROM;
     let line = promise(
-        "The longest answer",
-        &format!("keeps others waiting for {} at most", show(KEPT_FROM)),
+        "The longest answer of a daemon",
+        &format!("keeps other tasks waiting for less than {}", show(KEPT_FROM)),
         &show(worst),
         kept,
     );

@@ -17,9 +17,10 @@ source scripts/demo/host.sh
 source scripts/demo/net.sh
 
 ONCE=${ONCE:-}
-binary=${VIRT_OTEL:-$root/target/release/virt-otel}
+binary=${VIRT_OTEL:-$root/target/quick/virt-otel}
 logs=$root/target/demo
 work=
+building=
 pids=()
 
 # A short folder: a socket's path may have 107 bytes. QEMU's files are in it as well.
@@ -50,6 +51,10 @@ clean_up() {
         wait "${pids[at]}" 2>/dev/null
     done
     end_host
+    if [ -n "$building" ]; then
+        kill "$building" 2>/dev/null
+        wait "$building" 2>/dev/null
+    fi
     if [ -n "$work" ]; then rm -rf "$work"; fi
     if [ "$status" -ne 0 ] && [ "$status" -ne 130 ]; then say "the logs are in target/demo"; fi
     exit "$status"
@@ -90,16 +95,28 @@ prepare() {
     [ "$(id -u)" -eq 0 ] || fail "the demo makes namespaces: run as root (sudo -E make demo)"
     prepare_packages packages
     step "guest" tests/lab/prepare.sh guest
-    collector=yes
+    # The Collector is built while Rust compiles.
+    mkdir -p "$logs"
+    tests/lab/prepare.sh collector >"$logs/prepare-collector.log" 2>&1 &
+    building=$!
+    if [ -z "${VIRT_OTEL:-}" ]; then step "virt-otel" cargo build --profile quick --locked; fi
+    [ -x "$binary" ] || fail "$binary is not there"
+    step "the Collector" wait_for_collector
+}
+
+wait_for_collector() {
     local status=0
-    tests/lab/prepare.sh collector || status=$?
+    collector=yes
+    wait "$building" || status=$?
+    building=
     case $status in
         0) ;;
-        3) collector= && say "going on without a Collector" ;;
-        *) fail "the Collector could not be built" ;;
+        3) collector= && say "going on without a Collector: building one needs Go 1.26 or newer" ;;
+        *)
+            tail -n 20 "$logs/prepare-collector.log" >&2
+            fail "the Collector could not be built; the whole log is target/demo/prepare-collector.log"
+            ;;
     esac
-    if [ -z "${VIRT_OTEL:-}" ]; then step "virt-otel" cargo build --release --locked; fi
-    [ -x "$binary" ] || fail "$binary is not there"
 }
 
 collector_ready() { [ "$(http_status "$health_port" /)" = 200 ]; }

@@ -54,7 +54,7 @@ fuzz_targets() {
     cargo build --manifest-path fuzz/Cargo.toml --target-dir target
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --exclude judge --all-features; }
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --exclude judge --exclude lab-support --all-features; }
 
 wait_for_lab() {
     local status=0

@@ -9,14 +9,14 @@
 //! This is the only place that knows every stage; they do not know each other.
 
 mod content;
-mod ending;
 mod error;
-mod fleet;
+mod idle_exit;
+mod launchers;
 mod own;
 mod settings;
+mod shutdown;
 mod signals;
 mod sources;
-mod vigil;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +35,12 @@ use crate::config;
 use crate::export::otlp::{Exporter, OtlpCounters};
 use crate::export::prometheus::Renderer;
 use crate::heartbeat::Heartbeats;
-use crate::observe::{self, Health};
+use crate::observe::{self, ObserveCounters};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
 use content::Shown;
-use ending::{Phase, Stages};
 use own::{Counted, Published};
+use shutdown::{ShutdownPhase, Stages};
 use signals::Signals;
 
 /// Threads that run tasks. No task blocks for longer than rendering the page of a few hundred VMs takes, and libvirt
@@ -110,7 +110,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
             tracing::info!(signal = signal.name(), "told to stop");
             Ok(())
         }
-        stage = stages.any_ended() => if stage == vigil::STAGE {
+        stage = stages.any_ended() => if stage == idle_exit::STAGE {
             // This stage ends when there is nothing left to do.
             Ok(())
         } else {
@@ -161,7 +161,7 @@ async fn start(
     let (publish, snapshots) = snapshot::channel();
     let heartbeats = Heartbeats::new();
     let reading = heartbeats.part("observe");
-    let health = Arc::new(Health::of(reading.clone()));
+    let health = Arc::new(ObserveCounters::of(reading.clone()));
     let otlp_counters = config.otlp_metrics.is_some().then(|| Arc::new(OtlpCounters::default()));
     let scrapes = Arc::new(ScrapeCounters::default());
 
@@ -204,26 +204,28 @@ async fn start(
 
     let mut stages = Stages::new();
     for work in sources.take_work() {
-        stages.spawn(&work.pulse, Phase::Read, work.run);
+        stages.spawn(&work.pulse, ShutdownPhase::Read, work.run);
     }
     let farewell = sources.farewell();
     let (feeds, roster) = sources.into_feeds();
-    stages.spawn(&reading, Phase::Read, |stop| {
+    stages.spawn(&reading, ShutdownPhase::Read, |stop| {
         observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, health, stop)
     });
     if let Some((pulse, exporter)) = exporter {
-        stages.spawn(&pulse, Phase::Push, |stop| exporter.run(snapshots, stop));
+        stages.spawn(&pulse, ShutdownPhase::Push, |stop| exporter.run(snapshots, stop));
     }
     if let Some(push) = own_push {
         let pulse = heartbeats.part("telemetry");
-        stages.spawn(&pulse.clone(), Phase::Push, |stop| push.run(pulse, stop));
+        stages.spawn(&pulse.clone(), ShutdownPhase::Push, |stop| push.run(pulse, stop));
     }
     let paths = if listeners.health.is_some() { Paths::Metrics } else { Paths::All };
     let servers =
         [Some(("admin", paths, listeners.admin)), listeners.health.map(|own| ("admin::health", Paths::Probes, own))];
     for (name, paths, listeners) in servers.into_iter().flatten() {
         let (pulse, shown, scrapes) = (heartbeats.part(name), Arc::clone(&shown), Arc::clone(&scrapes));
-        stages.spawn(&pulse.clone(), Phase::Serve, |stop| admin::serve(listeners, paths, shown, scrapes, pulse, stop));
+        stages.spawn(&pulse.clone(), ShutdownPhase::Serve, |stop| {
+            admin::serve(listeners, paths, shown, scrapes, pulse, stop)
+        });
     }
     Ok((stages, farewell))
 }

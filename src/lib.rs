@@ -43,20 +43,5 @@ pub mod source;
 pub mod telemetry;
 pub mod watch;
 
-#[cfg(test)]
-extern crate self as virt_otel;
-
-/// A sample snapshot, shared with the tests under `tests/`.
-#[cfg(test)]
-#[path = "../tests/support/sample.rs"]
-mod sample;
-
-/// The same for KubeVirt.
-#[cfg(test)]
-#[path = "../tests/support/vmis.rs"]
-mod vmis;
-
-/// Captures the log, for tests that look at it.
-#[cfg(test)]
-#[path = "../tests/support/logged.rs"]
-mod logged;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::model::{
-    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Groups, IoThread, Job, Memory, Nic, Status, Vcpu, Version,
+    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Group, Groups, IoThread, Job, Memory, Nic, Status, Vcpu,
+    Version,
 };
 
 /// A query to a daemon.
@@ -130,6 +131,23 @@ pub struct Stats {
     pub parameters: u32,
     /// How long the call took, without the query's time in the queue.
     pub took: Duration,
+}
+
+impl Stats {
+    /// Forgets what it says about a group.
+    pub fn forget(&mut self, group: Group) {
+        match group {
+            Group::State => self.status = None,
+            Group::Cpu => self.cpu = None,
+            Group::Balloon => self.memory = None,
+            Group::Vcpu => self.vcpus = None,
+            Group::Interface => self.nics = None,
+            Group::Block => self.disks = None,
+            Group::Iothread => self.io_threads = None,
+            Group::Dirtyrate => self.dirty_rate = None,
+            Group::Job => self.job = None,
+        }
+    }
 }
 
 /// The vCPUs of one domain.

@@ -168,6 +168,119 @@ fn what_is_shipped_switches_no_lint_off() {
 }
 
 #[test]
+fn a_module_is_named_as_its_file_and_stands_where_it_belongs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for folder in ["src", "crates/libvirt-remote/src", "tests/lab/support/src", "tests/judge/src"] {
+        walk(&root.join(folder), &mut paths);
+    }
+    let mut wrong = Vec::new();
+    for path in &paths {
+        let shown = path.strip_prefix(root).expect("a path in the repository").display();
+        if path.file_name().is_some_and(|name| name == "mod.rs") {
+            wrong.push(format!("{shown}: name it after its folder, beside it"));
+        }
+        if fs::read_to_string(path).expect("a source file that can be read").contains("#[path") {
+            wrong.push(format!("{shown}: a module from elsewhere"));
+        }
+    }
+    none(
+        &wrong,
+        "What tests share is in src/testing, behind the feature `testing`, or in the crate tests/lab/support.",
+    );
+}
+
+/// Endpoint, headers and certificates are checked once, for metrics and logs alike.
+#[test]
+fn how_the_collector_is_reached_is_said_in_one_file() {
+    let mut wrong = Vec::new();
+    for file in sources().iter().filter(|file| file.path != "src/collector.rs") {
+        for named in file.paths() {
+            let [first, .., last] = named.segments.as_slice() else { continue };
+            if first == "tonic" && ["Certificate", "ClientTlsConfig", "Identity"].contains(&last.as_str()) {
+                wrong.push(at(file, &named));
+            }
+        }
+    }
+    none(&wrong, "Ask the Collector of src/collector.rs for a connector.");
+}
+
+/// The registry gathers the agent's own metrics; what is written of them is written like every other family.
+#[test]
+fn one_writer_writes_prometheus_text() {
+    let mut wrong = Vec::new();
+    for file in &sources() {
+        for named in
+            file.paths().iter().filter(|named| named.segments.iter().any(|segment| segment.ends_with("Encoder")))
+        {
+            if named.segments[0] == "prometheus" {
+                wrong.push(at(file, named));
+            }
+        }
+    }
+    none(&wrong, "Write it with export/prometheus/family.rs.");
+}
+
+/// The paths in backticks under a heading of CONTRIBUTING.md.
+fn listed(heading: &str) -> BTreeSet<String> {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
+    let section = text.split("\n### ").find(|section| section.starts_with(heading)).expect("the heading");
+    let section = section.split("\n## ").next().expect("a section");
+    section
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|path| path.contains('/') || path.ends_with(".toml"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_file_that_the_guide_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for heading in [
+        "A metric from a field",
+        "A group of statistics",
+        "A flag with its variable",
+        "Another way of sending OTLP",
+        "TLS and passwords",
+        "Another source of facts",
+    ] {
+        let files = listed(heading);
+        assert!(!files.is_empty(), "no file is named under {heading:?}");
+        wrong.extend(files.into_iter().filter(|path| !root.join(path).exists()));
+    }
+    none(&wrong, "CONTRIBUTING.md says where changes go: correct it.");
+}
+
+/// What is there of each kind already shows which files another one of it needs.
+#[test]
+fn a_row_a_group_and_a_flag_are_where_the_guide_says() {
+    let mut wrong = Vec::new();
+    for (heading, words) in [
+        ("A metric from a field", &["\"storage.flush_requests\""][..]),
+        ("A group of statistics", &["Group::Dirtyrate", "Self::Dirtyrate", "dirty_rate:", "DirtyRate,"]),
+        ("A flag with its variable", &["health_listen:", "\"health-listen\""]),
+    ] {
+        let allowed = listed(heading);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in sources() {
+            let text = fs::read_to_string(root.join(&file.path)).expect("a source file");
+            let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let told = words.iter().any(|word| shipped.contains(word));
+            // A file of the entity's own, such as src/catalog/storage.rs, is said as such.
+            let own = file.path.starts_with("src/catalog/") || file.path.starts_with("src/model/");
+            if told && !own && !allowed.contains(&file.path) {
+                wrong.push(format!("{}: {heading}", file.path));
+            }
+        }
+    }
+    none(&wrong, "Say it in fewer places, or list the file in CONTRIBUTING.md.");
+}
+
+#[test]
 fn files_are_short() {
     let mut wrong = Vec::new();
     for file in &shipped() {

@@ -2,9 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
-#[path = "support/binary.rs"]
-mod binary;
-
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -19,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ABSENT: &str = "qemu+unix:///system?socket=/nonexistent/libvirt-sock-ro";
 
 fn program() -> Command {
-    let mut command = Command::new(binary::binary());
+    let mut command = Command::new(lab_support::binary());
     // Nothing of this process' environment may matter.
     command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use support::kubevirt::{self, Verdict};
 use support::{registry, sample, vmis};
 use virt_otel::catalog::{
-    Attribute, ELSEWHERE, Entity, IdentityLabels, Kind, Metric, Read, Selection, Stability, Unit, Value, Vocabulary,
+    Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Read, Selection, Stability, Unit, Value, Vocabulary,
     all, attribute, daemon_labels,
 };
 use virt_otel::commands;
@@ -287,8 +287,8 @@ fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
                 assert_eq!(kind, theirs.kind, "{}", row.name);
             }
             (Verdict::NotOurs(why), None) => assert!(!why.is_empty(), "{}", theirs.name),
-            (Verdict::Elsewhere, None) => {
-                let known = ELSEWHERE.iter().any(|elsewhere| elsewhere.name == theirs.name);
+            (Verdict::NotExported, None) => {
+                let known = NOT_EXPORTED.iter().any(|elsewhere| elsewhere.name == theirs.name);
                 assert!(known, "the catalogue does not say why {} is not ours", theirs.name);
             }
             (verdict, ours) => panic!("{} is {verdict:?}, and the catalogue has {ours:?}", theirs.name),
@@ -321,7 +321,7 @@ fn what_no_agent_of_a_node_can_know_is_named_in_the_reference() {
         section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
     let all = || kubevirt::GROUPS.iter().flat_map(|group| group.metrics);
     let elsewhere: BTreeSet<&str> =
-        all().filter(|theirs| theirs.verdict == Verdict::Elsewhere).map(|theirs| theirs.name).collect();
+        all().filter(|theirs| theirs.verdict == Verdict::NotExported).map(|theirs| theirs.name).collect();
     assert_eq!(named.iter().copied().collect::<BTreeSet<_>>(), elsewhere);
     assert_eq!(named.len(), elsewhere.len(), "each once: {named:?}");
     // Of what the API knows, everything that is not ours is so for this reason.

@@ -16,22 +16,13 @@
     reason = "a bench prints what it measured, waits by sleeping, reads the real clock, and ends where it cannot go on"
 )]
 
-#[allow(dead_code, unused_imports, reason = "a toolbox: benches do not use every tool")]
-#[path = "../../tests/lab/support/mod.rs"]
-mod lab;
-#[allow(dead_code, reason = "another bench starts it at any port")]
-#[path = "../with_libvirt/receiver.rs"]
-mod receiver;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::VecDeque;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lab::{Agent, Domain, Libvirtd};
-use receiver::Receiver;
-use support::{mebibytes, print_table};
+use lab_support::measure::receiver::Receiver;
+use lab_support::measure::{Progress, mebibytes, print_table};
+use lab_support::{Agent, Domain, Libvirtd};
 
 /// Domains in all, each with its own name and UUID.
 const DOMAINS: usize = 930;
@@ -60,15 +51,7 @@ const PUSHES: &str = "2000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
-    if !support::asked_to_measure() {
-        return;
-    }
-    if !lab::process::is_root() || !lab::kvm() {
-        println!("\nNothing was measured with churn: that needs root and a usable /dev/kvm.");
-        return;
-    }
-    print_table("The machine", "", &["", ""], &support::machine::facts());
-
+    let Some(progress) = Progress::begin("churn") else { return };
     let mut libvirtd = Libvirtd::system();
     let mut receiver = Some(Receiver::start());
     let address = receiver.as_ref().expect("a receiver").address();
@@ -79,7 +62,6 @@ fn main() {
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_METRIC_EXPORT_INTERVAL", PUSHES)],
     );
 
-    let started = Instant::now();
     let mut alive = VecDeque::new();
     let mut rows = Vec::new();
     for number in 1..=DOMAINS {
@@ -113,10 +95,10 @@ fn main() {
             receiver = Some(Receiver::start_at(address));
         }
         if number.is_multiple_of(ROW) {
-            eprintln!("bench: {:>4} s: {number} domains", started.elapsed().as_secs());
+            progress.say(&format!("{number} domains"));
             rows.push(vec![
                 number.to_string(),
-                format!("{} s", started.elapsed().as_secs()),
+                format!("{} s", progress.elapsed().as_secs()),
                 mebibytes(agent.anonymous()),
                 mebibytes(agent.resident()),
                 agent.threads().to_string(),
@@ -127,11 +109,11 @@ fn main() {
     print_table(
         &format!("{DOMAINS} domains that come and go"),
         &format!(
-            "{AT_ONCE} at a time, read and pushed every {INTERVAL}. Every {RESET}th is reset, every {FREEZE}th frozen for {} s; \
-             libvirtd and the receiver of the pushes are restarted after every {RESTART}.",
+            "{AT_ONCE} at a time, read and pushed every {INTERVAL}. Every {RESET}th is reset, every {FREEZE}th frozen \
+             for {} s; libvirtd and the receiver of the pushes are restarted after every {RESTART}.",
             FROZEN.as_secs()
         ),
-        &["Domains until then", "After", "Anonymous", "Resident", "Threads", "Descriptors"],
+        &["Domains so far", "After", "Anonymous", "Resident", "Threads", "Descriptors"],
         &rows,
     );
 }

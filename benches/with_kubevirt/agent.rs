@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::lab::{Agent, Metrics, User, process};
 use crate::node::{Cpu, Machine};
-use crate::support::Spread;
 
 /// The default interval.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
@@ -17,14 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// the bench parse it, on the processors on which the agent starts. A pause lasts at least this many reads.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PAUSE_OF_LOOKS: u32 = 4;
-
-/// The endpoint's formats, with the headers that request them. Prometheus 3 sends the last.
-pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [
-    ("text", &[("Accept", "text/plain;version=0.0.4")]),
-    ("OpenMetrics", &[("Accept", OPENMETRICS)]),
-    ("OpenMetrics, gzip", &[("Accept", OPENMETRICS), ("Accept-Encoding", "gzip")]),
-];
-const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 
 /// What an agent holds at rest.
 #[derive(Debug, Clone, Copy)]
@@ -126,26 +117,6 @@ pub(crate) fn at_rest(machine: &Machine, agent: &Agent, vms: u32, for_so_long: D
         },
         cpu: Cpu { agent: a_second(used.agent), libvirtds: a_second(used.libvirtds), qemus: a_second(used.qemus) },
     }
-}
-
-/// The times of scrapes and the size of the body, in the order of [`FORMATS`].
-pub(crate) fn scrapes(agent: &Agent, count: usize) -> Vec<(Spread, usize)> {
-    FORMATS
-        .iter()
-        .map(|(_, headers)| {
-            let mut size = 0;
-            let times = (0..count).map(|_| {
-                let started = Instant::now();
-                let page = agent.get("/metrics", headers).expect("a page of the agent");
-                let took = started.elapsed();
-                assert_eq!(page.status, 200, "GET /metrics");
-                size = page.body.len();
-                sleep(Duration::from_millis(20));
-                took
-            });
-            (Spread::of(times.collect()), size)
-        })
-        .collect()
 }
 
 /// The bytes of one family on a page.

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::eye::{Eye, Seen, Sight};
 use crate::lab::vmi::condition;
 use crate::lab::{Agent, Vmi};
-use crate::node::{Machine, NAMESPACE, name};
+use crate::names::{NAMESPACE, name};
+use crate::node::Machine;
 use crate::support::Spread;
 
 /// How long a change may take before the bench gives up.

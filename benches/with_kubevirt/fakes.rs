@@ -20,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 
 use crate::lab::{Launcher, Node, Place, uuid};
-use crate::node::{NAMESPACE, name};
+use crate::names::{NAMESPACE, name};
 
 /// libvirt's remote protocol: a message's header, as big-endian words: its length, this word included, the program, its
 /// version, the procedure, the type (1: a reply), the serial, the status.

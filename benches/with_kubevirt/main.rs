@@ -22,19 +22,18 @@ mod agent;
 mod changes;
 mod eye;
 mod fakes;
-#[allow(dead_code, unused_imports, reason = "a toolbox: benches do not use every tool")]
-#[path = "../../tests/lab/support/mod.rs"]
-mod lab;
+mod names;
 mod node;
 mod report;
 mod resumes;
-#[path = "../support/mod.rs"]
-mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eye::{Eye, FAMILIES};
-use lab::{User, repository};
+use lab_support as lab;
+use lab_support::measure as support;
+use lab_support::measure::{Progress, scrapes};
+use lab_support::{User, repository};
 use node::Machine;
 use report::Report;
 
@@ -65,19 +64,10 @@ const SCRAPES: usize = 100;
 const TYPE_ONLY: [&str; 1] = ["kubevirt.vmi.hypervisor.*"];
 
 fn main() {
-    if !support::asked_to_measure() {
-        return;
-    }
-    if !lab::process::is_root() || !lab::kvm() {
-        println!("\nNothing was measured with KubeVirt: that needs root and a usable /dev/kvm.");
-        return;
-    }
+    let Some(progress) = Progress::begin("KubeVirt") else { return };
+    let say = |what: &str| progress.say(what);
     let vms = number("VIRT_OTEL_BENCH_VMIS", VMIS);
     let launchers = number("VIRT_OTEL_BENCH_LAUNCHERS", LAUNCHERS).min(vms);
-    support::print_table("The machine", "", &["", ""], &support::machine::facts());
-
-    let started = Instant::now();
-    let say = |what: &str| eprintln!("bench: {:>4} s: {what}", started.elapsed().as_secs());
     say(&format!("starting {launchers} launchers and {} sockets in front of them", vms - launchers));
     let machine = Machine::start(launchers, vms);
     machine.api.bind_cluster_role(&repository().join("deploy/kubernetes/clusterrole.yaml"), User::Agent);
@@ -97,7 +87,7 @@ fn main() {
         at_rest.push(agent::at_rest(&machine, &agent, count, AT_REST));
     }
     say("scrapes");
-    let scrapes = agent::scrapes(&agent, SCRAPES);
+    let scrapes = scrapes::of(&agent, SCRAPES);
     let type_bytes = agent::bytes_of(&agent, "kubevirt_vmi_hypervisor_info");
     say("changes at a steady pace, everything is read");
     let hands = hands(&machine);

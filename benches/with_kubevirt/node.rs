@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use crate::fakes::Fakes;
 use crate::lab::{ApiServer, Domain, Launcher, Node, Place, Vmi, process};
-
-/// The namespace of all VirtualMachineInstances.
-pub(crate) const NAMESPACE: &str = "bench";
+use crate::names::{NAMESPACE, name};
 
 /// How many launchers are started, or objects written, at once: each gives other processes work, too.
 const AT_ONCE: u32 = 4;
@@ -47,11 +45,6 @@ impl Cpu {
             qemus: self.qemus.saturating_sub(before.qemus),
         }
     }
-}
-
-/// The name of the VM with this number. All names have the same length.
-pub(crate) fn name(number: u32) -> String {
-    format!("vm-{number:04}")
 }
 
 impl Machine {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::agent::{AtRest, FORMATS, Startup};
+use crate::agent::{AtRest, Startup};
 use crate::changes::{Delays, Sustained};
 use crate::resumes::Resumes;
+use crate::support::scrapes::FORMATS;
 use crate::support::{PROMISES, Spread, mebibytes, print_table, promise, row, show, thousands};
 
 // What is promised.
@@ -74,10 +75,10 @@ impl Report {
         rows.push(line(format!("{} VMIs, the type alone", self.type_at_rest.vms), &self.type_at_rest));
         let [libvirtd, qemu] = self.launcher_memory;
         let words = format!(
-            "{} launchers, each a libvirtd ({}) with a paused KVM domain ({}) of one vCPU, one disk and one NIC; the other \
-             sockets are fakes: each hands every message to the libvirtd of one of these launchers, and puts another \
-             domain's name and UUID in place of the real one's. Every 15 s everything is read of every VM; the last line \
-             is an agent with `--metrics-include 'kubevirt.vmi.hypervisor.*'`, which reads states and jobs and no figures. Nobody \
+            "{} launchers, each a libvirtd ({}) with a paused KVM domain ({}) of one vCPU, one disk and one NIC; the \
+             other sockets are fakes: each forwards every message to the libvirtd of one of these launchers, and \
+             replaces the real domain's name and UUID. Every 15 s the agent reads everything of every VM; in the last \
+             line it has `--metrics-include 'kubevirt.vmi.hypervisor.*'`, and reads only states and jobs. Nothing \
              scrapes. CPU is of one core.",
             self.launchers,
             mebibytes(libvirtd),
@@ -100,8 +101,10 @@ impl Report {
             ]
         };
         let rows = [line("Everything is read", &self.startup), line("The type alone", &self.startup_type)];
-        let words =
-            format!("Until the types of all {} are on the page, libvirtds and all on the same cores.", self.vms);
+        let words = format!(
+            "Time until the page shows the types of all {}, with libvirtds and everything else on the same cores.",
+            self.vms
+        );
         let head = ["", "Time", "Shown as unknown meanwhile", "CPU", "Most threads", "Most resident"];
         print_table("An agent that starts with all of them in the API", &words, &head, &rows);
     }
@@ -138,11 +141,10 @@ impl Report {
         let Resumes { count, vms, queries, cpu, took } = self.resumes;
         let idle = self.last().cpu.agent.mul_f64(took.as_secs_f64());
         let words = format!(
-            "Each is an update of the API by which something on the page changes: lives of stop, (delete, make anew, \
-             schedule,) run, pause, resume, delete, arrive. CPU is the agent's, with what it uses at rest and without; \
-             nobody scrapes. {count} guests, which are {vms} VMs under their own and under other names, were let run and \
-             paused again at their libvirts, without a word of the API: the agent made {queries:.0} XML queries, and \
-             used {} for each VM.",
+            "Each is an API update that changes the page, in lives of stop, (delete, recreate, schedule,) run, pause, \
+             resume, delete, arrive. CPU is the agent's, with and without what it uses at rest; nothing scrapes. \
+             Separately, {count} guests, which are {vms} VMs with the fakes, were resumed and paused again through \
+             libvirt, without any API update: the agent made {queries:.0} XML queries, and used {} for each VM.",
             show(cpu.saturating_sub(idle).div_f64(f64::from(vms)))
         );
         let rows = [
@@ -169,9 +171,9 @@ impl Report {
         };
         let scrapes = Spread::of(self.eye_scrapes.clone());
         let words = format!(
-            "How long after the API server's answer to the update a scrape that shows it has ended, and the same from \
-             before the request, which makes a connection of its own. The page is scraped again and again, 2 ms after the \
-             last one ended; a scrape took {} (median; 99 %: {}). One change at a time.",
+            "From the API server's answer to the update until the end of the first scrape that shows it, and the same \
+             from before the request, which makes its own connection. Each scrape starts 2 ms after the last one \
+             ended; a scrape took {} (median; 99 %: {}). One change at a time.",
             show(scrapes.median()),
             show(scrapes.percentile(99))
         );

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::agent::growth;
 use crate::lab::Agent;
-use crate::node::{Machine, NAMESPACE, name};
+use crate::names::{NAMESPACE, name};
+use crate::node::Machine;
 
 /// How many resumes, each of another VM.
 const RESUMES: u32 = 50;

@@ -1,23 +1,16 @@
 //! What virt-otel costs as it runs in service.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fleet::{Cpu, Fleet};
 use crate::lab::{Agent, Metrics};
-use crate::receiver::Receiver;
 use crate::support::Spread;
+use crate::support::receiver::Receiver;
+use crate::support::scrapes::{self, OPENMETRICS};
 
 /// The default interval.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
-
-/// The endpoint's formats, with the headers that request them. Prometheus 3 sends the last.
-pub(crate) const FORMATS: [(&str, &[(&str, &str)]); 3] = [
-    ("text", &[("Accept", "text/plain;version=0.0.4")]),
-    ("OpenMetrics", &[("Accept", OPENMETRICS)]),
-    ("OpenMetrics, gzip", &[("Accept", OPENMETRICS), ("Accept-Encoding", "gzip")]),
-];
-const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 
 /// What was measured of the agent in service.
 pub(crate) struct InService {
@@ -26,7 +19,7 @@ pub(crate) struct InService {
     /// How long libvirt took to answer for one domain.
     pub(crate) call: Duration,
     pub(crate) series: f64,
-    /// The times of scrapes and the size of the body, in the order of [`FORMATS`].
+    /// The times of scrapes and the size of the body, in the order of `FORMATS`.
     pub(crate) scrapes: Vec<(Spread, usize)>,
     pub(crate) resident: u64,
     pub(crate) anonymous: u64,
@@ -56,7 +49,7 @@ pub(crate) fn in_service(fleet: &Fleet, agent: &Agent, intervals: u32, scrapes: 
     let cpu_after = fleet.cpu(agent.cpu_time());
     let after = agent.metrics();
 
-    let scrapes = FORMATS.map(|(_, headers)| scrape(agent, headers, scrapes)).to_vec();
+    let scrapes = scrapes::of(agent, scrapes);
     let rounds = readings(&after, &before) / fleet.names.len() as f64;
     let stats = [("libvirt_call", "stats")];
     let calls = growth(&after, &before, "virt_otel_libvirt_calls_total", &stats);
@@ -69,21 +62,6 @@ pub(crate) fn in_service(fleet: &Fleet, agent: &Agent, intervals: u32, scrapes: 
         resident: agent.resident(),
         anonymous: agent.anonymous(),
     }
-}
-
-fn scrape(agent: &Agent, headers: &[(&str, &str)], count: usize) -> (Spread, usize) {
-    let mut size = 0;
-    let times = (0..count).map(|_| {
-        let started = Instant::now();
-        let page = agent.get("/metrics", headers).expect("a page of the agent");
-        let took = started.elapsed();
-        assert_eq!(page.status, 200, "GET /metrics");
-        size = page.body.len();
-        // Scrapes come one at a time, and the agent has other work in between.
-        sleep(Duration::from_millis(5));
-        took
-    });
-    (Spread::of(times.collect()), size)
 }
 
 /// Readings of single domains that were answered between two pages.

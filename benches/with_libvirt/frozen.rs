@@ -7,7 +7,7 @@ use crate::agent;
 use crate::fleet::Fleet;
 use crate::lab::wait_until;
 use crate::peers::Exporter;
-use crate::receiver::Receiver;
+use crate::support::receiver::Receiver;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 

@@ -21,21 +21,17 @@ mod at_once;
 mod events;
 mod fleet;
 mod frozen;
-#[allow(dead_code, unused_imports, reason = "a toolbox: benches do not use every tool")]
-#[path = "../../tests/lab/support/mod.rs"]
-mod lab;
 mod peers;
-#[allow(dead_code, reason = "another bench starts it where it was")]
-mod receiver;
 mod report;
-#[path = "../support/mod.rs"]
-mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fleet::{DOMAINS, Fleet};
+use lab_support as lab;
+use lab_support::measure as support;
+use lab_support::measure::Progress;
+use lab_support::measure::receiver::Receiver;
 use peers::{Exporter, SAME_GROUPS};
-use receiver::Receiver;
 use report::Report;
 
 /// Intervals of 15 s through which the agent is watched in service, and `virsh` as well.
@@ -54,17 +50,8 @@ const EVENTS: usize = 50;
 const WHILE: Duration = Duration::from_secs(15);
 
 fn main() {
-    if !support::asked_to_measure() {
-        return;
-    }
-    if !lab::process::is_root() || !lab::kvm() {
-        println!("\nNothing was measured with libvirt: that needs root and a usable /dev/kvm.");
-        return;
-    }
-    support::print_table("The machine", "", &["", ""], &support::machine::facts());
-
-    let started = Instant::now();
-    let say = |what: &str| eprintln!("bench: {:>4} s: {what}", started.elapsed().as_secs());
+    let Some(progress) = Progress::begin("libvirt") else { return };
+    let say = |what: &str| progress.say(what);
     say(&format!("starting {DOMAINS} domains"));
     let fleet = Fleet::start();
     let receiver = Receiver::start();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::agent::{FORMATS, InService};
+use crate::agent::InService;
 use crate::fleet::{Cpu, DOMAINS};
 use crate::frozen::Others;
 use crate::peers::Reading;
+use crate::support::scrapes::FORMATS;
 use crate::support::{PROMISES, Spread, mebibytes, print_table, promise, row, show, thousands};
 
 // What is promised, for 100 domains.
@@ -64,8 +65,8 @@ impl Report {
         let words = format!(
             "virt-otel in service: every 15 s, spread over the interval, with the push and the scrape of the interval; \
              libvirt took {} for a domain. Without pauses: one reading after the other, as fast as it goes. `virsh` is \
-             given `--nowait`. Times are the least, the median and the largest of {} readings, every 15 s of {}. \
-             Without any reader libvirtd used {} a second and the QEMUs together {}.",
+             given `--nowait`. Times are the minimum, median and maximum of {} readings (every 15 s: {}). Without any \
+             reader libvirtd used {} a second and the QEMUs together {}.",
             show(self.in_service.call),
             self.bulk.time.count(),
             self.bulk_in_service.time.count(),
@@ -118,7 +119,7 @@ impl Report {
             })
             .collect();
         let words =
-            "How long after libvirt's own event, as `virsh event` stamped it, a scrape that shows it has ended.";
+            "From libvirt's own event, as stamped by `virsh event`, to the end of the first scrape that shows it.";
         print_table("From an event to the page", words, &["", "Changes", "Median", "90 %", "99 %", "Longest"], &rows);
     }
 
@@ -137,7 +138,12 @@ impl Report {
             row(["`virsh domstats --nowait`", &self.frozen_virsh]),
             row(["Debian's exporter", &self.frozen_exporter]),
         ];
-        print_table(&format!("One of {DOMAINS} domains frozen"), "Each was the first to meet it.", &["", ""], &rows);
+        print_table(
+            &format!("One of {DOMAINS} domains frozen"),
+            "Each was the first to read the frozen one.",
+            &["", ""],
+            &rows,
+        );
     }
 
     fn print_promises(&self) {
@@ -154,7 +160,7 @@ impl Report {
                 &format!("A scrape of {DOMAINS} VMs"),
                 "under 4 ms",
                 &format!(
-                    "{} (median; 99 %: {}), {:.0} times faster than Debian's exporter",
+                    "{} (median; 99 %: {}); Debian's exporter took {:.0} times as long",
                     show(scrape.median()),
                     show(scrape.percentile(99)),
                     ratio(self.exported.time.median(), scrape.median())
@@ -165,7 +171,7 @@ impl Report {
                 "CPU of libvirtd and the reader for one reading of everything",
                 "not above the bulk call's",
                 &format!(
-                    "{} against {} without pauses ({:.2} of it; Debian's exporter {:.2})",
+                    "without pauses {} against {}: {:.2} of it; Debian's exporter {:.2}",
                     show(at_once),
                     show(bulk),
                     ratio(at_once, bulk),
@@ -174,10 +180,10 @@ impl Report {
                 at_once <= bulk,
             ),
             promise(
-                "The same in service, every 15 s, with push and scrape",
+                "The same in service: once in 15 s, with the push and the scrape",
                 "not above the bulk call's",
                 &format!(
-                    "{} against {} ({:.2} of it)",
+                    "{} against {}: {:.2} of it",
                     show(in_service),
                     show(bulk_in_service),
                     ratio(in_service, bulk_in_service)
@@ -194,7 +200,7 @@ impl Report {
             promise(
                 "One VM frozen",
                 "no other VM late by more than one interval",
-                &format!("late by {} at most, at an interval of {}", show(late), show(Others::interval())),
+                &format!("late by {} at most at an interval of {}", show(late), show(Others::interval())),
                 self.others.harmed == 0 && late <= Others::interval(),
             ),
             promise(
@@ -210,6 +216,6 @@ impl Report {
                 delays.percentile(99) < VISIBLE_WITHIN,
             ),
         ];
-        print_table("What is promised, with libvirt", "", &PROMISES, &rows);
+        print_table("What is promised, on a libvirt host", "", &PROMISES, &rows);
     }
 }

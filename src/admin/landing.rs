@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::content::State;
-use super::routes::Paths;
+use super::paths::Paths;
 
 /// A page with the version, the links, and the agent's state.
 pub(super) fn page(state: &State, paths: Paths) -> String {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::content::{Content, NotMade};
 use super::counters::ScrapeCounters;
+use super::paths::Paths;
 use super::{gzip, landing, limits};
 use crate::heartbeat::Still;
 
@@ -24,44 +25,16 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// What the handlers share.
 #[derive(Clone)]
-struct Desk {
+struct ServerState {
     paths: Paths,
     content: Arc<dyn Content>,
     counters: Arc<ScrapeCounters>,
     scrapes: Arc<Semaphore>,
 }
 
-/// Which paths are served at an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paths {
-    /// All.
-    All,
-    /// All but the probes, which have an address of their own.
-    Metrics,
-    /// The probes: `/livez` and `/readyz`.
-    Probes,
-}
-
-impl Paths {
-    /// How many concurrent connections are allowed.
-    pub(super) const fn connections(self) -> usize {
-        match self {
-            Self::All | Self::Metrics => limits::CONNECTIONS,
-            Self::Probes => limits::PROBE_CONNECTIONS,
-        }
-    }
-
-    const fn nothing(self) -> &'static str {
-        match self {
-            Self::All | Self::Metrics => "There is nothing here; / lists what there is.\n",
-            Self::Probes => "There is nothing here but /livez and /readyz.\n",
-        }
-    }
-}
-
 /// These paths. HEAD is answered like GET, without the body; another method with 405, another path with 404.
 pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<ScrapeCounters>) -> Router {
-    let desk = Desk { paths, content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
+    let server = ServerState { paths, content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
     let mut router = Router::new();
     if paths != Paths::Probes {
         router = router.route("/", get(home)).route("/metrics", get(metrics));
@@ -77,7 +50,7 @@ pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<Scra
             sentence(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered.\n")
         })
         .layer(middleware::from_fn(bounded))
-        .with_state(desk)
+        .with_state(server)
 }
 
 /// Refuses a request with a body, and limits the time to answer.
@@ -96,16 +69,16 @@ async fn bounded(request: Request, next: Next) -> Response {
     }
 }
 
-async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
-    let Ok(_permit) = desk.scrapes.try_acquire() else {
-        desk.counters.refuse();
+async fn metrics(Shared(server): Shared<ServerState>, headers: HeaderMap) -> Response {
+    let Ok(_permit) = server.scrapes.try_acquire() else {
+        server.counters.refuse();
         return busy("Too many scrapes run at once.\n");
     };
     let began = Instant::now();
     // Prometheus sends one Accept header; several are one list.
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let accept = (!accept.is_empty()).then(|| accept.join(","));
-    let page = match Arc::clone(&desk.content).metrics(accept).await {
+    let page = match Arc::clone(&server.content).metrics(accept).await {
         Ok(Some(page)) => page,
         Ok(None) => {
             return sentence(
@@ -115,7 +88,7 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
         }
         Err(NotMade) => return busy("The agent is ending.\n"),
     };
-    desk.counters.answer(began.elapsed(), page.body.len());
+    server.counters.answer(began.elapsed(), page.body.len());
     let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let (body, encoding) = if gzip::accepted(encodings) {
         match gzip::compress(&page.body).await {
@@ -135,8 +108,8 @@ async fn metrics(Shared(desk): Shared<Desk>, headers: HeaderMap) -> Response {
     response
 }
 
-async fn livez(Shared(desk): Shared<Desk>) -> Response {
-    let still = desk.content.still();
+async fn livez(Shared(server): Shared<ServerState>) -> Response {
+    let still = server.content.still();
     if still.is_empty() {
         return sentence(StatusCode::OK, "Every part of the agent turns.\n");
     }
@@ -155,8 +128,8 @@ async fn elsewhere() -> Response {
     sentence(StatusCode::NOT_FOUND, "The probes are at the address of --health-listen.\n")
 }
 
-async fn readyz(Shared(desk): Shared<Desk>) -> Response {
-    let state = desk.content.state();
+async fn readyz(Shared(server): Shared<ServerState>) -> Response {
+    let state = server.content.state();
     let (status, mut text) = if state.complete {
         (StatusCode::OK, "The first round over every daemon is done.\n".to_owned())
     } else {
@@ -169,9 +142,9 @@ async fn readyz(Shared(desk): Shared<Desk>) -> Response {
     sentence(status, text)
 }
 
-async fn home(Shared(desk): Shared<Desk>) -> Response {
-    let state = desk.content.state();
-    ([(header::CONTENT_TYPE, HTML)], landing::page(&state, desk.paths)).into_response()
+async fn home(Shared(server): Shared<ServerState>) -> Response {
+    let state = server.content.state();
+    ([(header::CONTENT_TYPE, HTML)], landing::page(&state, server.paths)).into_response()
 }
 
 fn busy(text: &'static str) -> Response {

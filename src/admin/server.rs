@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::content::Content;
 use super::counters::ScrapeCounters;
+use super::paths::Paths;
 use super::room::Room;
-use super::routes::Paths;
 use super::slot::Slot;
-use super::stall::{Bounds, Stalling};
+use super::write_timeout::{Bounds, WriteTimeout};
 use super::{limits, routes};
 use crate::heartbeat::Pulse;
 
@@ -142,7 +142,7 @@ impl Drop for Leaving {
 }
 
 async fn connection(stream: TcpStream, router: Router, slot: Arc<Slot>, stop: CancellationToken) {
-    let stream = TokioIo::new(Stalling::new(stream, BOUNDS, Arc::clone(&slot)));
+    let stream = TokioIo::new(WriteTimeout::new(stream, BOUNDS, Arc::clone(&slot)));
     let service = TowerToHyperService::new(router);
     let noting = service_fn(move |request| {
         slot.asked();

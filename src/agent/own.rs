@@ -8,7 +8,7 @@ use crate::catalog::{Attribute, Instrument, Label, Observable, OwnMetric, Unit, 
 use crate::clock::Clock;
 use crate::export::otlp::{self, OtlpCounters};
 use crate::libvirt::endpoint;
-use crate::observe::{self, Health};
+use crate::observe::{self, ObserveCounters};
 use crate::snapshot::Snapshots;
 use crate::watch::{self, WatchCounters};
 
@@ -44,7 +44,7 @@ impl Published {
 /// The counters of every stage that runs.
 pub(super) struct Counted {
     pub(super) published: Arc<Published>,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<ObserveCounters>,
     pub(super) daemons: Arc<endpoint::Daemons>,
     pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) otlp: Option<Arc<OtlpCounters>>,

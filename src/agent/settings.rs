@@ -50,7 +50,7 @@ pub(super) fn otlp(config: &config::Run, collector: &Collector) -> OtlpSettings 
 }
 
 /// What is not exported is not read: a group without a selected row costs its VM nothing.
-pub(super) fn observe(reading: &config::Reading, selection: &Selection) -> observe::Settings {
+pub(super) fn observe(reading: &config::ReadSettings, selection: &Selection) -> observe::Settings {
     let intervals = reading
         .groups
         .iter()

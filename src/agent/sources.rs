@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::AgentError;
-use super::fleet::{self, Fleet};
-use super::vigil;
+use super::idle_exit;
+use super::launchers::{self, Launchers};
 use crate::config::{self, Kubevirt, Sidecar, Vms};
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings, room};
@@ -162,7 +162,7 @@ impl Sources {
         let counters = Arc::new(WatchCounters::default());
         let shared = Arc::new(EndpointCounters::default());
         let tasks = TaskTracker::new();
-        let launchers = fleet::Launchers {
+        let of_launchers = launchers::LauncherSettings {
             pods_dir: kubevirt.pods_dir.clone(),
             node: kubevirt.node.as_str().into(),
             deadline: config.deadline,
@@ -172,8 +172,8 @@ impl Sources {
             heartbeats: heartbeats.clone(),
             tasks: tasks.clone(),
         };
-        let [watching, following] = ["watch", "agent::fleet"].map(|name| heartbeats.part(name));
-        let fleet = Fleet::new(launchers, roster, following.clone());
+        let [watching, following] = ["watch", "agent::launchers"].map(|name| heartbeats.part(name));
+        let launchers = Launchers::new(of_launchers, roster, following.clone());
         let pulse = watching.clone();
         let watched = Arc::clone(&counters);
         Ok(Self {
@@ -181,7 +181,7 @@ impl Sources {
             roster: Some(changes),
             work: vec![
                 Work::new(watching, |stop| watch::run(server, settings, vmi_sender, watched, pulse, stop)),
-                Work::new(following, |stop| fleet.run(vmi_events, stop)),
+                Work::new(following, |stop| launchers.run(vmi_events, stop)),
             ],
             endpoints: vec![(LAUNCHERS_NAME.to_owned(), shared)],
             watch: Some(counters),
@@ -208,12 +208,12 @@ impl Sources {
         let (sender, heard) = mpsc::channel(EVENTS);
         let (told, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
-        let pulse = heartbeats.part(vigil::STAGE);
+        let pulse = heartbeats.part(idle_exit::STAGE);
         Self {
             endpoints: vec![(name, Arc::clone(endpoint.counters()))],
             feeds: vec![Feed { source: endpoint, events, owner: Some(Owner { who, vmi: None }) }],
             roster: None,
-            work: vec![Work::new(pulse.clone(), |stop| vigil::keep(heard, told, pulse, stop))],
+            work: vec![Work::new(pulse.clone(), |stop| idle_exit::keep(heard, told, pulse, stop))],
             watch: None,
             tasks: settings.tasks,
         }

@@ -3,6 +3,8 @@
 mod resource;
 mod vmi;
 
+use crate::model::Group;
+
 pub use resource::*;
 pub use vmi::*;
 
@@ -256,7 +258,7 @@ pub const GROUP: Attribute = Attribute::closed(
     "libvirt.stats.group",
     "group",
     "What is read together, by the name that virsh domstats has for it.",
-    &["state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "dirtyrate", "job"],
+    &Group::WORDS,
 );
 
 // On the agent's own metrics. The labels are older than the ones that VMs' series have for the same keys.

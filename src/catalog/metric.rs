@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Attribute, Vocabulary};
-use crate::model::{
-    Bytes, Cpu, Daemon, DirtyRate, Disk, Group, IoThread, Job, Memory, Nic, Timestamp, Vcpu, Vcpus, Vm, Vmi,
-};
+use super::{Attribute, Read};
+use crate::model::{Bytes, Timestamp};
 
 /// A row of the catalogue: one metric, with the function that reads it.
 #[derive(Debug)]
@@ -191,94 +189,6 @@ pub struct Point<'a> {
 
 /// Receives the labels and the value of each series of a row that makes its own.
 pub type Emit<'e> = &'e mut dyn FnMut(&Labels<'_>, Value);
-
-/// How a row is read. The variant determines what the series belong to, and so which attributes they carry and when
-/// they were read.
-#[derive(Debug)]
-pub enum Read {
-    /// One series per VM, true at the time of the export.
-    Vm(fn(&Vm) -> Option<Value>),
-    /// Any number of series per VM with these attributes, true at the time of the export.
-    VmEach(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
-    /// Like [`Read::VmEach`]; over OTLP its points also carry the attributes that identify the VM (see
-    /// [`Metric::carries_identity`]).
-    Identified(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
-    /// One series per VMI, from the Kubernetes API; true at the time of the export. Only under KubeVirt.
-    Vmi(fn(&Vmi) -> Option<Value>),
-    /// Any number of series per VMI with these attributes, from the Kubernetes API.
-    VmiEach(&'static [&'static Attribute], fn(&Vmi, Emit<'_>)),
-    /// One series per VM, from the group `cpu`.
-    Cpu(fn(&Cpu) -> Option<Value>),
-    /// One series per VM, from the group `vcpu`.
-    Vcpus(fn(&Vcpus) -> Option<Value>),
-    /// One series per vCPU.
-    Vcpu(fn(&Vcpu) -> Option<Value>),
-    /// One series per vCPU and value of a further attribute.
-    VcpuEach(&'static [&'static Attribute], fn(&Vcpu, Emit<'_>)),
-    /// One series per VM, from the group `balloon`.
-    Memory(fn(&Memory) -> Option<Value>),
-    /// One series per VM, from the group `balloon`: the age of this timestamp when the reading arrived.
-    MemoryAge(fn(&Memory) -> Option<Timestamp>),
-    /// One series per disk.
-    Disk(fn(&Disk) -> Option<Value>),
-    /// One series per network interface.
-    Nic(fn(&Nic) -> Option<Value>),
-    /// One series per I/O thread.
-    IoThread(fn(&IoThread) -> Option<Value>),
-    /// One series per VM, from the group `dirtyrate`.
-    DirtyRate(fn(&DirtyRate) -> Option<Value>),
-    /// One series per VM, from the group `dirtyrate`: the age of this timestamp when the reading arrived.
-    DirtyRateAge(fn(&DirtyRate) -> Option<Timestamp>),
-    /// One series per VM, from the group `job`, with the job's operation.
-    Job(fn(&Job) -> Option<Value>),
-    /// Like [`Read::Job`], and one series per value of a further attribute. The function emits the operation too.
-    JobEach(&'static [&'static Attribute], fn(&Job, Emit<'_>)),
-    /// One series per VM, from the group `job`, while it migrates; KubeVirt has no attribute here.
-    Migration(fn(&Job) -> Option<Value>),
-    /// One series per daemon.
-    Daemon(fn(&Daemon) -> Option<Value>),
-    /// Any number of series per daemon with these attributes.
-    DaemonEach(&'static [&'static Attribute], fn(&Daemon, Emit<'_>)),
-}
-
-impl Read {
-    /// What the series belong to.
-    #[must_use]
-    pub const fn entity(&self) -> Entity {
-        match self {
-            Self::Daemon(_) | Self::DaemonEach(..) => Entity::Daemon,
-            _ => Entity::Vm,
-        }
-    }
-
-    /// Whether it is in this vocabulary: rows from the Kubernetes API exist only under KubeVirt.
-    #[must_use]
-    pub const fn is_in(&self, vocabulary: Vocabulary) -> bool {
-        !matches!((self, vocabulary), (Self::Vmi(_) | Self::VmiEach(..), Vocabulary::Libvirt))
-    }
-
-    /// The group in which it is read; `None` for what is true at the time of the export.
-    #[must_use]
-    pub const fn group(&self) -> Option<Group> {
-        match self {
-            Self::Vm(_)
-            | Self::VmEach(..)
-            | Self::Identified(..)
-            | Self::Vmi(_)
-            | Self::VmiEach(..)
-            | Self::Daemon(_)
-            | Self::DaemonEach(..) => None,
-            Self::Cpu(_) => Some(Group::Cpu),
-            Self::Vcpus(_) | Self::Vcpu(_) | Self::VcpuEach(..) => Some(Group::Vcpu),
-            Self::Memory(_) | Self::MemoryAge(_) => Some(Group::Balloon),
-            Self::Disk(_) => Some(Group::Block),
-            Self::Nic(_) => Some(Group::Interface),
-            Self::IoThread(_) => Some(Group::Iothread),
-            Self::DirtyRate(_) | Self::DirtyRateAge(_) => Some(Group::Dirtyrate),
-            Self::Job(_) | Self::JobEach(..) | Self::Migration(_) => Some(Group::Job),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! Network interfaces.
 
 use super::attribute::{INTERFACE, NIC_MAC, NIC_MODEL, NIC_MTU, NIC_SOURCE, NIC_SOURCE_TYPE, NIC_TARGET};
-use super::points::distinct;
 use super::{Decimal, Emit, Kind, Metric, Read, Section, Stability, Unit, Value, info};
 use crate::model::NicDescription;
 
@@ -29,8 +28,7 @@ const METRICS: &[Metric] = &[
                         // An interface with neither an alias nor a target (a passed-through device) has no name and no
                         // statistics.
                         let Some(name) = nic.user_alias.as_deref().or(nic.target.as_deref()) else { continue };
-                        let taken = |name: &str| description.nic(name).is_some();
-                        describe(distinct(name, nic.target.as_deref().unwrap_or(name), taken), nic, emit);
+                        describe(name, nic, emit);
                     }
                 }
             },

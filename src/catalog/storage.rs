@@ -4,7 +4,6 @@ use super::attribute::{
     DEVICE, DISK_BUS, DISK_CACHE, DISK_DEVICE, DISK_FORMAT, DISK_PROTOCOL, DISK_SERIAL, DISK_SOURCE, DISK_SOURCE_TYPE,
     DISK_TARGET,
 };
-use super::points::distinct;
 use super::{Emit, Kind, Metric, Read, Section, Stability, Unit, Value, info};
 use crate::model::DiskDescription;
 
@@ -40,9 +39,7 @@ const METRICS: &[Metric] = &[
             |vm, emit| {
                 if let Some(description) = &vm.description {
                     for disk in &description.disks {
-                        let taken = |name: &str| description.disk(name).is_some();
-                        let alias = disk.user_alias.as_deref().unwrap_or(&disk.target);
-                        describe(distinct(alias, &disk.target, taken), disk, emit);
+                        describe(disk.user_alias.as_deref().unwrap_or(&disk.target), disk, emit);
                     }
                 }
             },

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::agent;
 use crate::catalog::attribute;
 use crate::catalog::{
-    Attribute, ELSEWHERE, Elsewhere, Instrument, Kind, Metric, SECTIONS, Section, Stability, Unit, Vocabulary,
+    Attribute, Instrument, Kind, Metric, NOT_EXPORTED, NotExported, SECTIONS, Section, Stability, Unit, Vocabulary,
 };
 use crate::export::naming;
 
@@ -21,7 +21,7 @@ pub fn markdown(out: &mut impl Write) -> io::Result<()> {
         markdown_section(section, out)?;
     }
     out.write_all(KUBEVIRTS_ALONE.as_bytes())?;
-    for Elsewhere { name, publisher, why } in &ELSEWHERE {
+    for NotExported { name, publisher, why } in &NOT_EXPORTED {
         writeln!(out, "| {} | {publisher} | {} |", code(name), cell(why))?;
     }
     out.write_all(ATTRIBUTES.as_bytes())?;
@@ -107,6 +107,10 @@ tables; the points of `hypervisor.info` carry `domain` and `uuid`, or `namespace
 reading intervals. A domain that does not run has its state, and nothing of what is measured. A
 VirtualMachineInstance that waits to run (phase `scheduled`) is at the endpoint, with what the Kubernetes API says of
 it, and not in what is pushed: that it is from its first detection on, or once its hypervisor type is `unknown`.
+
+**Ends.** A series that ends is no longer at the endpoint. Over OTLP it gets one point without a value, flagged as not
+recorded. A VM that ended and started again between two pushes goes on without such a point: the later start time of
+its series says that they began again.
 
 **Kinds.** A counter only grows and starts again with the VM. An up-down counter is an amount that may be added up over
 VMs; Prometheus calls it a gauge. A gauge is anything else. An *info* metric is a gauge that is always 1 and has what it

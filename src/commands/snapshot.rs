@@ -14,7 +14,7 @@ use crate::export::otlp::otlp_json;
 use crate::export::prometheus::{Format, Renderer};
 use crate::heartbeat::Heartbeats;
 use crate::model::Vm;
-use crate::observe::{self, Health, Intervals};
+use crate::observe::{self, Intervals, ObserveCounters};
 use crate::snapshot::{self, Snapshot};
 use crate::telemetry::Logs;
 
@@ -84,7 +84,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
         roster,
         Arc::new(SystemClock::new()),
         publish,
-        Arc::new(Health::new()),
+        Arc::new(ObserveCounters::new()),
         stop.clone(),
     ));
     let patience = config.source.deadline + ROUND;

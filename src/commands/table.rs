@@ -189,7 +189,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{sample, vmis};
+    use crate::{testing::sample, testing::vmis};
 
     #[test]
     fn shows_each_vm_in_one_line() {

@@ -12,7 +12,7 @@ use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
 use super::source::source;
 use super::values::{duration, listen, milliseconds, pairs, switch, word};
-use super::{Identity, Listen, LogFormat, Logs, Own, Reading, Run, Snapshot, SnapshotFormat, standard::STANDARD};
+use super::{Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat, standard::STANDARD};
 use crate::catalog::{Selection, Vocabulary};
 use crate::model::Group;
 
@@ -110,7 +110,7 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
     })
 }
 
-fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<Reading, ConfigError> {
+fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<ReadSettings, ConfigError> {
     let given = layers.required("interval", flags.interval.as_ref(), &[])?;
     let interval = duration(&given, &INTERVALS)?;
     let mut groups: BTreeMap<Group, Duration> = Group::ALL.into_iter().map(|group| (group, interval)).collect();
@@ -123,7 +123,7 @@ fn reading(flags: &ReadingFlags, layers: Layers<'_>) -> Result<Reading, ConfigEr
         seen.push(group);
         groups.insert(group, length);
     }
-    Ok(Reading { interval, groups })
+    Ok(ReadSettings { interval, groups })
 }
 
 fn group_interval(given: &Given) -> Result<(Group, Duration), ConfigError> {

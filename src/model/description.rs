@@ -1,5 +1,6 @@
 //! What a running domain's XML says: read once per detection.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,22 @@ impl Description {
         HypervisorType::from_domain_type(&self.domain_type)
     }
 
+    /// Takes its alias from each device that another one has the alias or the target of, so that a name stands for one
+    /// device of a kind.
+    #[must_use]
+    pub fn with_distinct_names(mut self) -> Self {
+        let disks: Vec<_> = self.disks.iter().map(|disk| (Some(&*disk.target), disk.user_alias.as_deref())).collect();
+        let nics: Vec<_> = self.nics.iter().map(|nic| (nic.target.as_deref(), nic.user_alias.as_deref())).collect();
+        let (disks, nics) = (ambiguous(&disks), ambiguous(&nics));
+        for (disk, _) in self.disks.iter_mut().zip(disks).filter(|(_, ambiguous)| *ambiguous) {
+            Arc::make_mut(disk).user_alias = None;
+        }
+        for (nic, _) in self.nics.iter_mut().zip(nics).filter(|(_, ambiguous)| *ambiguous) {
+            Arc::make_mut(nic).user_alias = None;
+        }
+        self
+    }
+
     /// The disk with this target name.
     #[must_use]
     pub fn disk(&self, target: &str) -> Option<&Arc<DiskDescription>> {
@@ -46,6 +63,25 @@ impl Description {
     pub fn nic(&self, target: &str) -> Option<&Arc<NicDescription>> {
         self.nics.iter().find(|nic| nic.target.as_deref() == Some(target))
     }
+}
+
+/// For each device of a kind, given by target and alias, whether another one has its alias as an alias or a target.
+///
+/// libvirt keeps aliases unique and targets unique, but lets one disk have the alias `vdb` and another the target `vdb`.
+/// A device with an ambiguous alias goes by its target: two devices in one series cost more than both, since Prometheus
+/// then rejects the whole page or push.
+#[must_use]
+pub fn ambiguous(devices: &[(Option<&str>, Option<&str>)]) -> Vec<bool> {
+    let mut bearers: HashMap<&str, usize> = HashMap::with_capacity(2 * devices.len());
+    for (target, alias) in devices {
+        for name in target.iter().chain(alias.iter().filter(|alias| Some(**alias) != *target)) {
+            *bearers.entry(name).or_default() += 1;
+        }
+    }
+    devices
+        .iter()
+        .map(|(_, alias)| alias.is_some_and(|alias| bearers.get(alias).is_some_and(|many| *many > 1)))
+        .collect()
 }
 
 /// `/domain/devices/disk`
@@ -135,4 +171,41 @@ pub struct NicDescription {
     pub source: Option<Arc<str>>,
     /// `mtu/@size`, in bytes.
     pub mtu: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(devices: &[(&str, Option<&str>)]) -> Vec<String> {
+        let disk = |(target, alias): &(&str, Option<&str>)| {
+            let user_alias = alias.map(Into::into);
+            Arc::new(DiskDescription { target: (*target).into(), user_alias, ..DiskDescription::default() })
+        };
+        let disks = devices.iter().map(disk).collect();
+        let description = Description { disks, ..Description::default() }.with_distinct_names();
+        description.disks.iter().map(|disk| disk.user_alias.as_ref().unwrap_or(&disk.target).to_string()).collect()
+    }
+
+    #[test]
+    fn a_disk_goes_by_the_alias_that_the_user_chose() {
+        assert_eq!(names(&[("vda", Some("root")), ("vdb", None), ("vdc", Some("vdc"))]), ["root", "vdb", "vdc"]);
+    }
+
+    #[test]
+    fn an_alias_that_another_disk_has_as_alias_or_target_gives_way() {
+        assert_eq!(names(&[("vda", Some("vdb")), ("vdb", None)]), ["vda", "vdb"]);
+        assert_eq!(names(&[("vda", Some("x")), ("vdb", Some("x")), ("vdc", Some("y"))]), ["vda", "vdb", "y"]);
+        assert_eq!(names(&[("vda", Some("vdb")), ("vdb", Some("vda"))]), ["vda", "vdb"]);
+        assert_eq!(names(&[("vda", Some("x")), ("vdb", Some("x")), ("vdc", Some("vda"))]), ["vda", "vdb", "vdc"]);
+    }
+
+    #[test]
+    fn interfaces_without_a_target_go_by_their_alias_alone() {
+        let nic = |alias: &str| NicDescription { user_alias: Some(alias.into()), ..NicDescription::default() };
+        let nics = [nic("a"), nic("b"), nic("b")].map(Arc::new).to_vec();
+        let description = Description { nics, ..Description::default() }.with_distinct_names();
+        let aliases: Vec<_> = description.nics.iter().map(|nic| nic.user_alias.as_deref()).collect();
+        assert_eq!(aliases, [Some("a"), None, None]);
+    }
 }

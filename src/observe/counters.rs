@@ -1,121 +1,129 @@
-//! The counters of each type, side by side, so that one rule can follow them all.
+//! What `observe` counts about itself, for the agent's own metrics, and its heartbeat, for `/livez`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::model::{Bytes, Cpu, Disk, Memory, Nic, Vcpu};
+use crate::heartbeat::Pulse;
+use crate::model::{Group, Groups};
 
-/// Something that has counters.
-pub(super) trait Counters {
-    /// An array with a place for each of them.
-    type Values: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy + std::fmt::Debug;
+/// A number that one task writes and any task may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
 
-    /// Their values; `None` where libvirt reported none.
-    fn counters(&self) -> Self::Values;
-}
+impl Counter {
+    /// Its present value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 
-/// One of several things of a kind, told apart by a name that does not change.
-pub(super) trait Named {
-    /// The name.
-    type Name: Clone + PartialEq + std::fmt::Debug;
+    pub(super) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
 
-    /// Its name.
-    fn name(&self) -> &Self::Name;
-}
+    pub(super) fn one(&self) {
+        self.add(1);
+    }
 
-fn nanos(time: Option<Duration>) -> Option<u64> {
-    time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn bytes(amount: Option<Bytes>) -> Option<u64> {
-    amount.map(|Bytes(amount)| amount)
-}
-
-impl Counters for Cpu {
-    type Values = [Option<u64>; 3];
-
-    fn counters(&self) -> Self::Values {
-        [nanos(self.time), nanos(self.user), nanos(self.system)]
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 
-impl Counters for Vcpu {
-    type Values = [Option<u64>; 3];
+/// How long the calls that read a group took.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// How many calls asked for the group and were answered.
+    pub count: Counter,
+    nanos: Counter,
+}
 
-    fn counters(&self) -> Self::Values {
-        [nanos(self.time), nanos(self.wait), nanos(self.delay)]
+impl Durations {
+    /// The total time of these calls.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.nanos.get())
     }
 }
 
-impl Counters for Memory {
-    type Values = [Option<u64>; 6];
+/// What `observe` counts about itself. Counters only grow, except those described as "at present".
+#[derive(Debug)]
+pub struct ObserveCounters {
+    /// The loop's heartbeat.
+    pub pulse: Pulse,
+    /// Iterations of the loop.
+    pub turns: Counter,
+    /// Readings of a VM that were answered.
+    pub readings: Counter,
+    /// Readings of a VM that failed, including those past their deadline.
+    pub reading_failures: Counter,
+    /// Parameters that this version does not know.
+    pub unknown_parameters: Counter,
+    /// XML queries sent.
+    pub describe_queries: Counter,
+    /// XML queries that failed.
+    pub describe_failures: Counter,
+    /// vCPUs, devices and their parameters left out because of the limits on one VM, or on all VMs of a daemon, counted
+    /// each time.
+    pub left_out: Counter,
+    /// Domains left out because of the limits on one daemon, counted each time.
+    pub domains_left_out: Counter,
+    /// Snapshots that were published.
+    pub snapshots: Counter,
+    /// VMs that are stuck, at present.
+    pub stuck: Counter,
+    /// VMs that another client's job keeps busy, at present.
+    pub busy: Counter,
+    groups: [Durations; Group::ALL.len()],
+}
 
-    fn counters(&self) -> Self::Values {
-        [
-            bytes(self.swap_in),
-            bytes(self.swap_out),
-            self.major_faults,
-            self.minor_faults,
-            self.huge_page_allocations,
-            self.huge_page_failures,
-        ]
+impl ObserveCounters {
+    /// Zero counters and an unwatched heartbeat.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of(Pulse::default())
+    }
+
+    /// Zero counters with this heartbeat.
+    #[must_use]
+    pub fn of(pulse: Pulse) -> Self {
+        Self {
+            pulse,
+            turns: Counter::default(),
+            readings: Counter::default(),
+            reading_failures: Counter::default(),
+            unknown_parameters: Counter::default(),
+            describe_queries: Counter::default(),
+            describe_failures: Counter::default(),
+            left_out: Counter::default(),
+            domains_left_out: Counter::default(),
+            snapshots: Counter::default(),
+            stuck: Counter::default(),
+            busy: Counter::default(),
+            groups: Default::default(),
+        }
+    }
+
+    /// How long the calls that read this group took. All groups of a VM come in one call, whose whole time counts for
+    /// each of them.
+    #[must_use]
+    pub const fn durations(&self, group: Group) -> &Durations {
+        &self.groups[group as usize]
+    }
+
+    pub(super) fn answered(&self, groups: Groups, took: Duration) {
+        self.readings.one();
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        for group in groups.iter() {
+            let durations = self.durations(group);
+            durations.count.one();
+            durations.nanos.add(nanos);
+        }
     }
 }
 
-impl Counters for Disk {
-    type Values = [Option<u64>; 9];
-
-    fn counters(&self) -> Self::Values {
-        [
-            self.read_requests,
-            bytes(self.read_bytes),
-            nanos(self.read_time),
-            self.write_requests,
-            bytes(self.write_bytes),
-            nanos(self.write_time),
-            self.flush_requests,
-            nanos(self.flush_time),
-            self.errors,
-        ]
-    }
-}
-
-impl Counters for Nic {
-    type Values = [Option<u64>; 8];
-
-    fn counters(&self) -> Self::Values {
-        [
-            bytes(self.receive_bytes),
-            self.receive_packets,
-            self.receive_errors,
-            self.receive_drops,
-            bytes(self.transmit_bytes),
-            self.transmit_packets,
-            self.transmit_errors,
-            self.transmit_drops,
-        ]
-    }
-}
-
-impl Named for Vcpu {
-    type Name = u32;
-
-    fn name(&self) -> &u32 {
-        &self.number
-    }
-}
-
-impl Named for Disk {
-    type Name = std::sync::Arc<str>;
-
-    fn name(&self) -> &Self::Name {
-        &self.target
-    }
-}
-
-impl Named for Nic {
-    type Name = std::sync::Arc<str>;
-
-    fn name(&self) -> &Self::Name {
-        &self.target
+impl Default for ObserveCounters {
+    fn default() -> Self {
+        Self::new()
     }
 }

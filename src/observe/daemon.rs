@@ -6,15 +6,17 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::context::DaemonContext;
 use super::detection::Cause;
+use super::domain::DomainState;
 use super::figures::has_figures;
 use super::owned::Owned;
 use super::pace::Bucket;
+use super::queries::{CallState, Pending};
 use super::roster::Owner;
 use super::settings::{LIST_EVERY, LIST_PACE, LIST_RETRY, STRANGERS_OF_A_HOST, STRANGERS_OF_A_LAUNCHER};
 use super::share::DOMAINS_MAX;
 use super::told::Told;
-use super::track::{CallState, Pending, Surroundings, Track};
 use crate::backoff::Backoff;
 use crate::model::{Daemon, DaemonFacts, State, Version};
 use crate::source::{Ask, Source};
@@ -31,86 +33,93 @@ pub(super) enum Round {
 }
 
 /// One daemon.
-pub(super) struct Keeper {
+pub(super) struct DaemonState {
     pub(super) source: Arc<dyn Source>,
-    pub(super) around: Surroundings,
+    pub(super) context: DaemonContext,
     /// The owner, if the daemon belongs to one VMI.
     pub(super) owned: Option<Owned>,
-    pub(super) up: bool,
-    /// Counts connections, so that answers over earlier ones are discarded.
-    pub(super) generation: u32,
+    pub(super) connection: ConnectionState,
+    pub(super) listing: Listing,
     // Boxed: a `BTreeMap` node has room for eleven, and most daemons have one domain.
-    pub(super) tracks: BTreeMap<Uuid, Box<Track>>,
+    pub(super) domains: BTreeMap<Uuid, Box<DomainState>>,
     /// Pending queries about domains that are gone.
     leftover: BTreeMap<Uuid, Pending>,
     /// What is published about it.
     pub(super) shown: Arc<Daemon>,
-    facts: Option<Arc<DaemonFacts>>,
-    /// Whether the connection was lost and not made again since.
-    pub(super) lost: bool,
     told: Told,
     /// Whether it was logged that it has too many domains.
     crowded: bool,
+    pub(super) round: Round,
+}
+
+/// The connection to a daemon.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionState {
+    pub(super) up: bool,
+    /// Counts connections, so that answers over earlier ones are discarded.
+    pub(super) generation: u32,
+    facts: Option<Arc<DaemonFacts>>,
+    /// Whether it was lost and not made again since.
+    pub(super) lost: bool,
     /// Whether nothing was listening at the last attempt.
     pub(super) absent: bool,
     /// Whether lost events of this connection were already logged.
     pub(super) events_lost: bool,
     /// Until when earlier failed connection attempts are ignored.
     pub(super) trying_until: Option<Instant>,
-    pub(super) round: Round,
+}
 
-    pub(super) list_call: CallState,
+/// When a daemon's domains are listed.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) call: CallState,
     /// List its domains now.
-    pub(super) list_wanted: bool,
-    pub(super) list_due: Option<Instant>,
-    pub(super) list_backoff: Backoff,
+    pub(super) wanted: bool,
+    pub(super) due: Option<Instant>,
+    pub(super) backoff: Backoff,
     /// Limits the lists that events trigger.
-    pub(super) lists: Bucket,
+    pub(super) pace: Bucket,
     /// Limits the unknown domains that events may name.
     pub(super) strangers: Bucket,
 }
 
-impl Keeper {
-    pub(super) fn new(source: Arc<dyn Source>, around: Surroundings, owner: Option<Owner>) -> Self {
-        let shown = Daemon { id: around.daemon.clone(), up: false, facts: None, domains: None };
+impl DaemonState {
+    pub(super) fn new(source: Arc<dyn Source>, context: DaemonContext, owner: Option<Owner>) -> Self {
+        let shown = Daemon { id: context.daemon.clone(), up: false, facts: None, domains: None };
         let now = Instant::now();
         let strangers = if owner.is_some() { STRANGERS_OF_A_LAUNCHER } else { STRANGERS_OF_A_HOST };
-        let mut keeper = Self {
+        let mut daemon = Self {
             source,
-            around,
+            context,
             owned: None,
-            up: false,
-            generation: 0,
-            tracks: BTreeMap::new(),
+            connection: ConnectionState::default(),
+            listing: Listing {
+                call: CallState::Idle,
+                wanted: false,
+                due: None,
+                backoff: Backoff::new(LIST_RETRY),
+                pace: Bucket::new(LIST_PACE, now),
+                strangers: Bucket::new(strangers, now),
+            },
+            domains: BTreeMap::new(),
             leftover: BTreeMap::new(),
             shown: Arc::new(shown),
-            facts: None,
-            lost: false,
-            absent: false,
             told: Told::default(),
             crowded: false,
-            events_lost: false,
-            trying_until: None,
             round: Round::Waiting,
-            list_call: CallState::Idle,
-            list_wanted: false,
-            list_due: None,
-            list_backoff: Backoff::new(LIST_RETRY),
-            lists: Bucket::new(LIST_PACE, now),
-            strangers: Bucket::new(strangers, now),
         };
         if let Some(owner) = owner {
-            keeper.own(owner, now);
+            daemon.own(owner, now);
         }
-        keeper
+        daemon
     }
 
     /// Forgets its domains; answers about them are discarded.
     pub(super) fn forget(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        self.list_call.cancel();
-        self.list_due = None;
-        let all: Vec<Uuid> = self.tracks.keys().copied().collect();
+        self.connection.generation = self.connection.generation.wrapping_add(1);
+        self.listing.call.cancel();
+        self.listing.due = None;
+        let all: Vec<Uuid> = self.domains.keys().copied().collect();
         for uuid in all {
             self.remove(uuid);
         }
@@ -120,27 +129,27 @@ impl Keeper {
     pub(super) fn connected(&mut self, facts: Arc<DaemonFacts>, now: Instant) {
         if self.told.connected(now) {
             tracing::info!(
-                daemon = %self.around.daemon,
+                daemon = %self.context.daemon,
                 host = %facts.host_name,
                 driver = %facts.driver,
                 libvirt = facts.libvirt.map(tracing::field::display),
                 "connected to libvirt"
             );
         }
-        self.up = true;
-        self.lost = false;
-        self.events_lost = false;
-        self.trying_until = None;
-        self.generation = self.generation.wrapping_add(1);
-        self.around.host_name = Arc::clone(&facts.host_name);
-        self.facts = Some(facts);
-        self.list_backoff.reset();
-        self.list_wanted = self.is_open();
+        self.connection.up = true;
+        self.connection.lost = false;
+        self.connection.events_lost = false;
+        self.connection.trying_until = None;
+        self.connection.generation = self.connection.generation.wrapping_add(1);
+        self.context.host_name = Arc::clone(&facts.host_name);
+        self.connection.facts = Some(facts);
+        self.listing.backoff.reset();
+        self.listing.wanted = self.is_open();
     }
 
     /// The daemon reported its hypervisor version.
     pub(super) fn has_hypervisor(&mut self, version: Version) {
-        if let Some(facts) = &mut self.facts {
+        if let Some(facts) = &mut self.connection.facts {
             Arc::make_mut(facts).hypervisor = Some(version);
         }
     }
@@ -148,63 +157,63 @@ impl Keeper {
     /// The connection was lost, or could not be made. `true` if it was up.
     pub(super) fn disconnected(&mut self, reason: &str, absent: bool, now: Instant) -> bool {
         self.round = Round::Done;
-        self.trying_until = None;
-        self.absent = absent;
-        if !std::mem::replace(&mut self.up, false) {
+        self.connection.trying_until = None;
+        self.connection.absent = absent;
+        if !std::mem::replace(&mut self.connection.up, false) {
             // Expected, so not logged: failures before its VMI runs, and absence after a loss.
-            if self.is_open() && !(self.lost && absent) && self.told.disconnected(reason, now) {
-                tracing::warn!(daemon = %self.around.daemon, reason, "could not reach libvirt; it will be tried again");
+            if self.is_open() && !(self.connection.lost && absent) && self.told.disconnected(reason, now) {
+                tracing::warn!(daemon = %self.context.daemon, reason, "could not reach libvirt; it will be tried again");
             }
             return false;
         }
-        self.lost = true;
-        self.generation = self.generation.wrapping_add(1);
-        self.list_call.cancel();
-        self.list_due = None;
-        let before = self.tracks.len();
+        self.connection.lost = true;
+        self.connection.generation = self.connection.generation.wrapping_add(1);
+        self.listing.call.cancel();
+        self.listing.due = None;
+        let before = self.domains.len();
         // A VM that is migrating away leaves nothing to show here.
         let leaving = self.owned.as_ref().is_some_and(|owned| owned.owner.is_leaving());
         let lost: Vec<Uuid> = self
-            .tracks
+            .domains
             .iter_mut()
-            .filter_map(|(uuid, track)| (!track.daemon_lost() || leaving).then_some(*uuid))
+            .filter_map(|(uuid, domain)| (!domain.daemon_lost() || leaving).then_some(*uuid))
             .collect();
         for uuid in lost {
             self.remove(uuid);
         }
         let missed = self.is_missed();
         let told = missed && self.told.disconnected(reason, now);
-        for track in self.tracks.values_mut() {
-            if track.detection.is_news(Cause::Unreachable) && told && self.around.may_log() {
+        for domain in self.domains.values_mut() {
+            if domain.detection.is_news(Cause::Unreachable) && told && self.context.may_log() {
                 tracing::info!(
-                    domain = %track.name, uuid = %track.vm.key.uuid,
+                    domain = %domain.name, uuid = %domain.vm.key.uuid,
                     "libvirt cannot be reached; the domain's hypervisor type is exported as unknown until it can"
                 );
             }
         }
         if told {
             tracing::warn!(
-                daemon = %self.around.daemon, reason, domains = before, running = self.tracks.len(),
+                daemon = %self.context.daemon, reason, domains = before, running = self.domains.len(),
                 "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
                  intervals old"
             );
         } else {
-            tracing::debug!(daemon = %self.around.daemon, reason, missed, "lost libvirt");
+            tracing::debug!(daemon = %self.context.daemon, reason, missed, "lost libvirt");
         }
         true
     }
 
     /// Lists the domains because of an event: now, or as soon as the limit allows.
     pub(super) fn list_soon(&mut self, now: Instant) {
-        if self.lists.take(now) {
-            self.list_wanted = true;
+        if self.listing.pace.take(now) {
+            self.listing.wanted = true;
         } else {
-            self.list_by(self.lists.next());
+            self.list_by(self.listing.pace.next());
         }
     }
 
     fn list_by(&mut self, by: Instant) {
-        self.list_due = Some(self.list_due.map_or(by, |due| due.min(by)));
+        self.listing.due = Some(self.listing.due.map_or(by, |due| due.min(by)));
     }
 
     /// The list succeeded or failed.
@@ -213,14 +222,14 @@ impl Keeper {
             owned.answers(succeeded);
         }
         if succeeded {
-            self.list_backoff.reset();
+            self.listing.backoff.reset();
             // An event may have asked for an earlier one.
             self.list_by(now + LIST_EVERY);
             if self.round == Round::Waiting {
                 self.round = Round::Reading;
             }
         } else {
-            let again = now + self.list_backoff.fail();
+            let again = now + self.listing.backoff.fail();
             self.list_by(again);
             self.round = Round::Done;
         }
@@ -231,7 +240,7 @@ impl Keeper {
         if !self.is_open() {
             return true;
         }
-        if self.round == Round::Reading && self.tracks.values().all(|track| track.settled()) {
+        if self.round == Round::Reading && self.domains.values().all(|domain| domain.settled()) {
             self.round = Round::Done;
         }
         self.round == Round::Done
@@ -242,20 +251,20 @@ impl Keeper {
         match self.round {
             _ if !self.is_open() => true,
             Round::Waiting => false,
-            Round::Reading => self.tracks.values().all(|track| track.is_known()),
+            Round::Reading => self.domains.values().all(|domain| domain.is_known()),
             Round::Done => true,
         }
     }
 
     /// The state of this query; `None` for an unknown domain.
     pub(super) fn state_of(&mut self, ask: Ask) -> Option<&mut CallState> {
-        let Some(uuid) = ask.domain() else { return Some(&mut self.list_call) };
-        let calls = match self.tracks.get_mut(&uuid) {
-            Some(track) => &mut track.calls,
+        let Some(uuid) = ask.domain() else { return Some(&mut self.listing.call) };
+        let calls = match self.domains.get_mut(&uuid) {
+            Some(domain) => &mut domain.calls,
             None => self.leftover.get_mut(&uuid)?,
         };
         Some(match ask {
-            Ask::List => &mut self.list_call,
+            Ask::List => &mut self.listing.call,
             Ask::Status(_) => &mut calls.status,
             Ask::Describe(_) => &mut calls.describe,
             Ask::Read(..) => &mut calls.read,
@@ -264,15 +273,15 @@ impl Keeper {
 
     /// Whether a host's limits allow a domain of this name.
     pub(super) fn has_room(&mut self, uuid: Uuid, name: &str) -> bool {
-        let fits = match self.tracks.get(&uuid) {
-            Some(track) => track.claim.takes_name(name),
-            None => self.tracks.len() < DOMAINS_MAX && self.around.share.takes_name(name),
+        let fits = match self.domains.get(&uuid) {
+            Some(domain) => domain.claim.takes_name(name),
+            None => self.domains.len() < DOMAINS_MAX && self.context.share.takes_name(name),
         };
         if !fits {
-            self.around.health.domains_left_out.one();
-            if !std::mem::replace(&mut self.crowded, true) && self.around.may_log() {
+            self.context.counters.domains_left_out.one();
+            if !std::mem::replace(&mut self.crowded, true) && self.context.may_log() {
                 tracing::warn!(
-                    daemon = %self.around.daemon, domain = name, domains = self.tracks.len(),
+                    daemon = %self.context.daemon, domain = name, domains = self.domains.len(),
                     "the daemon has more domains, or longer names of them, than one may have; the others are not read"
                 );
             }
@@ -281,24 +290,24 @@ impl Keeper {
     }
 
     /// The domain, which may be new.
-    pub(super) fn track(&mut self, uuid: Uuid, name: &Arc<str>, now: Instant) -> &mut Track {
-        self.tracks.entry(uuid).or_insert_with(|| {
-            let mut track = Track::new(uuid, Arc::clone(name), &self.around, now);
+    pub(super) fn domain(&mut self, uuid: Uuid, name: &Arc<str>, now: Instant) -> &mut DomainState {
+        self.domains.entry(uuid).or_insert_with(|| {
+            let mut domain = DomainState::new(uuid, Arc::clone(name), &self.context, now);
             if let Some(pending) = self.leftover.remove(&uuid) {
-                track.calls = Pending { epoch: pending.epoch.wrapping_add(1), ..pending };
+                domain.calls = Pending { epoch: pending.epoch.wrapping_add(1), ..pending };
             }
-            Box::new(track)
+            Box::new(domain)
         })
     }
 
     /// The domain is gone.
-    pub(super) fn remove(&mut self, uuid: Uuid) -> Option<Box<Track>> {
-        let mut track = self.tracks.remove(&uuid)?;
-        track.calls.cancel();
-        if track.calls.any() {
-            self.leftover.insert(uuid, track.calls);
+    pub(super) fn remove(&mut self, uuid: Uuid) -> Option<Box<DomainState>> {
+        let mut domain = self.domains.remove(&uuid)?;
+        domain.calls.cancel();
+        if domain.calls.any() {
+            self.leftover.insert(uuid, domain.calls);
         }
-        Some(track)
+        Some(domain)
     }
 
     /// A query was answered. `true` if it must be repeated.
@@ -308,16 +317,16 @@ impl Keeper {
         if self.leftover.get(&uuid).is_some_and(|calls| !calls.any()) {
             self.leftover.remove(&uuid);
         }
-        again && self.tracks.contains_key(&uuid)
+        again && self.domains.contains_key(&uuid)
     }
 
     /// Drops stale readings and, while the daemon is unreachable, domains without any. Returns how many VMs were
     /// dropped.
     pub(super) fn age(&mut self, now: Instant) -> u64 {
         let mut gone = Vec::new();
-        for (uuid, track) in &mut self.tracks {
-            track.refresh(now, &self.around.intervals);
-            if !self.up && !has_figures(&track.vm) {
+        for (uuid, domain) in &mut self.domains {
+            domain.refresh(now, &self.context.intervals);
+            if !self.connection.up && !has_figures(&domain.vm) {
                 gone.push(*uuid);
             }
         }
@@ -329,16 +338,21 @@ impl Keeper {
 
     /// Updates what is published about it.
     pub(super) fn refresh(&mut self) {
-        let domains = self.up.then(|| {
+        let domains = self.connection.up.then(|| {
             let mut counts = [0_u64; State::ALL.len()];
-            for state in self.tracks.values().filter_map(|track| track.vm.status).map(|status| status.state) {
+            for state in self.domains.values().filter_map(|domain| domain.vm.status).map(|status| status.state) {
                 if let Some(place) = State::ALL.iter().position(|each| *each == state) {
                     counts[place] += 1;
                 }
             }
             counts
         });
-        let daemon = Daemon { id: self.around.daemon.clone(), up: self.up, facts: self.facts.clone(), domains };
+        let daemon = Daemon {
+            id: self.context.daemon.clone(),
+            up: self.connection.up,
+            facts: self.connection.facts.clone(),
+            domains,
+        };
         if *self.shown != daemon {
             self.shown = Arc::new(daemon);
         }

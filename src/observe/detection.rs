@@ -1,15 +1,9 @@
 //! What really runs a VM, and which devices it has: one XML query per detection.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
-use super::figures::rejoin;
 use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, UNKNOWN_DEVICE_GAP};
-use super::track::{CallState, Moment, Phase, Surroundings, Track, Wants};
 use crate::backoff::Backoff;
-use crate::model::{Description, HypervisorType};
-use crate::source::ReadError;
 
 /// An event that triggers a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,114 +98,34 @@ impl Detection {
         self.retry_at.take_if(|at| *at <= now).is_some()
     }
 
-    fn failed(&mut self, now: Instant) {
+    /// A query has failed.
+    pub(super) fn failed(&mut self, now: Instant) {
         self.retry_at = Some(now + self.backoff.fail());
+    }
+
+    /// A query has succeeded.
+    pub(super) fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.done = true;
+        self.retry_at = None;
+    }
+
+    /// The next failure is logged, whatever its cause.
+    pub(super) const fn forget_logged(&mut self) {
+        self.logged = None;
+    }
+
+    /// Whether it is time to query the XML again for a device that it lacks. If so, this is remembered.
+    pub(super) fn may_look_for_devices(&mut self, now: Instant) -> bool {
+        if self.unknown_device.is_some_and(|at| now.saturating_duration_since(at) < UNKNOWN_DEVICE_GAP) {
+            return false;
+        }
+        self.unknown_device = Some(now);
+        true
     }
 
     /// Whether to log this cause.
     pub(super) fn is_news(&mut self, cause: Cause) -> bool {
         self.logged.replace(cause) != Some(cause)
-    }
-}
-
-impl Track {
-    /// Handles the answer to an XML query.
-    pub(super) fn on_description(
-        &mut self,
-        answer: Result<Option<Description>, ReadError>,
-        moment: Moment,
-        around: &Surroundings,
-    ) -> Wants {
-        let mut wants = Wants::default();
-        if self.phase != Phase::Active {
-            return wants;
-        }
-        let before = self.vm.hypervisor;
-        match answer {
-            Ok(None) => {
-                wants.remove = true;
-                return wants;
-            }
-            Ok(Some(description)) => self.described(description, around),
-            Err(error) => {
-                around.health.describe_failures.one();
-                self.detection.failed(moment.instant);
-                if matches!(error, ReadError::Disconnected { .. }) {
-                    return wants; // the source reports it itself; until then the type stays
-                }
-                self.not_described(&error, around);
-            }
-        }
-        if !self.visible {
-            self.show(around);
-            wants.lifecycle = true;
-        }
-        wants.lifecycle |= before != self.vm.hypervisor;
-        wants
-    }
-
-    fn described(&mut self, description: Description, around: &Surroundings) {
-        let hypervisor = description.hypervisor();
-        self.detection.backoff.reset();
-        self.detection.done = true;
-        self.detection.retry_at = None;
-        if hypervisor == HypervisorType::Unknown {
-            if self.detection.is_news(Cause::Type) && around.may_log() {
-                tracing::warn!(
-                    domain = %self.name, uuid = %self.vm.key.uuid, domain_type = %description.domain_type,
-                    "the domain's XML names a hypervisor that this version does not know; its type is exported as unknown"
-                );
-            }
-        } else {
-            self.detection.logged = None;
-        }
-        let vm = self.vm_mut();
-        vm.hypervisor = Some(hypervisor);
-        vm.description = Some(Arc::new(description));
-        rejoin(vm);
-        // Names may be longer now, and fewer of them may fit.
-        self.fit();
-        self.count_left_out(around);
-    }
-
-    fn not_described(&mut self, error: &ReadError, around: &Surroundings) {
-        let late = matches!(error, ReadError::Deadline { .. } | ReadError::Overloaded { .. });
-        let cause = match error {
-            ReadError::Xml { .. } => Cause::Xml,
-            _ if late => Cause::Late,
-            _ => Cause::Libvirt,
-        };
-        if self.detection.is_news(cause) && around.may_log() {
-            tracing::warn!(
-                domain = %self.name, uuid = %self.vm.key.uuid, %error,
-                "could not read what runs the domain; it will be tried again"
-            );
-        }
-        // A query that is merely late says nothing new: the known type of the incarnation still holds.
-        if !late || self.vm.hypervisor.is_none() {
-            self.vm_mut().hypervisor = Some(HypervisorType::Unknown);
-        }
-    }
-
-    /// Whether a statistic named a device missing from the XML, and it is time to query the XML again.
-    pub(super) fn wants_devices(&mut self, now: Instant) -> bool {
-        if self.vm.description.is_none() || self.calls.describe != CallState::Idle {
-            return false; // the detection is under way
-        }
-        if self.is_cut() {
-            return false; // the missing device was cut from the description
-        }
-        let disks = self.vm.disks.iter().flat_map(|disks| &disks.value);
-        let nics = self.vm.nics.iter().flat_map(|nics| &nics.value);
-        let unknown = disks.map(|disk| disk.value.description.is_none());
-        if !unknown.chain(nics.map(|nic| nic.value.description.is_none())).any(|unknown| unknown) {
-            return false;
-        }
-        let asked = self.detection.unknown_device;
-        if asked.is_some_and(|at| now.saturating_duration_since(at) < UNKNOWN_DEVICE_GAP) {
-            return false;
-        }
-        self.detection.unknown_device = Some(now);
-        true
     }
 }

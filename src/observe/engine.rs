@@ -4,41 +4,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::calls::{Call, Calls};
-use super::daemon::Keeper;
+use super::context::Moment;
+use super::counters::ObserveCounters;
+use super::daemon::DaemonState;
+use super::feeds::Feeds;
 use super::first::First;
-use super::health::Health;
-use super::members::roster_change;
+use super::incarnation::DomainPhase;
+use super::members::Members;
 use super::publish::Publisher;
+use super::queries::{Actions, CallState};
 use super::roster::{Feed, Roster};
-use super::settings::{EVENT_QUEUE, Settings, TURN_BATCH};
+use super::settings::{Settings, TURN_BATCH};
 use super::share::{DOMAINS_MAX, Pool};
-use super::track::{CallState, Moment, Phase, Wants};
 use super::turns::LIST_TIMER;
 use crate::clock::Clock;
-use crate::model::{DaemonId, Groups};
+use crate::model::Groups;
 use crate::snapshot::Snapshot;
 use crate::source::{Ask, Order, ReadError, Said, SourceEvent};
 
 /// Everything the loop owns.
 pub(super) struct Engine {
     clock: Arc<dyn Clock>,
-    pub(super) health: Arc<Health>,
+    pub(super) counters: Arc<ObserveCounters>,
     /// The daemons, by number (their place). Numbers are never reused, so that a late answer for a removed daemon finds
     /// nothing.
-    pub(super) keepers: BTreeMap<usize, Keeper>,
-    /// The daemons' places by their ids, which is the order of their VMs' keys.
-    pub(super) places: BTreeMap<DaemonId, usize>,
-    pub(super) next_place: usize,
-    /// Changes of daemons, while any can come.
-    pub(super) roster: Option<mpsc::Receiver<Roster>>,
-    /// Whether every daemon present at startup has been added.
-    pub(super) rostered: bool,
+    pub(super) daemons: BTreeMap<usize, DaemonState>,
+    /// Which daemons there are, and what changes of them come.
+    pub(super) members: Members,
     pub(super) settings: Settings,
     pub(super) epoch: Instant,
     /// The room on the metrics page that daemons share.
@@ -51,10 +48,8 @@ pub(super) struct Engine {
     /// The readings that wait until the VMs are identified.
     pub(super) first: First,
     pub(super) publisher: Publisher,
-    events: mpsc::Receiver<(usize, SourceEvent)>,
-    pub(super) forward: mpsc::Sender<(usize, SourceEvent)>,
-    /// Forward the sources' events here; each ends with its daemon, all with the engine.
-    pub(super) forwarders: JoinSet<()>,
+    /// The events of all daemons.
+    pub(super) feeds: Feeds,
 }
 
 impl Engine {
@@ -64,18 +59,14 @@ impl Engine {
         roster: Option<mpsc::Receiver<Roster>>,
         clock: Arc<dyn Clock>,
         snapshots: watch::Sender<Arc<Snapshot>>,
-        health: Arc<Health>,
+        counters: Arc<ObserveCounters>,
     ) -> Self {
-        let (forward, events) = mpsc::channel(EVENT_QUEUE);
         let mut engine = Self {
-            publisher: Publisher::new(snapshots, Arc::clone(&health)),
+            publisher: Publisher::new(snapshots, Arc::clone(&counters)),
             clock,
-            health,
-            keepers: BTreeMap::new(),
-            places: BTreeMap::new(),
-            next_place: 0,
-            rostered: roster.is_none(),
-            roster,
+            counters,
+            daemons: BTreeMap::new(),
+            members: Members::new(roster),
             settings: settings.clone(),
             epoch: Instant::now(),
             pool: Arc::default(),
@@ -83,9 +74,7 @@ impl Engine {
             calls: Calls::default(),
             outgoing: Vec::new(),
             first: First::new(Instant::now()),
-            events,
-            forward,
-            forwarders: JoinSet::new(),
+            feeds: Feeds::new(),
         };
         for feed in sources {
             engine.add(feed);
@@ -98,15 +87,15 @@ impl Engine {
         while !shutdown.is_cancelled() {
             let now = Instant::now();
             let wake = self.wake(now);
-            self.health.pulse.promise(wake);
+            self.counters.pulse.promise(wake);
             tokio::select! {
                 // Changes of daemons come before their events.
                 biased;
                 () = shutdown.cancelled() => break,
-                change = roster_change(&mut self.roster) => self.on_change(change),
-                Some((place, event)) = self.events.recv() => self.on_event(place, event),
+                change = self.members.change() => self.on_change(change),
+                Some((place, event)) = self.feeds.events.recv() => self.on_event(place, event),
                 Some((call, answer)) = self.calls.next(), if !self.calls.is_empty() => self.on_answer(call, answer),
-                Some(_) = self.forwarders.join_next(), if !self.forwarders.is_empty() => {}
+                Some(_) = self.feeds.forwarders.join_next(), if !self.feeds.forwarders.is_empty() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.take_in_the_rest();
@@ -117,7 +106,7 @@ impl Engine {
                 self.publish(moment);
             }
             self.begin_to_read(moment.instant);
-            self.health.turns.one();
+            self.counters.turns.one();
         }
         // The last export shows what came in since the last snapshot.
         let moment = self.moment();
@@ -125,7 +114,7 @@ impl Engine {
     }
 
     fn publish(&mut self, moment: Moment) {
-        self.publisher.publish(&mut self.keepers, &self.places, self.rostered, moment);
+        self.publisher.publish(&mut self.daemons, &self.members.places, self.members.complete, moment);
     }
 
     fn moment(&self) -> Moment {
@@ -142,11 +131,11 @@ impl Engine {
     /// Takes in what else is waiting, so that a burst makes one snapshot.
     fn take_in_the_rest(&mut self) {
         for _ in 0..TURN_BATCH {
-            let Some(change) = self.roster.as_mut().and_then(|roster| roster.try_recv().ok()) else { break };
+            let Some(change) = self.members.try_change() else { break };
             self.on_change(Some(change));
         }
         for _ in 0..TURN_BATCH {
-            let event = self.events.try_recv().ok();
+            let event = self.feeds.events.try_recv().ok();
             let answer = self.calls.try_next();
             if event.is_none() && answer.is_none() {
                 return;
@@ -163,20 +152,20 @@ impl Engine {
     fn on_event(&mut self, place: usize, event: SourceEvent) {
         let moment = self.moment();
         self.publisher.touch(place);
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
         match event {
             SourceEvent::Connected(facts) => {
-                if keeper.up {
-                    keeper.disconnected("connected anew", false, moment.instant);
+                if daemon.connection.up {
+                    daemon.disconnected("connected anew", false, moment.instant);
                 }
-                keeper.connected(facts, moment.instant);
+                daemon.connected(facts, moment.instant);
                 self.first.heard(moment.instant);
                 self.disarm(place);
                 self.publisher.lifecycle();
                 self.list_if_wanted(place);
             }
             SourceEvent::Disconnected { reason, absent } => {
-                if keeper.disconnected(&reason, absent, moment.instant) {
+                if daemon.disconnected(&reason, absent, moment.instant) {
                     self.disarm(place);
                     self.publisher.lifecycle();
                 } else {
@@ -184,55 +173,55 @@ impl Engine {
                 }
             }
             SourceEvent::Hypervisor(version) => {
-                keeper.has_hypervisor(version);
+                daemon.has_hypervisor(version);
                 self.publisher.changed();
             }
-            _ if !keeper.up || !keeper.is_open() => {}
+            _ if !daemon.connection.up || !daemon.is_open() => {}
             SourceEvent::EventsLost => {
-                if !std::mem::replace(&mut keeper.events_lost, true) && keeper.around.may_log() {
+                if !std::mem::replace(&mut daemon.connection.events_lost, true) && daemon.context.may_log() {
                     tracing::warn!(
-                        daemon = %keeper.around.daemon,
+                        daemon = %daemon.context.daemon,
                         "events were lost; every domain is read afresh, now and whenever it happens again on this connection"
                     );
                 }
                 let mut all = Vec::new();
-                for (uuid, track) in &mut keeper.tracks {
-                    track.doubt();
-                    let wants = Wants { status: true, read: true, ..Wants::default() };
-                    all.push((*uuid, track.paced(wants, moment.instant)));
+                for (uuid, domain) in &mut daemon.domains {
+                    domain.doubt();
+                    let actions = Actions { status: true, read: true, ..Actions::default() };
+                    all.push((*uuid, domain.paced(actions, moment.instant)));
                 }
                 self.list_soon(place, moment.instant);
-                for (uuid, wants) in all {
-                    self.follow(place, uuid, wants);
+                for (uuid, actions) in all {
+                    self.follow(place, uuid, actions);
                 }
             }
             SourceEvent::Domain { uuid, name, event } => {
                 // Only a lifecycle event is worth a query about an unknown domain.
-                let known = keeper.tracks.contains_key(&uuid);
-                let may_be_news = known || (event.is_lifecycle() && keeper.is_its(&name));
-                if may_be_news && !known && !keeper.strangers.take(moment.instant) {
+                let known = daemon.domains.contains_key(&uuid);
+                let may_be_news = known || (event.is_lifecycle() && daemon.is_its(&name));
+                if may_be_news && !known && !daemon.listing.strangers.take(moment.instant) {
                     return self.list_soon(place, moment.instant);
                 }
-                if may_be_news && keeper.accepts(uuid, &name) {
-                    let track = keeper.track(uuid, &name, moment.instant);
-                    let wants = track.on_event(&event, &name, moment);
-                    if track.owed.is_some() {
+                if may_be_news && daemon.accepts(uuid, &name) {
+                    let domain = daemon.domain(uuid, &name, moment.instant);
+                    let actions = domain.on_event(&event, &name, moment);
+                    if domain.due.owed.is_some() {
                         self.publisher.changed();
                     }
-                    self.follow(place, uuid, wants);
+                    self.follow(place, uuid, actions);
                 }
             }
             SourceEvent::LateDescription { uuid, description } => {
-                if let Some(track) = keeper.tracks.get_mut(&uuid) {
-                    let wants = track.on_description(Ok(Some(*description)), moment, &keeper.around);
+                if let Some(domain) = daemon.domains.get_mut(&uuid) {
+                    let actions = domain.on_description(Ok(Some(*description)), moment, &daemon.context);
                     self.publisher.changed();
-                    self.follow(place, uuid, wants);
+                    self.follow(place, uuid, actions);
                 }
             }
             SourceEvent::Late { uuid, stats } => {
-                if let Some(track) = keeper.tracks.get_mut(&uuid) {
-                    let wants = track.on_late(stats.map(|stats| *stats), moment, &keeper.around);
-                    self.follow(place, uuid, wants);
+                if let Some(domain) = daemon.domains.get_mut(&uuid) {
+                    let actions = domain.on_late(stats.map(|stats| *stats), moment, &daemon.context);
+                    self.follow(place, uuid, actions);
                 }
             }
         }
@@ -247,9 +236,9 @@ impl Engine {
         }
         let place = call.daemon;
         self.publisher.touch(place);
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        let again = keeper.returned(call.ask);
-        let outdated = call.generation != keeper.generation || !keeper.up;
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        let again = daemon.returned(call.ask);
+        let outdated = call.generation != daemon.connection.generation || !daemon.connection.up;
         match call.ask.domain() {
             None if outdated => {}
             None => self.on_list(place, answer, moment),
@@ -273,54 +262,54 @@ impl Engine {
         moment: Moment,
     ) {
         let place = call.daemon;
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
-        if outdated || call.epoch != track.calls.epoch {
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        let Some(domain) = daemon.domains.get_mut(&uuid) else { return };
+        if outdated || call.epoch != domain.calls.epoch {
             // Its incarnation or connection has ended. The new one sends its own queries.
-            return self.follow(place, uuid, Wants::default());
+            return self.follow(place, uuid, Actions::default());
         }
-        let around = &keeper.around;
-        let wants = match (call.ask, answer) {
+        let context = &daemon.context;
+        let actions = match (call.ask, answer) {
             (Ask::Status(_), Ok(Said::Status(status))) => {
-                if let Some(owned) = &mut keeper.owned {
+                if let Some(owned) = &mut daemon.owned {
                     owned.answers(true);
                 }
-                track.on_status(status, moment, around)
+                domain.on_status(status, moment, context)
             }
             (Ask::Status(_), Err(error)) => {
-                track.status_failed(&error, &keeper.around);
-                if let Some(owned) = &mut keeper.owned {
-                    owned.answers(track.shown().is_some());
+                domain.status_failed(&error, &daemon.context);
+                if let Some(owned) = &mut daemon.owned {
+                    owned.answers(domain.shown().is_some());
                 }
-                Wants::default()
+                Actions::default()
             }
             (Ask::Describe(_), Ok(Said::Described(description))) => {
-                track.on_description(Ok(description.map(|description| *description)), moment, around)
+                domain.on_description(Ok(description.map(|description| *description)), moment, context)
             }
-            (Ask::Describe(_), Err(error)) => track.on_description(Err(error), moment, around),
+            (Ask::Describe(_), Err(error)) => domain.on_description(Err(error), moment, context),
             (Ask::Read(_, asked), Ok(Said::Stats(stats))) => {
                 let began = stats.as_ref().and_then(|stats| moment.instant.checked_sub(stats.took));
-                track.on_stats(Ok(stats.map(|stats| *stats)), asked, began.unwrap_or(call.asked), moment, around)
+                domain.on_stats(Ok(stats.map(|stats| *stats)), asked, began.unwrap_or(call.asked), moment, context)
             }
-            (Ask::Read(_, asked), Err(error)) => track.on_stats(Err(error), asked, call.asked, moment, around),
+            (Ask::Read(_, asked), Err(error)) => domain.on_stats(Err(error), asked, call.asked, moment, context),
             // An answer of another kind than the query is ignored.
-            _ => Wants::default(),
+            _ => Actions::default(),
         };
         self.publisher.changed();
-        self.follow(place, uuid, wants);
+        self.follow(place, uuid, actions);
     }
 
     fn on_list(&mut self, place: usize, answer: Result<Said, ReadError>, moment: Moment) {
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        let first_failure = !keeper.list_backoff.is_failing();
-        keeper.listed(answer.is_ok(), moment.instant);
-        self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        let first_failure = !daemon.listing.backoff.is_failing();
+        daemon.listed(answer.is_ok(), moment.instant);
+        self.timers.extend(daemon.listing.due.map(|due| (due, place, LIST_TIMER)));
         self.publisher.changed();
         let listed = match answer {
             Ok(Said::Listed(mut listed)) => {
                 if listed.len() > DOMAINS_MAX {
                     // If there is not room for all, those that run come first.
-                    listed.sort_by_key(|domain| domain.id.is_none());
+                    listed.sort_by_key(|found| found.id.is_none());
                 }
                 listed
             }
@@ -329,82 +318,82 @@ impl Engine {
             Err(error) => {
                 // The source itself reports that it is disconnected.
                 let news = first_failure && !matches!(error, ReadError::Disconnected { .. });
-                if news && keeper.around.may_log() {
-                    tracing::warn!(daemon = %keeper.around.daemon, %error, "could not list the domains; it will be tried again");
+                if news && daemon.context.may_log() {
+                    tracing::warn!(daemon = %daemon.context.daemon, %error, "could not list the domains; it will be tried again");
                 }
                 return;
             }
         };
         // A list is older than the events that came while it was made: it only selects domains to query.
-        let mut known: BTreeSet<Uuid> = keeper.tracks.keys().copied().collect();
-        let mut ask: Vec<(Uuid, Wants)> = Vec::new();
-        let status = Wants { status: true, ..Wants::default() };
-        if let Some(owned) = &mut keeper.owned {
-            owned.listed(&keeper.around, listed.iter().map(|domain| &*domain.name));
+        let mut known: BTreeSet<Uuid> = daemon.domains.keys().copied().collect();
+        let mut ask: Vec<(Uuid, Actions)> = Vec::new();
+        let status = Actions { status: true, ..Actions::default() };
+        if let Some(owned) = &mut daemon.owned {
+            owned.listed(&daemon.context, listed.iter().map(|found| &*found.name));
         }
-        for domain in listed {
-            if !keeper.accepts(domain.uuid, &domain.name) {
+        for found in listed {
+            if !daemon.accepts(found.uuid, &found.name) {
                 continue;
             }
-            known.remove(&domain.uuid);
-            let track = keeper.track(domain.uuid, &domain.name, moment.instant);
-            match (track.phase, domain.id) {
-                (Phase::Active, Some(id)) if track.id.is_none_or(|known| known == id) => {}
+            known.remove(&found.uuid);
+            let domain = daemon.domain(found.uuid, &found.name, moment.instant);
+            match (domain.incarnation.phase, found.id) {
+                (DomainPhase::Active, Some(id)) if domain.incarnation.id.is_none_or(|known| known == id) => {}
                 // Another id: the reading that confirms it begins the new incarnation.
-                (Phase::Active, Some(_)) => ask.push((domain.uuid, Wants { read: true, ..status })),
-                (Phase::Inactive, None) if track.name == domain.name => {}
+                (DomainPhase::Active, Some(_)) => ask.push((found.uuid, Actions { read: true, ..status })),
+                (DomainPhase::Inactive, None) if domain.name == found.name => {}
                 _ => {
-                    track.relisted(domain.name, domain.id);
-                    ask.push((domain.uuid, status));
+                    domain.relisted(found.name, found.id);
+                    ask.push((found.uuid, status));
                 }
             }
         }
         ask.extend(known.into_iter().map(|uuid| (uuid, status)));
-        for (uuid, wants) in ask {
-            self.follow(place, uuid, wants);
+        for (uuid, actions) in ask {
+            self.follow(place, uuid, actions);
         }
     }
 
     /// Carries out what a domain needs, and sets its timer.
-    pub(super) fn follow(&mut self, place: usize, uuid: Uuid, wants: Wants) {
+    pub(super) fn follow(&mut self, place: usize, uuid: Uuid, actions: Actions) {
         self.publisher.touch(place);
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        if wants.remove {
-            let Some(track) = keeper.remove(uuid) else { return };
-            let others = keeper.any_runs();
-            if let Some(owned) = &mut keeper.owned {
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        if actions.remove {
+            let Some(domain) = daemon.remove(uuid) else { return };
+            let others = daemon.any_runs();
+            if let Some(owned) = &mut daemon.owned {
                 owned.domain_gone(others);
             }
-            if let Some(wake) = track.wake {
+            if let Some(wake) = domain.due.wake {
                 self.timers.remove(&(wake, place, uuid));
             }
-            if track.shown().is_some() {
+            if domain.shown().is_some() {
                 self.publisher.lifecycle();
             }
             return;
         }
-        if wants.lifecycle {
+        if actions.lifecycle {
             self.publisher.lifecycle();
         }
-        if wants.status {
+        if actions.status {
             self.ask(place, Ask::Status(uuid));
         }
-        if wants.describe {
+        if actions.describe {
             self.ask(place, Ask::Describe(uuid));
         }
-        if wants.read {
+        if actions.read {
             self.ask(place, reading_of(uuid));
         }
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        let others = keeper.any_runs();
-        if let (Some(owned), Some(track)) = (&mut keeper.owned, keeper.tracks.get(&uuid)) {
-            owned.follow(track, others);
-            keeper.settle_name();
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        let others = daemon.any_runs();
+        if let (Some(owned), Some(domain)) = (&mut daemon.owned, daemon.domains.get(&uuid)) {
+            owned.follow(domain, others);
+            daemon.settle_name();
         }
-        let Some(track) = keeper.tracks.get_mut(&uuid) else { return };
-        let wake = keeper.up.then(|| track.next_wake(&keeper.around)).flatten();
-        if track.wake != wake {
-            if let Some(before) = std::mem::replace(&mut track.wake, wake) {
+        let Some(domain) = daemon.domains.get_mut(&uuid) else { return };
+        let wake = daemon.connection.up.then(|| domain.next_wake(&daemon.context)).flatten();
+        if domain.due.wake != wake {
+            if let Some(before) = std::mem::replace(&mut domain.due.wake, wake) {
                 self.timers.remove(&(before, place, uuid));
             }
             self.timers.extend(wake.map(|wake| (wake, place, uuid)));
@@ -413,7 +402,7 @@ impl Engine {
 
     /// Lists a daemon's domains, if that is wanted.
     pub(super) fn list_if_wanted(&mut self, place: usize) {
-        let wanted = self.keepers.get_mut(&place).is_some_and(|keeper| std::mem::take(&mut keeper.list_wanted));
+        let wanted = self.daemons.get_mut(&place).is_some_and(|daemon| std::mem::take(&mut daemon.listing.wanted));
         if wanted {
             self.ask(place, Ask::List);
         }
@@ -422,22 +411,22 @@ impl Engine {
     /// Sends a query at the end of this iteration; if the same query is in flight, repeats it after its answer. A
     /// reading covers all groups.
     pub(super) fn ask(&mut self, place: usize, ask: Ask) {
-        let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return };
-        if keeper.state_of(ask).is_some_and(CallState::request) {
+        let Some(daemon) = self.daemons.get_mut(&place).filter(|daemon| daemon.connection.up) else { return };
+        if daemon.state_of(ask).is_some_and(CallState::request) {
             self.outgoing.push((place, ask));
         }
     }
 
     /// Sends a query.
     pub(super) fn launch(&mut self, place: usize, ask: Ask, order: Order) {
-        let Some(keeper) = self.keepers.get(&place) else { return };
+        let Some(daemon) = self.daemons.get(&place) else { return };
         if matches!(ask, Ask::Describe(_)) {
-            self.health.describe_queries.one();
+            self.counters.describe_queries.one();
         }
-        let track = ask.domain().and_then(|uuid| keeper.tracks.get(&uuid));
-        let epoch = track.map_or(0, |track| track.calls.epoch);
-        let call = Call { daemon: place, generation: keeper.generation, epoch, ask, asked: Instant::now() };
-        self.calls.launch(&keeper.source, call, order);
+        let domain = ask.domain().and_then(|uuid| daemon.domains.get(&uuid));
+        let epoch = domain.map_or(0, |domain| domain.calls.epoch);
+        let call = Call { daemon: place, generation: daemon.connection.generation, epoch, ask, asked: Instant::now() };
+        self.calls.launch(&daemon.source, call, order);
     }
 
     /// Forgets the timers of a daemon's domains.
@@ -448,10 +437,10 @@ impl Engine {
     fn count(&self, answer: &Result<Said, ReadError>, groups: Groups) {
         match answer {
             Ok(Said::Stats(stats)) => {
-                self.health.answered(groups, stats.as_ref().map(|stats| stats.took).unwrap_or_default());
+                self.counters.answered(groups, stats.as_ref().map(|stats| stats.took).unwrap_or_default());
             }
             Ok(_) => {}
-            Err(_) => self.health.reading_failures.one(),
+            Err(_) => self.counters.reading_failures.one(),
         }
     }
 }

@@ -5,14 +5,14 @@ use tokio::time::Instant;
 use super::labels::{drop_duplicates, join};
 use super::room::{self, Cut};
 use super::settings::Intervals;
-use super::starts::Marks;
+use super::starts::CounterStarts;
 use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
 use crate::source::{Monitor, Stats};
 
 /// What is remembered besides the statistics themselves.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
-    marks: Marks,
+    starts: CounterStarts,
     /// When each group was last read, on the monotonic clock: ages and staleness go by it, not by timestamps.
     read_at: [Option<Instant>; Group::ALL.len()],
     /// How many vCPUs and devices of the newest readings did not fit.
@@ -43,7 +43,7 @@ impl Figures {
         self.expect_anew(&stats);
         let mut dropped = 0;
         if let Some(cpu) = stats.cpu {
-            let start = self.marks.cpu(seen, at, &cpu);
+            let start = self.starts.cpu(seen, at, &cpu);
             vm.cpu = Some(Reading { at, start, value: cpu });
             self.read(Group::Cpu, arrival);
         }
@@ -53,21 +53,21 @@ impl Figures {
         if let Some(mut vcpus) = stats.vcpus {
             vcpus.each.sort_by_key(|vcpu| vcpu.number);
             vcpus.each.dedup_by_key(|vcpu| vcpu.number);
-            let (start, each) = self.marks.vcpus(seen, at, vcpus.each);
+            let (start, each) = self.starts.vcpus(seen, at, vcpus.each);
             let value = Vcpus { current: vcpus.current, maximum: vcpus.maximum, each };
             vm.vcpus = Some(Reading { at, start, value });
             self.read(Group::Vcpu, arrival);
         }
         if let Some(mut disks) = stats.disks {
             dropped += drop_duplicates(&mut disks);
-            let (start, mut value) = self.marks.disks(seen, at, disks);
+            let (start, mut value) = self.starts.disks(seen, at, disks);
             join(&mut value, vm.description.as_deref());
             vm.disks = Some(Reading { at, start, value });
             self.read(Group::Block, arrival);
         }
         if let Some(mut nics) = stats.nics {
             dropped += drop_duplicates(&mut nics);
-            let (start, mut value) = self.marks.nics(seen, at, nics);
+            let (start, mut value) = self.starts.nics(seen, at, nics);
             join(&mut value, vm.description.as_deref());
             vm.nics = Some(Reading { at, start, value });
             self.read(Group::Interface, arrival);
@@ -83,7 +83,7 @@ impl Figures {
             self.read(Group::Dirtyrate, arrival);
         }
         if let Some(job) = stats.job {
-            vm.job = job.map(|job| gauge(vm.job.as_ref(), job, arrival));
+            vm.job = job.map(|job| Reading { at, start: self.starts.job(seen, at, &job), value: job });
             self.read(Group::Job, arrival);
         }
         dropped
@@ -107,7 +107,7 @@ impl Figures {
     pub(super) fn fit(&mut self, vm: &mut Vm, page: usize) -> usize {
         let (cut, taken) = room::fit(vm, page);
         if cut != Cut::default() {
-            self.marks.keep_shown(vm);
+            self.starts.keep_shown(vm);
         }
         self.cut.disks += cut.disks;
         self.cut.nics += cut.nics;
@@ -130,7 +130,7 @@ impl Figures {
         if !whole && vm.memory.is_some() && !self.memory_is_partial {
             return;
         }
-        let start = self.marks.memory(arrival.seen, arrival.at, &memory);
+        let start = self.starts.memory(arrival.seen, arrival.at, &memory);
         vm.memory = Some(Reading { at: arrival.at, start, value: memory });
         self.memory_is_partial = !whole;
         self.read(Group::Balloon, arrival);
@@ -152,7 +152,7 @@ impl Figures {
 
     /// Whether a host-side counter has gone back.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
-        self.marks.went_back(stats)
+        self.starts.went_back(stats)
     }
 
     /// Keeps only what is new in an answer that came after its deadline.
@@ -161,15 +161,11 @@ impl Figures {
     /// job may be, too. A group that has been read since the call was sent would go back in time.
     pub(super) fn keep_news_only(&self, stats: &mut Stats, launched: Instant) {
         let old = |group: Group| self.read_at[group as usize].is_some_and(|read| read >= launched);
-        stats.status = None;
-        stats.cpu = None;
-        stats.job = None;
-        stats.memory = stats.memory.take().filter(|_| !old(Group::Balloon));
-        stats.vcpus = stats.vcpus.take().filter(|_| !old(Group::Vcpu));
-        stats.nics = stats.nics.take().filter(|_| !old(Group::Interface));
-        stats.disks = stats.disks.take().filter(|_| !old(Group::Block));
-        stats.io_threads = stats.io_threads.take().filter(|_| !old(Group::Iothread));
-        stats.dirty_rate = stats.dirty_rate.take().filter(|_| !old(Group::Dirtyrate));
+        for group in Group::ALL {
+            if matches!(group, Group::State | Group::Cpu | Group::Job) || old(group) {
+                stats.forget(group);
+            }
+        }
     }
 
     /// Drops every group whose newest reading is too old. `true` if there was one.
@@ -177,8 +173,8 @@ impl Figures {
         let mut dropped = false;
         for group in Group::ALL {
             let age = self.age(group, now);
-            if age.is_some_and(|age| age > intervals.stale_after(group)) && shows(vm, group) {
-                hide(std::sync::Arc::make_mut(vm), group);
+            if age.is_some_and(|age| age > intervals.stale_after(group)) && vm.shows(group) {
+                std::sync::Arc::make_mut(vm).hide(group);
                 dropped = true;
             }
         }
@@ -201,7 +197,7 @@ pub(super) fn strip(vm: &mut Vm) {
     vm.description = None;
     for group in Group::ALL {
         if group != Group::State {
-            hide(vm, group);
+            vm.hide(group);
         }
     }
     vm.collection = Collection::default();
@@ -209,7 +205,7 @@ pub(super) fn strip(vm: &mut Vm) {
 
 /// Whether any statistics are shown.
 pub(super) fn has_figures(vm: &Vm) -> bool {
-    Group::ALL.into_iter().any(|group| group != Group::State && shows(vm, group))
+    Group::ALL.into_iter().any(|group| group != Group::State && vm.shows(group))
 }
 
 /// Gives the shown devices their new description.
@@ -220,34 +216,6 @@ pub(super) fn rejoin(vm: &mut Vm) {
     }
     if let Some(nics) = &mut vm.nics {
         join(&mut nics.value, description);
-    }
-}
-
-fn shows(vm: &Vm, group: Group) -> bool {
-    match group {
-        Group::State => vm.status.is_some(),
-        Group::Cpu => vm.cpu.is_some(),
-        Group::Balloon => vm.memory.is_some(),
-        Group::Vcpu => vm.vcpus.is_some(),
-        Group::Interface => vm.nics.is_some(),
-        Group::Block => vm.disks.is_some(),
-        Group::Iothread => vm.io_threads.is_some(),
-        Group::Dirtyrate => vm.dirty_rate.is_some(),
-        Group::Job => vm.job.is_some(),
-    }
-}
-
-fn hide(vm: &mut Vm, group: Group) {
-    match group {
-        Group::State => vm.status = None,
-        Group::Cpu => vm.cpu = None,
-        Group::Balloon => vm.memory = None,
-        Group::Vcpu => vm.vcpus = None,
-        Group::Interface => vm.nics = None,
-        Group::Block => vm.disks = None,
-        Group::Iothread => vm.io_threads = None,
-        Group::Dirtyrate => vm.dirty_rate = None,
-        Group::Job => vm.job = None,
     }
 }
 

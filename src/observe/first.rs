@@ -6,9 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::engine::{Engine, reading_of};
-use super::track::{Phase, Track};
-
 /// How long the first readings wait for the next answer that identifies a VM. A daemon answers in milliseconds; a VM
 /// that hangs, or a daemon that is unreachable, is not waited for.
 const QUIET: Duration = Duration::from_millis(250);
@@ -54,28 +51,6 @@ impl First {
             self.until = None;
         }
         if self.until.is_some() { Vec::new() } else { std::mem::take(&mut self.waiting) }
-    }
-}
-
-impl Track {
-    /// Whether it is identified, or cannot be.
-    pub(super) fn is_known(&self) -> bool {
-        match self.phase {
-            Phase::Unknown => self.attempted,
-            Phase::Inactive | Phase::Arriving => true,
-            Phase::Active => self.visible,
-        }
-    }
-}
-
-impl Engine {
-    /// Starts the first readings, once the VMs are identified.
-    pub(super) fn begin_to_read(&mut self, now: Instant) {
-        let readings = self.first.take(self.publisher.knows_all(), now);
-        if !readings.is_empty() {
-            self.outgoing.extend(readings.into_iter().map(|(place, uuid)| (place, reading_of(uuid))));
-            self.send_out();
-        }
     }
 }
 

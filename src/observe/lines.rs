@@ -66,7 +66,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logged::Logged;
+    use crate::testing::logged::Logged;
 
     #[tokio::test(start_paused = true)]
     async fn who_has_said_much_says_a_line_a_minute_and_much_again_after_a_long_rest() {

@@ -1,12 +1,12 @@
 //! The agent's own metrics about reading.
 
-use super::health::Health;
+use super::counters::ObserveCounters;
 use crate::catalog::attribute::OWN_GROUP;
 use crate::catalog::{Label, OwnMetric, Unit};
 use crate::model::Group;
 
 /// One row a metric.
-pub const METRICS: &[OwnMetric<Health>] = &[
+pub const METRICS: &[OwnMetric<ObserveCounters>] = &[
     OwnMetric::counter("virt_otel.loop.turns", Unit::Count("turn"), "Turns of the reading loop.", |now| {
         Some(now.turns.get().into())
     }),

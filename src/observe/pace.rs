@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::track::{Phase, Track, Wants};
+use super::incarnation::DomainPhase;
+use super::queries::Actions;
 
 /// `burst` at once, then one more after each `every`.
 #[derive(Debug, Clone, Copy)]
@@ -60,50 +61,18 @@ impl Bucket {
 pub(super) struct Owed {
     /// When they go out.
     pub(super) due: Instant,
-    status: bool,
-    describe: bool,
-    read: bool,
+    pub(super) status: bool,
+    pub(super) describe: bool,
+    pub(super) read: bool,
 }
 
 impl Owed {
     /// Adds them to what a domain needs. One that does not run has only a state.
-    fn add_to(self, wants: &mut Wants, phase: Phase) {
-        let runs = phase == Phase::Active;
-        wants.status |= self.status;
-        wants.describe |= self.describe && runs;
-        wants.read |= self.read && runs;
-    }
-}
-
-impl Track {
-    /// Sends an event's queries now or, if the burst is used up, as soon as the pace allows, together with those of
-    /// later events until then. Their results are then shown like readings, not at once.
-    pub(super) fn paced(&mut self, mut wants: Wants, now: Instant) -> Wants {
-        if let Some(owed) = self.owed.take() {
-            owed.add_to(&mut wants, self.phase);
-        }
-        if self.pace.take(now) {
-            return wants;
-        }
-        let Wants { status, describe, read, .. } = wants;
-        self.owed = Some(Owed { due: self.pace.next(), status, describe, read });
-        Wants { remove: wants.remove, ..Wants::default() }
-    }
-
-    /// The owed queries, if they may go out now.
-    pub(super) fn take_owed(&mut self, now: Instant) -> Wants {
-        let mut wants = Wants::default();
-        if let Some(owed) = &mut self.owed
-            && owed.due <= now
-        {
-            if self.pace.take(now) {
-                owed.add_to(&mut wants, self.phase);
-                self.owed = None;
-            } else {
-                owed.due = self.pace.next();
-            }
-        }
-        wants
+    pub(super) fn add_to(self, actions: &mut Actions, phase: DomainPhase) {
+        let runs = phase == DomainPhase::Active;
+        actions.status |= self.status;
+        actions.describe |= self.describe && runs;
+        actions.read |= self.read && runs;
     }
 }
 

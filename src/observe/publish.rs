@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::daemon::Keeper;
-use super::health::Health;
+use super::context::Moment;
+use super::counters::ObserveCounters;
+use super::daemon::DaemonState;
 use super::settings::{HEARTBEAT, PUBLISH_GAP, URGENT_GAP};
-use super::track::Moment;
 use crate::model::{DaemonId, Timestamp, Vm};
 use crate::snapshot::{Snapshot, VmList};
 
@@ -42,7 +42,7 @@ impl Looked {
 /// The one writer of snapshots.
 pub(super) struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
-    health: Arc<Health>,
+    counters: Arc<ObserveCounters>,
     sequence: u64,
     lifecycle: u64,
     complete: bool,
@@ -69,10 +69,10 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(sender: watch::Sender<Arc<Snapshot>>, health: Arc<Health>) -> Self {
+    pub(super) fn new(sender: watch::Sender<Arc<Snapshot>>, counters: Arc<ObserveCounters>) -> Self {
         Self {
             sender,
-            health,
+            counters,
             sequence: 0,
             lifecycle: 0,
             complete: false,
@@ -131,7 +131,7 @@ impl Publisher {
     /// `places` gives the daemons' order, which is that of their VMs' keys; `rostered` whether all are known.
     pub(super) fn publish(
         &mut self,
-        keepers: &mut BTreeMap<usize, Keeper>,
+        daemons: &mut BTreeMap<usize, DaemonState>,
         places: &BTreeMap<DaemonId, usize>,
         rostered: bool,
         moment: Moment,
@@ -139,36 +139,36 @@ impl Publisher {
         // Nothing in a snapshot is newer than it, not even a timestamp that was moved on to stay in order.
         self.published = self.published.max(moment.stamp);
         let is_fresh = self.whole.is_some_and(|whole| moment.instant < whole + HEARTBEAT);
-        if !(is_fresh && self.look_at_touched(keepers, moment)) {
-            self.look_at_all(keepers, places, moment);
+        if !(is_fresh && self.look_at_touched(daemons, moment)) {
+            self.look_at_all(daemons, places, moment);
         }
-        self.known = self.known || (rostered && keepers.values().all(Keeper::is_known));
-        self.complete = self.complete || (rostered && keepers.values_mut().all(Keeper::round_is_done));
+        self.known = self.known || (rostered && daemons.values().all(DaemonState::is_known));
+        self.complete = self.complete || (rostered && daemons.values_mut().all(DaemonState::round_is_done));
         self.sequence += 1;
         self.last = Some(moment.instant);
         self.changed = false;
         self.urgent = false;
         self.touched.clear();
-        self.health.stuck.set(self.looked.stuck);
-        self.health.busy.set(self.looked.busy);
-        self.health.snapshots.one();
+        self.counters.stuck.set(self.looked.stuck);
+        self.counters.busy.set(self.looked.busy);
+        self.counters.snapshots.one();
         self.sender.send_replace(Arc::new(Snapshot {
             published: self.published,
             sequence: self.sequence,
             complete: self.complete,
-            daemons: self.hosts.iter().filter_map(|place| Some(Arc::clone(&keepers.get(place)?.shown))).collect(),
+            daemons: self.hosts.iter().filter_map(|place| Some(Arc::clone(&daemons.get(place)?.shown))).collect(),
             vms: self.vms.clone(),
             lifecycle: self.lifecycle,
         }));
     }
 
     /// Puts what has changed into the list. `false` if the list must be rebuilt because the number of VMs has changed.
-    fn look_at_touched(&mut self, keepers: &mut BTreeMap<usize, Keeper>, moment: Moment) -> bool {
+    fn look_at_touched(&mut self, daemons: &mut BTreeMap<usize, DaemonState>, moment: Moment) -> bool {
         let mut vms = Vec::new();
         for place in std::mem::take(&mut self.touched) {
-            let Some(keeper) = keepers.get_mut(&place) else { return false };
+            let Some(daemon) = daemons.get_mut(&place) else { return false };
             vms.clear();
-            let looked = self.look_at(keeper, moment, &mut vms);
+            let looked = self.look_at(daemon, moment, &mut vms);
             let Some(part) = self.parts.get_mut(&place).filter(|part| part.count == vms.len()) else { return false };
             self.looked.replace(std::mem::replace(&mut part.looked, looked), looked);
             for (index, vm) in (part.begin..).zip(&vms) {
@@ -181,7 +181,7 @@ impl Publisher {
     /// Rebuilds the list.
     fn look_at_all(
         &mut self,
-        keepers: &mut BTreeMap<usize, Keeper>,
+        daemons: &mut BTreeMap<usize, DaemonState>,
         places: &BTreeMap<DaemonId, usize>,
         moment: Moment,
     ) {
@@ -189,31 +189,31 @@ impl Publisher {
         let mut parts = BTreeMap::new();
         self.looked = Looked::default();
         for place in places.values() {
-            let Some(keeper) = keepers.get_mut(place) else { continue };
+            let Some(daemon) = daemons.get_mut(place) else { continue };
             let begin = vms.len();
-            let looked = self.look_at(keeper, moment, &mut vms);
+            let looked = self.look_at(daemon, moment, &mut vms);
             self.looked.replace(Looked::default(), looked);
             parts.insert(*place, Part { begin, count: vms.len() - begin, looked });
         }
         self.vms = vms.into();
         self.parts = parts;
         // A launcher's daemon is only a part of its VM, and is not published.
-        self.hosts = keepers.iter().filter(|(_, keeper)| keeper.owned.is_none()).map(|(place, _)| *place).collect();
+        self.hosts = daemons.iter().filter(|(_, daemon)| daemon.owned.is_none()).map(|(place, _)| *place).collect();
         self.whole = Some(moment.instant);
     }
 
     /// Collects what is shown of a daemon's VMs, and of a host itself.
-    fn look_at(&mut self, keeper: &mut Keeper, moment: Moment, vms: &mut Vec<Arc<Vm>>) -> Looked {
-        self.lifecycle += keeper.age(moment.instant);
+    fn look_at(&mut self, daemon: &mut DaemonState, moment: Moment, vms: &mut Vec<Arc<Vm>>) -> Looked {
+        self.lifecycle += daemon.age(moment.instant);
         let mut looked = Looked::default();
-        for track in keeper.tracks.values() {
-            looked.stuck += u64::from(track.is_stuck());
-            looked.busy += u64::from(track.busy_since.is_some());
-            self.published = self.published.max(track.last_stamp());
+        for domain in daemon.domains.values() {
+            looked.stuck += u64::from(domain.condition.is_stuck());
+            looked.busy += u64::from(domain.condition.busy_since.is_some());
+            self.published = self.published.max(domain.incarnation.last_stamp());
         }
-        self.lifecycle += u64::from(keeper.shown_vms(moment.instant, vms));
-        if keeper.owned.is_none() {
-            keeper.refresh();
+        self.lifecycle += u64::from(daemon.shown_vms(moment.instant, vms));
+        if daemon.owned.is_none() {
+            daemon.refresh();
         }
         looked
     }

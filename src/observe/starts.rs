@@ -4,8 +4,10 @@
 //! receivers take a start before the first point as a promise that everything counted happened since. A counter that
 //! goes back moves the start of its set to the timestamp of that reading: a value never drops while its start stays.
 
-use super::counters::{Counters, Named};
-use crate::model::{Since, Timestamp, Vm};
+use std::sync::Arc;
+
+use super::monotonic::{Counters, Named};
+use crate::model::{Cpu, Disk, Job, Memory, Nic, Since, Timestamp, Vcpu, Vm};
 use crate::source::Stats;
 
 /// A set of counters that share a start: those of the CPU, of one disk, of one interface.
@@ -66,34 +68,34 @@ impl<N: Clone + PartialEq, V: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy
 
 /// An incarnation's last counters and their starts, by group.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Marks {
-    cpu: Option<Series<[Option<u64>; 3]>>,
-    memory: Option<Series<[Option<u64>; 6]>>,
-    vcpus: Option<Devices<u32, [Option<u64>; 3]>>,
-    disks: Option<Devices<std::sync::Arc<str>, [Option<u64>; 9]>>,
-    nics: Option<Devices<std::sync::Arc<str>, [Option<u64>; 8]>>,
+pub(super) struct CounterStarts {
+    cpu: Option<Series<<Cpu as Counters>::Values>>,
+    memory: Option<Series<<Memory as Counters>::Values>>,
+    vcpus: Option<Devices<u32, <Vcpu as Counters>::Values>>,
+    disks: Option<Devices<Arc<str>, <Disk as Counters>::Values>>,
+    nics: Option<Devices<Arc<str>, <Nic as Counters>::Values>>,
+    job: Option<Series<<Job as Counters>::Values>>,
 }
 
-impl Marks {
-    pub(super) fn cpu(&mut self, seen: Option<Timestamp>, at: Timestamp, cpu: &crate::model::Cpu) -> Timestamp {
+impl CounterStarts {
+    pub(super) fn cpu(&mut self, seen: Option<Timestamp>, at: Timestamp, cpu: &Cpu) -> Timestamp {
         one(&mut self.cpu, seen, at, cpu)
     }
 
-    pub(super) fn memory(
-        &mut self,
-        seen: Option<Timestamp>,
-        at: Timestamp,
-        memory: &crate::model::Memory,
-    ) -> Timestamp {
+    pub(super) fn memory(&mut self, seen: Option<Timestamp>, at: Timestamp, memory: &Memory) -> Timestamp {
         one(&mut self.memory, seen, at, memory)
+    }
+
+    pub(super) fn job(&mut self, seen: Option<Timestamp>, at: Timestamp, job: &Job) -> Timestamp {
+        one(&mut self.job, seen, at, job)
     }
 
     pub(super) fn vcpus(
         &mut self,
         seen: Option<Timestamp>,
         at: Timestamp,
-        vcpus: Vec<crate::model::Vcpu>,
-    ) -> (Timestamp, Vec<Since<crate::model::Vcpu>>) {
+        vcpus: Vec<Vcpu>,
+    ) -> (Timestamp, Vec<Since<Vcpu>>) {
         each(&mut self.vcpus, seen, at, vcpus)
     }
 
@@ -101,8 +103,8 @@ impl Marks {
         &mut self,
         seen: Option<Timestamp>,
         at: Timestamp,
-        disks: Vec<crate::model::Disk>,
-    ) -> (Timestamp, Vec<Since<crate::model::Disk>>) {
+        disks: Vec<Disk>,
+    ) -> (Timestamp, Vec<Since<Disk>>) {
         each(&mut self.disks, seen, at, disks)
     }
 
@@ -110,8 +112,8 @@ impl Marks {
         &mut self,
         seen: Option<Timestamp>,
         at: Timestamp,
-        nics: Vec<crate::model::Nic>,
-    ) -> (Timestamp, Vec<Since<crate::model::Nic>>) {
+        nics: Vec<Nic>,
+    ) -> (Timestamp, Vec<Since<Nic>>) {
         each(&mut self.nics, seen, at, nics)
     }
 

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::context::{DaemonContext, Moment};
 use super::detection::Trigger;
+use super::domain::DomainState;
+use super::incarnation::DomainPhase;
+use super::queries::Actions;
 use super::settings::EVENT_GAP;
-use super::track::{Moment, Phase, Surroundings, Track, Wants};
 use crate::model::{State, Status};
 use crate::source::DomainEvent;
 
-impl Track {
+impl DomainState {
     /// Something happened to the domain.
-    pub(super) fn on_event(&mut self, event: &DomainEvent, name: &Arc<str>, moment: Moment) -> Wants {
+    pub(super) fn on_event(&mut self, event: &DomainEvent, name: &Arc<str>, moment: Moment) -> Actions {
         if !event.is_lifecycle() {
             return self.on_minor_event(event, moment);
         }
@@ -19,35 +22,35 @@ impl Track {
             self.rename(Arc::clone(name));
         }
         let epoch = self.calls.epoch;
-        let mut wants = Wants { status: true, read: true, ..Wants::default() };
+        let mut actions = Actions { status: true, read: true, ..Actions::default() };
         match *event {
             DomainEvent::Started { incoming_migration: true } => {
                 self.end();
-                self.phase = Phase::Arriving;
-                wants.read = false;
+                self.incarnation.phase = DomainPhase::Arriving;
+                actions.read = false;
             }
             DomainEvent::Started { incoming_migration: false } => {
                 let boot = self.detection.completes_boot(Trigger::Started, moment.instant);
-                if boot && self.phase == Phase::Active {
+                if boot && self.incarnation.phase == DomainPhase::Active {
                     // Its RESUMED came first, and its state was read in between: detection is already running.
-                    if self.id.is_none() {
-                        self.seen = Some(self.stamp(moment));
+                    if self.incarnation.id.is_none() {
+                        self.incarnation.seen = Some(self.incarnation.stamp(moment));
                     }
                 } else {
                     self.begin_now(moment);
                     self.detection.completes_boot(Trigger::Started, moment.instant);
-                    wants.describe = true;
+                    actions.describe = true;
                 }
             }
-            DomainEvent::Resumed { migrated: true } if self.phase == Phase::Arriving => {
+            DomainEvent::Resumed { migrated: true } if self.incarnation.phase == DomainPhase::Arriving => {
                 self.begin_now(moment);
-                wants.describe = true;
+                actions.describe = true;
             }
             DomainEvent::Resumed { .. } => {
                 // Ends a pause or a cancelled migration, or is the first half of a boot. For a domain that was not
                 // known to run, it does not prove a start: the state will show that it runs, and STARTED that it began.
                 let boot = self.detection.completes_boot(Trigger::Resumed, moment.instant);
-                wants.describe = self.phase == Phase::Active && !boot;
+                actions.describe = self.incarnation.phase == DomainPhase::Active && !boot;
             }
             DomainEvent::Stopped => {
                 self.end();
@@ -56,7 +59,7 @@ impl Track {
                 if let Some(held) = &mut self.held {
                     Arc::make_mut(held).status = None;
                 }
-                wants.read = false;
+                actions.read = false;
             }
             DomainEvent::Suspended => self.detection.forget_trigger(),
             DomainEvent::Defined
@@ -66,77 +69,78 @@ impl Track {
             | DomainEvent::DevicesChanged
             | DomainEvent::JobChanged => {}
         }
-        wants.read &= self.phase == Phase::Active;
+        actions.read &= self.incarnation.phase == DomainPhase::Active;
         // The other events only say that it is time to query.
-        wants.lifecycle = self.calls.epoch != epoch;
-        self.paced(wants, moment.instant)
+        actions.lifecycle = self.calls.epoch != epoch;
+        self.paced(actions, moment.instant)
     }
 
     fn begin_now(&mut self, moment: Moment) {
-        let seen = self.stamp(moment);
+        let seen = self.incarnation.stamp(moment);
         self.begin(Some(seen));
     }
 
     /// An event that guests can trigger without limit: at most one reading a second.
-    fn on_minor_event(&mut self, event: &DomainEvent, moment: Moment) -> Wants {
-        let mut wants = Wants::default();
-        if self.phase != Phase::Active {
-            return wants;
+    fn on_minor_event(&mut self, event: &DomainEvent, moment: Moment) -> Actions {
+        let mut actions = Actions::default();
+        if self.incarnation.phase != DomainPhase::Active {
+            return actions;
         }
         let devices = *event == DomainEvent::DevicesChanged;
-        let due = self.event_read.map_or(moment.instant, |read| moment.instant.max(read + EVENT_GAP));
-        if due <= moment.instant && self.event_due.is_none() {
-            self.event_read = Some(moment.instant);
-            wants.read = true;
-            wants.describe = devices;
+        let due = self.due.event_read.map_or(moment.instant, |read| moment.instant.max(read + EVENT_GAP));
+        if due <= moment.instant && self.due.event_due.is_none() {
+            self.due.event_read = Some(moment.instant);
+            actions.read = true;
+            actions.describe = devices;
         } else {
-            self.event_due.get_or_insert(due);
-            self.event_describe |= devices;
+            self.due.event_due.get_or_insert(due);
+            self.due.event_describe |= devices;
         }
-        wants
+        actions
     }
 
     /// Its state was read; `None`: the daemon does not know it.
-    pub(super) fn on_status(&mut self, status: Option<Status>, moment: Moment, around: &Surroundings) -> Wants {
-        let mut wants = Wants::default();
+    pub(super) fn on_status(&mut self, status: Option<Status>, moment: Moment, context: &DaemonContext) -> Actions {
+        let mut actions = Actions::default();
         let Some(status) = status else {
-            wants.remove = true;
-            return wants;
+            actions.remove = true;
+            return actions;
         };
-        if self.phase == Phase::Unknown {
-            self.failing = false;
+        if self.incarnation.phase == DomainPhase::Unknown {
+            self.condition.failing = false;
         }
-        let before = (self.phase, self.vm.status, self.visible, Arc::clone(&self.vm.identity));
+        let before = (self.incarnation.phase, self.vm.status, self.visible, Arc::clone(&self.vm.identity));
         if !status.state.is_active() {
-            if self.phase == Phase::Active || self.incarnated {
+            if self.incarnation.phase == DomainPhase::Active || self.incarnation.goes_on {
                 self.end();
             }
-            self.phase = Phase::Inactive;
-        } else if self.phase != Phase::Active {
-            wants = self.runs(status, around);
+            self.incarnation.phase = DomainPhase::Inactive;
+        } else if self.incarnation.phase != DomainPhase::Active {
+            actions = self.runs(status, context);
         }
         if self.vm.status != Some(status) {
             self.vm_mut().status = Some(status);
         }
         self.figures.state_read(moment.instant);
-        if self.phase != Phase::Active {
-            self.show_idle(around);
+        if self.incarnation.phase != DomainPhase::Active {
+            self.show_idle(context);
         }
-        wants.lifecycle |= before.0 != self.phase || before.1 != self.vm.status || before.2 != self.visible;
-        wants.lifecycle |= !Arc::ptr_eq(&before.3, &self.vm.identity);
-        wants
+        actions.lifecycle |=
+            before.0 != self.incarnation.phase || before.1 != self.vm.status || before.2 != self.visible;
+        actions.lifecycle |= !Arc::ptr_eq(&before.3, &self.vm.identity);
+        actions
     }
 
     /// A list names it, and its known state may disagree.
     pub(super) fn relisted(&mut self, name: Arc<str>, id: Option<u32>) {
-        if self.phase == Phase::Active {
+        if self.incarnation.phase == DomainPhase::Active {
             return;
         }
         self.rename(name);
-        if self.incarnated && self.id.is_some() && self.id != id {
+        if self.incarnation.goes_on && self.incarnation.id.is_some() && self.incarnation.id != id {
             // The domain was restarted while the daemon was unreachable.
             self.end();
-            self.phase = Phase::Unknown;
+            self.incarnation.phase = DomainPhase::Unknown;
         }
     }
 
@@ -147,18 +151,18 @@ impl Track {
     }
 
     /// It runs, which was not known.
-    fn runs(&mut self, status: Status, around: &Surroundings) -> Wants {
-        if self.incarnated {
+    fn runs(&mut self, status: Status, context: &DaemonContext) -> Actions {
+        if self.incarnation.goes_on {
             // The daemon was unreachable. The next reading tells whether the incarnation is still the same.
-            self.phase = Phase::Active;
-        } else if around.vmi.is_none() && is_arriving(status) {
+            self.incarnation.phase = DomainPhase::Active;
+        } else if context.vmi.is_none() && is_arriving(status) {
             // Where the Kubernetes API reports the VMI, it also reports its arrival.
-            self.phase = Phase::Arriving;
-            return Wants::default();
+            self.incarnation.phase = DomainPhase::Arriving;
+            return Actions::default();
         } else {
             self.begin(None);
         }
-        Wants { describe: true, read: true, lifecycle: true, ..Wants::default() }
+        Actions { describe: true, read: true, lifecycle: true, ..Actions::default() }
     }
 }
 

@@ -4,11 +4,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::engine::Engine;
+use super::incarnation::DomainPhase;
+use super::queries::CallState;
 use super::settings::CLUMP_MAX;
-use super::track::{CallState, Phase};
 use crate::source::{Ask, Order};
 
-/// Marks the timer of a daemon's list among the timers of its domains.
+/// CounterStarts the timer of a daemon's list among the timers of its domains.
 pub(super) const LIST_TIMER: Uuid = Uuid::nil();
 
 impl Engine {
@@ -21,19 +22,19 @@ impl Engine {
         let mut clump = 0;
         while let Some((_, place, uuid)) = self.timers.first().filter(|(at, ..)| *at <= now).copied() {
             self.timers.pop_first();
-            let Some(keeper) = self.keepers.get_mut(&place) else { continue };
+            let Some(daemon) = self.daemons.get_mut(&place) else { continue };
             if uuid == LIST_TIMER {
-                if keeper.up && keeper.list_due.take_if(|due| *due <= now).is_some() {
-                    keeper.lists.take(now);
+                if daemon.connection.up && daemon.listing.due.take_if(|due| *due <= now).is_some() {
+                    daemon.listing.pace.take(now);
                     self.ask(place, Ask::List);
                 }
                 continue;
             }
-            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
-            track.wake = None;
-            let wants = track.on_wake(now, &keeper.around);
-            clump += usize::from(!wants.read && self.read_due(place, uuid, now));
-            self.follow(place, uuid, wants);
+            let Some(domain) = daemon.domains.get_mut(&uuid) else { continue };
+            domain.due.wake = None;
+            let actions = domain.on_wake(now, &daemon.context);
+            clump += usize::from(!actions.read && self.read_due(place, uuid, now));
+            self.follow(place, uuid, actions);
         }
         if clump > 0 {
             self.fill_clump(now, clump);
@@ -50,25 +51,25 @@ impl Engine {
             }
             if uuid != LIST_TIMER && self.read_due(place, uuid, until) {
                 clump += 1;
-                self.follow(place, uuid, super::track::Wants::default());
+                self.follow(place, uuid, super::queries::Actions::default());
             }
         }
     }
 
     /// Lists a daemon's domains because of an event.
     pub(super) fn list_soon(&mut self, place: usize, now: Instant) {
-        let Some(keeper) = self.keepers.get_mut(&place) else { return };
-        keeper.list_soon(now);
-        self.timers.extend(keeper.list_due.map(|due| (due, place, LIST_TIMER)));
+        let Some(daemon) = self.daemons.get_mut(&place) else { return };
+        daemon.list_soon(now);
+        self.timers.extend(daemon.listing.due.map(|due| (due, place, LIST_TIMER)));
         self.list_if_wanted(place);
     }
 
     /// Reads a domain's groups that are due by `until`. `false` if none is.
     fn read_due(&mut self, place: usize, uuid: Uuid, until: Instant) -> bool {
-        let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { return false };
-        let Some(track) = keeper.tracks.get_mut(&uuid) else { return false };
-        let Some(groups) = track.take_due(until, &keeper.around) else { return false };
-        track.calls.read = CallState::Out;
+        let Some(daemon) = self.daemons.get_mut(&place).filter(|daemon| daemon.connection.up) else { return false };
+        let Some(domain) = daemon.domains.get_mut(&uuid) else { return false };
+        let Some(groups) = domain.take_due(until, &daemon.context) else { return false };
+        domain.calls.read = CallState::Out;
         self.launch(place, Ask::Read(uuid, groups), Order::InTurn);
         true
     }
@@ -81,8 +82,8 @@ impl Engine {
             {
                 continue;
             }
-            let Some(keeper) = self.keepers.get_mut(&place).filter(|keeper| keeper.up) else { continue };
-            let Some(state) = keeper.state_of(ask) else { continue };
+            let Some(daemon) = self.daemons.get_mut(&place).filter(|daemon| daemon.connection.up) else { continue };
+            let Some(state) = daemon.state_of(ask) else { continue };
             if !state.go() {
                 continue;
             }
@@ -90,12 +91,12 @@ impl Engine {
                 self.launch(place, ask, Order::AtOnce);
                 continue;
             };
-            let Some(track) = keeper.tracks.get_mut(&uuid) else { continue };
-            if track.phase == Phase::Active {
-                let groups = track.take_all(Instant::now(), &keeper.around);
+            let Some(domain) = daemon.domains.get_mut(&uuid) else { continue };
+            if domain.incarnation.phase == DomainPhase::Active {
+                let groups = domain.take_all(Instant::now(), &daemon.context);
                 self.launch(place, Ask::Read(uuid, groups), Order::AtOnce);
             } else {
-                track.calls.read = CallState::Idle;
+                domain.calls.read = CallState::Idle;
             }
         }
     }

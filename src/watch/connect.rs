@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tower::layer::layer_fn;
 
 use super::Settings;
-use super::link::Link;
+use super::link::ApiLink;
 
 /// How long connecting may take. Within a cluster it takes a millisecond. Together with the other deadlines of this
 /// module, this limit ensures that a dead API server is noticed within a minute.
@@ -96,7 +96,7 @@ pub async fn connect(settings: &Settings) -> Result<ApiServer, ConnectError> {
     let (opens, opened) = watch::channel(0);
     let builder = ClientBuilder::try_from(config)
         .map_err(|cause| ConnectError::Client { server: url.clone(), cause })?
-        .with_layer(&layer_fn(move |service| Link::new(service, opens.clone())));
+        .with_layer(&layer_fn(move |service| ApiLink::new(service, opens.clone())));
     Ok(ApiServer { client: builder.build(), url: url.into(), opened })
 }
 

@@ -13,7 +13,7 @@ use super::fault::{Fault, FaultKind};
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// What is known about the API's health.
-pub(super) struct Health {
+pub(super) struct ApiHealth {
     counters: Arc<WatchCounters>,
     server: Arc<str>,
     node: Arc<str>,
@@ -31,7 +31,7 @@ fn excusable(fault: &Fault) -> bool {
     fault.kind == FaultKind::Expired || fault.kind == FaultKind::Unreachable && fault.while_watching
 }
 
-impl Health {
+impl ApiHealth {
     pub(super) fn new(counters: Arc<WatchCounters>, server: Arc<str>, node: Arc<str>) -> Self {
         Self { counters, server, node, settles: None, logged: Vec::new(), excused: Vec::new() }
     }

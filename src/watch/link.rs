@@ -47,18 +47,18 @@ pub(super) enum LinkError {
 
 /// A service that enforces deadlines and size limits, and reports when a watch was opened.
 #[derive(Debug)]
-pub(super) struct Link<S> {
+pub(super) struct ApiLink<S> {
     inner: S,
     opened: watch::Sender<u64>,
 }
 
-impl<S> Link<S> {
+impl<S> ApiLink<S> {
     pub(super) fn new(inner: S, opened: watch::Sender<u64>) -> Self {
         Self { inner, opened }
     }
 }
 
-impl<S, B> Service<Request<Body>> for Link<S>
+impl<S, B> Service<Request<Body>> for ApiLink<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Future: Send + 'static,

@@ -14,7 +14,7 @@ use super::allow::AllowedLabels;
 use super::connect::ApiServer;
 use super::counters::{EventKind, WatchCounters};
 use super::fault::{Fault, FaultKind};
-use super::health::Health;
+use super::health::ApiHealth;
 use super::object::Object;
 use super::pause::Pause;
 use super::share::Shared;
@@ -49,7 +49,7 @@ pub async fn run(
     pulse: Pulse,
     stop: CancellationToken,
 ) {
-    let health = Health::new(Arc::clone(&counters), Arc::clone(&server.url), settings.node.as_str().into());
+    let health = ApiHealth::new(Arc::clone(&counters), Arc::clone(&server.url), settings.node.as_str().into());
     let allowed = AllowedLabels::new(&settings.vmi_labels);
     let mut pump = Pump {
         server,
@@ -74,7 +74,7 @@ struct Pump {
     server: ApiServer,
     events: mpsc::Sender<VmiEvent>,
     counters: Arc<WatchCounters>,
-    health: Health,
+    health: ApiHealth,
     allowed: AllowedLabels,
     shared: Shared,
     node: Arc<str>,

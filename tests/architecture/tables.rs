@@ -97,6 +97,8 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("clap_complete", &["config", "commands"]),
     ("clap_mangen", &["commands"]),
     ("globset", &["config"]),
+    ("percent_encoding", &["config"]),
+    ("backon", &["backoff"]),
 ];
 
 /// Where libvirt's own library is called, with unsafe code: a file, and the folder of the same name.

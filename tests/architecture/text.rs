@@ -109,7 +109,7 @@ fn sources_under(folder: &str) -> Vec<File> {
         files.push(File { path, lines: text.lines().count() - lines_of_tests, tokens });
     }
     let only_tests = |path: &str| {
-        let named_so = path.ends_with("/tests.rs") || path.contains("/tests/");
+        let named_so = path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("src/testing");
         named_so
             || for_tests.iter().any(|module| path == format!("{module}.rs") || path.starts_with(&format!("{module}/")))
     };

@@ -15,8 +15,7 @@
     reason = "tests fail by panicking, wait by sleeping, and read the real clock and environment"
 )]
 
-#[allow(dead_code, unused_imports, reason = "a toolbox: not every test uses every tool")]
-mod support;
+use lab_support as support;
 
 mod addresses;
 mod alone;

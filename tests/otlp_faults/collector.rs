@@ -17,7 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-use crate::receiver::points;
+use virt_otel::testing::receiver::points;
 
 /// What it answers.
 #[derive(Debug, Clone)]

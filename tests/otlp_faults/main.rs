@@ -5,13 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-#[path = "../support/binary.rs"]
-mod binary;
 mod collector;
 mod fleet;
 mod proxy;
-#[path = "../../src/export/otlp/receiver.rs"]
-mod receiver;
 mod tls;
 
 use std::sync::{Arc, Weak};
@@ -20,7 +16,6 @@ use std::time::Duration;
 use collector::{Answer, Collector, Received};
 use fleet::Fleet;
 use proxy::{Mode, Proxy};
-use receiver::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -30,6 +25,7 @@ use virt_otel::clock::SystemClock;
 use virt_otel::collector::Headers;
 use virt_otel::export::otlp::{DropReason, Exporter, OtlpCounters, OtlpSettings, RetryPolicy, Tuning, WAITING_PUSHES};
 use virt_otel::snapshot::Snapshot;
+use virt_otel::testing::receiver::Receiver;
 
 /// How long a test waits for what must come; a machine under load needs a part of it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -355,7 +351,7 @@ async fn the_systems_authorities_are_trusted_when_no_other_is_named() {
     let files = tls::Files::new();
     let collector = Collector::start_tls([], files.server()).await;
     let endpoint = format!("https://localhost:{}", collector.address.port());
-    let mut agent = tokio::process::Command::new(binary::binary());
+    let mut agent = tokio::process::Command::new(lab_support::binary());
     agent.args([
         "run",
         "--libvirt-uri",

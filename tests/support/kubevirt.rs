@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use virt_otel::catalog::{ELSEWHERE, Selection, Vocabulary};
+use virt_otel::catalog::{NOT_EXPORTED, Selection, Vocabulary};
 use virt_otel::export::naming;
 
 use self::Kind::{Counter, Gauge, Histogram};
-use self::Verdict::{Differs, Elsewhere, NotOurs, Same};
+use self::Verdict::{Differs, NotExported, NotOurs, Same};
 
 /// A metric of KubeVirt.
 pub struct Theirs {
@@ -40,7 +40,7 @@ pub enum Verdict {
     /// It has none of this name, because of this.
     NotOurs(&'static str),
     /// It has none of this name and cannot; the catalogue says why.
-    Elsewhere,
+    NotExported,
 }
 
 /// Metrics that come from one place.
@@ -175,7 +175,7 @@ pub const GROUPS: [Group; 2] = [
                 &["pod", "resource", "uuid"],
                 NotOurs("The kubelet tells it to those who may open its socket of pod resources."),
             ),
-            theirs("kubevirt_vmi_sync_total", Counter, &["namespace", "name"], &[], Elsewhere),
+            theirs("kubevirt_vmi_sync_total", Counter, &["namespace", "name"], &[], NotExported),
         ],
     },
     Group {
@@ -254,22 +254,22 @@ pub const GROUPS: [Group; 2] = [
                 ),
             ),
             theirs("kubevirt_vmi_migration_failed", Gauge, &["namespace"], &["vmi", "vmim"], Differs("The same.")),
-            theirs("kubevirt_vmi_migrations_in_pending_phase", Gauge, &[], &[], Elsewhere),
-            theirs("kubevirt_vmi_migrations_in_scheduling_phase", Gauge, &[], &[], Elsewhere),
-            theirs("kubevirt_vmi_migrations_in_unset_phase", Gauge, &[], &[], Elsewhere),
-            theirs("kubevirt_vmi_migrations_in_running_phase", Gauge, &[], &[], Elsewhere),
-            theirs("kubevirt_vmi_number_of_outdated", Gauge, &[], &[], Elsewhere),
-            theirs("kubevirt_vmi_phase_transition_time_seconds", Histogram, &[], &["phase", "last_phase"], Elsewhere),
-            theirs("kubevirt_vmi_phase_transition_time_from_creation_seconds", Histogram, &[], &["phase"], Elsewhere),
-            theirs("kubevirt_vmi_phase_transition_time_from_deletion_seconds", Histogram, &[], &["phase"], Elsewhere),
+            theirs("kubevirt_vmi_migrations_in_pending_phase", Gauge, &[], &[], NotExported),
+            theirs("kubevirt_vmi_migrations_in_scheduling_phase", Gauge, &[], &[], NotExported),
+            theirs("kubevirt_vmi_migrations_in_unset_phase", Gauge, &[], &[], NotExported),
+            theirs("kubevirt_vmi_migrations_in_running_phase", Gauge, &[], &[], NotExported),
+            theirs("kubevirt_vmi_number_of_outdated", Gauge, &[], &[], NotExported),
+            theirs("kubevirt_vmi_phase_transition_time_seconds", Histogram, &[], &["phase", "last_phase"], NotExported),
+            theirs("kubevirt_vmi_phase_transition_time_from_creation_seconds", Histogram, &[], &["phase"], NotExported),
+            theirs("kubevirt_vmi_phase_transition_time_from_deletion_seconds", Histogram, &[], &["phase"], NotExported),
             theirs(
                 "kubevirt_vmi_migration_phase_transition_time_from_creation_seconds",
                 Histogram,
                 &[],
                 &["phase"],
-                Elsewhere,
+                NotExported,
             ),
-            theirs("kubevirt_vmi_last_api_connection_timestamp_seconds", Gauge, &["namespace"], &["vmi"], Elsewhere),
+            theirs("kubevirt_vmi_last_api_connection_timestamp_seconds", Gauge, &["namespace"], &["vmi"], NotExported),
         ],
     },
 ];
@@ -333,7 +333,7 @@ pub fn tables() -> String {
                 Same(note) => ("same", note),
                 Differs(how) => ("differs", how),
                 NotOurs(why) => ("not ours", why),
-                Elsewhere => ("not ours", why_elsewhere(theirs.name)),
+                NotExported => ("not ours", why_elsewhere(theirs.name)),
             };
             let _ = writeln!(out, "| `{}` | {kind} | {} | {here} | {} |", theirs.name, labels.join(", "), code(why));
         }
@@ -343,7 +343,7 @@ pub fn tables() -> String {
 
 /// Why the catalogue has none of that name; empty if it does not say so.
 fn why_elsewhere(name: &str) -> &'static str {
-    ELSEWHERE.iter().find(|elsewhere| elsewhere.name == name).map_or("", |elsewhere| elsewhere.why)
+    NOT_EXPORTED.iter().find(|elsewhere| elsewhere.name == name).map_or("", |elsewhere| elsewhere.why)
 }
 
 /// What docs/compatibility.md says of the recording rules.

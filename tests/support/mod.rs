@@ -1,7 +1,7 @@
 //! What the tests under `tests/` share.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses another part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses another part")]
 
 pub mod kubevirt;
 pub mod registry;
-pub mod sample;
-pub mod vmis;
+
+pub use virt_otel::testing::{sample, vmis};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::book::Commit;
-use super::subject::{Instance, Key};
+use super::delivery::DeliveryRecord;
+use super::resource_kind::{Instance, Key};
 use crate::catalog::{Attribute, Kind, Label, Metric, Read, Selected, Selection, Stability, Unit, Value};
 use crate::clock::Clock;
 use crate::model::{
@@ -192,6 +192,6 @@ pub(super) fn snapshot(vms: Vec<Vm>, published: u64) -> Snapshot {
 }
 
 /// A commit of no consequence.
-pub(super) fn commit(number: usize) -> Commit {
-    Commit::of(Key { namespace: None, instance: Instance::Domain(Uuid::from_u128(number as u128)) })
+pub(super) fn record(number: usize) -> DeliveryRecord {
+    DeliveryRecord::of(Key { namespace: None, instance: Instance::Domain(Uuid::from_u128(number as u128)) })
 }

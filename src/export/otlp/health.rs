@@ -10,7 +10,7 @@ use super::counters::OtlpCounters;
 
 /// How it stands with the Collector.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(super) struct CollectorHealth {
     endpoint: String,
     counters: Arc<OtlpCounters>,
     condition: Condition,
@@ -33,7 +33,7 @@ enum Condition {
     },
 }
 
-impl Health {
+impl CollectorHealth {
     /// Of a Collector that nothing is known of.
     pub(super) fn new(endpoint: &str, counters: Arc<OtlpCounters>) -> Self {
         Self { endpoint: endpoint.to_owned(), counters, condition: Condition::Unknown, rejecting: false }
@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_said_once_and_its_end_with_what_was_lost() {
         let counters = Arc::new(OtlpCounters::default());
-        let mut health = Health::new("http://collector:4317", Arc::clone(&counters));
+        let mut health = CollectorHealth::new("http://collector:4317", Arc::clone(&counters));
         counters.count_dropped(DropReason::Refused, 5);
         let lines = logged(|| {
             health.accepted(0, "");
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn another_failure_than_before_is_said() {
-        let mut health = Health::new("http://collector:4317", Arc::default());
+        let mut health = CollectorHealth::new("http://collector:4317", Arc::default());
         let lines = logged(|| {
             health.failed(&Status::unavailable(""));
             health.failed(&Status::unauthenticated("who are you"));
@@ -178,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn rejected_points_are_said_once_until_they_stop() {
-        let mut health = Health::new("http://collector:4317", Arc::default());
+        let mut health = CollectorHealth::new("http://collector:4317", Arc::default());
         let lines = logged(|| {
             for rejected in [3, 3, 3, 0, 0, 1] {
                 health.accepted(rejected, if rejected > 0 { "out of order" } else { "" });

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::bytes::Bytes;
 
-use super::book::{Book, Cycle, Extent};
-use super::chunk::Chunks;
+use super::delivery::{Cycle, DeliveryState, Extent};
+use super::request::ExportRequests;
 use super::settings::{REQUEST_LIMIT, ResourceSettings};
 use crate::catalog::Selection;
 use crate::snapshot::Snapshot;
@@ -22,7 +22,7 @@ pub fn otlp_json(
     settings: &ResourceSettings,
 ) -> Result<String, serde_json::Error> {
     let mut request = ExportMetricsServiceRequest::default();
-    Book::new(selection.clone(), settings.clone()).build(&everything(snapshot), &mut |messages, _, _| {
+    DeliveryState::new(selection.clone(), settings.clone()).build(&everything(snapshot), &mut |messages, _, _| {
         request.resource_metrics.extend(messages.iter().map(|message| (*message).clone()));
         Ok(())
     });
@@ -31,25 +31,25 @@ pub fn otlp_json(
 
 /// A receiving side that takes everything: what would be pushed, push after push.
 #[derive(Debug)]
-pub struct Requests(Book);
+pub struct Requests(DeliveryState);
 
 impl Requests {
     /// Before the first push.
     #[must_use]
     pub fn new(selection: Selection, settings: ResourceSettings) -> Self {
-        Self(Book::new(selection, settings))
+        Self(DeliveryState::new(selection, settings))
     }
 
     /// The requests of the next push, each an encoded `ExportMetricsServiceRequest`.
     pub fn push(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Bytes> {
-        let mut chunks = Chunks::new(REQUEST_LIMIT);
-        self.0.build(&everything(snapshot), &mut |messages, points, commit| chunks.add(messages, points, commit));
-        chunks
+        let mut requests = ExportRequests::new(REQUEST_LIMIT);
+        self.0.build(&everything(snapshot), &mut |messages, points, record| requests.add(messages, points, record));
+        requests
             .finish()
             .into_iter()
-            .map(|chunk| {
-                self.0.delivered(chunk.commits);
-                chunk.bytes
+            .map(|request| {
+                self.0.delivered(request.records);
+                request.bytes
             })
             .collect()
     }

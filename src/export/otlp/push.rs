@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::book::{Book, Cycle, Extent, LeftOut};
-use super::chunk::{Chunk, Chunks};
 use super::client::Transport;
 use super::counters::{DropReason, OtlpCounters};
+use super::delivery::{Cycle, DeliveryState, Extent, LeftOut};
 use super::queue::{Queue, Waiting};
-use super::sender::{Fate, Sender};
+use super::request::{ExportRequest, ExportRequests};
+use super::sender::{Outcome, Sender};
 use super::settings::{OtlpSettings, Tuning};
 use crate::catalog::Selection;
 use crate::clock::Clock;
@@ -47,9 +47,9 @@ pub(super) async fn run<T: Transport>(
     let sender =
         Sender::new(transport, settings.collector.timeout, tuning.retry.waits, hurry.clone(), Arc::clone(&counters));
     let mut pusher = Pusher {
-        book: Book::new(selection, settings.resource),
+        delivery: DeliveryState::new(selection, settings.resource),
         queue: Queue::new(tuning.waiting_pushes),
-        chunks: VecDeque::new(),
+        requests: VecDeque::new(),
         give_up: Instant::now(),
         state: State::Idle(sender),
         snapshots,
@@ -95,10 +95,10 @@ async fn due(event: Option<(Instant, Extent)>) -> Option<Extent> {
 
 /// The task of the exporter.
 struct Pusher<T> {
-    book: Book,
+    delivery: DeliveryState,
     queue: Queue,
     /// What is left of the push that is under way.
-    chunks: VecDeque<Chunk>,
+    requests: VecDeque<ExportRequest>,
     /// When the push that is under way is given up.
     give_up: Instant,
     state: State<T>,
@@ -109,7 +109,7 @@ struct Pusher<T> {
 }
 
 /// A request under way brings its sender back.
-type Flight<T> = Pin<Box<dyn Future<Output = (Sender<T>, Chunk, Fate)> + Send>>;
+type Flight<T> = Pin<Box<dyn Future<Output = (Sender<T>, ExportRequest, Outcome)> + Send>>;
 
 enum State<T> {
     Idle(Sender<T>),
@@ -135,7 +135,7 @@ impl<T: Transport> Pusher<T> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = self.state.landed(&mut self.book) => self.next(),
+                () = self.state.landed(&mut self.delivery) => self.next(),
                 _ = ticker.tick() => self.enqueue(Extent::Everything),
                 Some(extent) = due(event) => {
                     event = None;
@@ -168,7 +168,7 @@ impl<T: Transport> Pusher<T> {
         self.enqueue(Extent::Everything);
         let all = async {
             while self.state.is_sending() {
-                self.state.landed(&mut self.book).await;
+                self.state.landed(&mut self.delivery).await;
                 self.next();
             }
         };
@@ -179,11 +179,11 @@ impl<T: Transport> Pusher<T> {
             State::Sending { points, .. } => *points,
             _ => 0,
         };
-        while let Some(chunk) = self.chunks.pop_front().or_else(|| {
+        while let Some(request) = self.requests.pop_front().or_else(|| {
             self.build();
-            self.chunks.pop_front()
+            self.requests.pop_front()
         }) {
-            lost += chunk.points;
+            lost += request.points;
         }
         self.counters.count_dropped(DropReason::Shutdown, lost);
         tracing::warn!(points_lost = lost, "the last metrics could not be delivered before the agent ended");
@@ -198,7 +198,7 @@ impl<T: Transport> Pusher<T> {
         let taken = snapshot.published.max(Timestamp::from_unix(now.saturating_sub(PUBLISHED_WITHIN)));
         let push = Waiting { cycle: Cycle { snapshot, taken, extent }, since: Instant::now() };
         if let Some((dropped, next)) = self.queue.push(push) {
-            let points = self.book.superseded(&dropped.cycle, &next);
+            let points = self.delivery.superseded(&dropped.cycle, &next);
             self.counters.count_dropped(DropReason::QueueFull, points);
         }
         self.counters.set_queued(self.queue.len());
@@ -210,21 +210,21 @@ impl<T: Transport> Pusher<T> {
         if self.state.is_sending() {
             return;
         }
-        let chunk = loop {
-            if let Some(chunk) = self.chunks.pop_front() {
-                break chunk;
+        let request = loop {
+            if let Some(request) = self.requests.pop_front() {
+                break request;
             }
             if !self.build() {
                 return;
             }
         };
-        let points = chunk.points;
+        let points = request.points;
         let give_up = self.give_up;
         self.state = match std::mem::replace(&mut self.state, State::Moving) {
             State::Idle(mut sender) => {
                 let flight = Box::pin(async move {
-                    let fate = sender.send(&chunk, give_up).await;
-                    (sender, chunk, fate)
+                    let outcome = sender.send(&request, give_up).await;
+                    (sender, request, outcome)
                 });
                 State::Sending { flight, points }
             }
@@ -236,10 +236,10 @@ impl<T: Transport> Pusher<T> {
     fn build(&mut self) -> bool {
         let Some(push) = self.queue.pop() else { return false };
         self.counters.set_queued(self.queue.len());
-        let mut chunks = Chunks::new(self.tuning.request_limit);
+        let mut requests = ExportRequests::new(self.tuning.request_limit);
         let LeftOut { late, too_large, duplicate } =
-            self.book.build(&push.cycle, &mut |messages, points, commit| chunks.add(messages, points, commit));
-        self.chunks.extend(chunks.finish());
+            self.delivery.build(&push.cycle, &mut |messages, points, record| requests.add(messages, points, record));
+        self.requests.extend(requests.finish());
         self.give_up = push.since + self.tuning.retry.give_up_after;
         for (reason, points) in
             [(DropReason::Late, late), (DropReason::TooLarge, too_large), (DropReason::Duplicate, duplicate)]
@@ -256,13 +256,13 @@ impl<T: Transport> State<T> {
     }
 
     /// Waits until the request under way has landed, and notes it in the book; for ever if none is.
-    async fn landed(&mut self, book: &mut Book) {
+    async fn landed(&mut self, delivery: &mut DeliveryState) {
         let Self::Sending { flight, .. } = self else { return std::future::pending().await };
-        let (sender, chunk, fate) = flight.as_mut().await;
+        let (sender, request, outcome) = flight.as_mut().await;
         *self = Self::Idle(sender);
-        match fate {
-            Fate::Delivered => book.delivered(chunk.commits),
-            Fate::Dropped => book.failed(chunk.commits),
+        match outcome {
+            Outcome::Delivered => delivery.delivered(request.records),
+            Outcome::Dropped => delivery.failed(request.records),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::book::{Cycle, Extent};
+use super::delivery::{Cycle, Extent};
 use crate::snapshot::Snapshot;
 
 /// A push that waits.

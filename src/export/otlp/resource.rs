@@ -4,8 +4,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
+use super::resource_kind::{Instance, Key, ResourceKind};
 use super::settings::ResourceSettings;
-use super::subject::{Instance, Key, Subject};
 use crate::model::{Identity, Launcher, Place};
 
 /// `service.name` of VMs, unless the configuration has another.
@@ -21,30 +21,30 @@ pub const DAEMON_SERVICE_NAME: &str = "libvirt-daemon";
 const ATTRIBUTES: usize = 16;
 
 /// The Resource of a VM or a daemon with this key.
-pub(super) fn resource(subject: &Subject, key: &Key, settings: &ResourceSettings) -> Resource {
+pub(super) fn resource(kind: &ResourceKind, key: &Key, settings: &ResourceSettings) -> Resource {
     let mut attributes = Vec::with_capacity(ATTRIBUTES + settings.attributes.len());
     let mut put = |name: &str, value: &str| attributes.push(attribute(name, value));
     let namespace = key.namespace.as_deref();
     if let Some(namespace) = namespace {
         put("service.namespace", namespace);
     }
-    match subject {
-        Subject::Vm(vm) => {
+    match kind {
+        ResourceKind::Vm(vm) => {
             let usual = match vm.identity.place {
                 Place::Host { .. } => DOMAIN_SERVICE_NAME,
                 Place::Launcher(_) => VMI_SERVICE_NAME,
             };
             put("service.name", settings.service_name.as_deref().unwrap_or(usual));
         }
-        Subject::Daemon(_) => put("service.name", DAEMON_SERVICE_NAME),
+        ResourceKind::Daemon(_) => put("service.name", DAEMON_SERVICE_NAME),
     }
     match &key.instance {
         Instance::Domain(uuid) => put("service.instance.id", uuid.hyphenated().encode_lower(&mut [0; 36])),
         Instance::Launcher(id) | Instance::Daemon(id) => put("service.instance.id", id),
     }
-    match subject {
-        Subject::Vm(vm) => identity(&vm.identity, &mut put),
-        Subject::Daemon(daemon) => {
+    match kind {
+        ResourceKind::Vm(vm) => identity(&vm.identity, &mut put),
+        ResourceKind::Daemon(daemon) => {
             if let Some(host) = namespace {
                 put("libvirt.host.name", host);
             }
@@ -139,11 +139,11 @@ mod tests {
     use super::*;
     use crate::catalog::attribute::ALL;
     use crate::model::{Daemon, DaemonFacts, DaemonId};
-    use crate::vmis;
+    use crate::testing::vmis;
 
-    fn attributes(subject: &Subject, settings: &ResourceSettings) -> BTreeMap<String, String> {
-        let key = subject.key(settings.host_name.as_ref());
-        let resource = resource(subject, &key, settings);
+    fn attributes(kind: &ResourceKind, settings: &ResourceSettings) -> BTreeMap<String, String> {
+        let key = kind.key(settings.host_name.as_ref());
+        let resource = resource(kind, &key, settings);
         let count = resource.attributes.len();
         let map: BTreeMap<_, _> = resource
             .attributes
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_vm_is_told_apart_by_its_host_and_its_uuid() {
-        let vm = Subject::Vm(Arc::new(fixture::vm(7)));
+        let vm = ResourceKind::Vm(Arc::new(fixture::vm(7)));
         assert_eq!(
             attributes(&vm, &ResourceSettings::default()),
             expect(&[
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_vmi_is_told_apart_by_its_namespace_and_its_launcher_pod() {
-        let vm = Subject::Vm(Arc::new(vmis::running()));
+        let vm = ResourceKind::Vm(Arc::new(vmis::running()));
         assert_eq!(
             attributes(&vm, &ResourceSettings::default()),
             expect(&[
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_vmi_of_which_libvirt_says_nothing_is_known_by_what_the_api_says() {
-        let vm = Subject::Vm(Arc::new(vmis::unreachable()));
+        let vm = ResourceKind::Vm(Arc::new(vmis::unreachable()));
         let settings = ResourceSettings { service_name: Some("guests".to_owned()), ..ResourceSettings::default() };
         assert_eq!(
             attributes(&vm, &settings),
@@ -232,12 +232,12 @@ mod tests {
     #[test]
     fn every_attribute_of_a_resource_is_in_the_dictionary() {
         let subjects = [
-            Subject::Vm(Arc::new(vmis::running())),
-            Subject::Vm(Arc::new(fixture::vm(7))),
-            Subject::Daemon(Arc::new(fixture::daemon(true))),
+            ResourceKind::Vm(Arc::new(vmis::running())),
+            ResourceKind::Vm(Arc::new(fixture::vm(7))),
+            ResourceKind::Daemon(Arc::new(fixture::daemon(true))),
         ];
-        for subject in subjects {
-            for key in attributes(&subject, &ResourceSettings::default()).keys() {
+        for kind in subjects {
+            for key in attributes(&kind, &ResourceSettings::default()).keys() {
                 let key = if key.starts_with("kubevirt.vmi.label.") { "kubevirt.vmi.label.<key>" } else { key };
                 assert!(ALL.iter().any(|attribute| attribute.key == key), "{key}");
             }
@@ -259,7 +259,7 @@ mod tests {
             .to_vec(),
             host_name: None,
         };
-        let attributes = attributes(&Subject::Vm(Arc::new(fixture::vm(7))), &settings);
+        let attributes = attributes(&ResourceKind::Vm(Arc::new(fixture::vm(7))), &settings);
         assert_eq!(attributes["service.name"], "guests");
         assert_eq!(attributes["service.instance.id"], "00000000-0000-0000-0000-000000000007");
         assert_eq!(attributes["deployment.environment.name"], "prod");
@@ -270,7 +270,7 @@ mod tests {
     fn a_daemon_bears_the_agents_host_until_it_has_said_its_own() {
         let settings = ResourceSettings { host_name: Some("node-1".into()), ..ResourceSettings::default() };
         let mut daemon = Daemon { id: DaemonId("qemu:///system".into()), up: false, facts: None, domains: None };
-        let before = attributes(&Subject::Daemon(Arc::new(daemon.clone())), &settings);
+        let before = attributes(&ResourceKind::Daemon(Arc::new(daemon.clone())), &settings);
         assert_eq!(before["service.namespace"], "node-1");
         daemon.facts = Some(Arc::new(DaemonFacts {
             host_name: "host-a".into(),
@@ -278,7 +278,7 @@ mod tests {
             libvirt: None,
             hypervisor: None,
         }));
-        let after = attributes(&Subject::Daemon(Arc::new(daemon)), &settings);
+        let after = attributes(&ResourceKind::Daemon(Arc::new(daemon)), &settings);
         assert_eq!(
             after,
             expect(&[

@@ -36,7 +36,7 @@ impl Default for RetryPolicy {
 
 /// What the specification says of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RetryDecision {
     /// It may pass: send the same again, not before the time that the Collector asked for.
     Retry {
         /// What the Collector asked for (`google.rpc.RetryInfo`).
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
 }
 
 /// What the specification says of a failure (OTLP/gRPC, "Failures" and "OTLP/gRPC Throttling").
-pub(super) fn verdict(status: &Status) -> Verdict {
+pub(super) fn retry_decision(status: &Status) -> RetryDecision {
     let asked = || {
         let info = status.get_details_retry_info()?;
         Some(info.retry_delay.unwrap_or_default().min(LARGEST_THROTTLE))
@@ -58,13 +58,13 @@ pub(super) fn verdict(status: &Status) -> Verdict {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Verdict::Retry { after: asked() },
+        | Code::DataLoss => RetryDecision::Retry { after: asked() },
         // Only with the word that it is worth a second try; without, it is a request that is too large.
         Code::ResourceExhausted => match asked() {
-            Some(after) => Verdict::Retry { after: Some(after) },
-            None => Verdict::Drop,
+            Some(after) => RetryDecision::Retry { after: Some(after) },
+            None => RetryDecision::Drop,
         },
-        _ => Verdict::Drop,
+        _ => RetryDecision::Drop,
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     fn only_the_codes_that_the_specification_lists_are_tried_again() {
         let retried: Vec<Code> = (0..=16)
             .map(Code::from)
-            .filter(|code| verdict(&Status::new(*code, "")) == Verdict::Retry { after: None })
+            .filter(|code| retry_decision(&Status::new(*code, "")) == RetryDecision::Retry { after: None })
             .collect();
         assert_eq!(
             retried,
@@ -100,18 +100,24 @@ mod tests {
     #[test]
     fn resource_exhausted_is_tried_again_only_when_the_collector_says_when() {
         let delay = Duration::from_secs(7);
-        assert_eq!(verdict(&Status::resource_exhausted("too large")), Verdict::Drop);
-        assert_eq!(verdict(&with_retry_info(Code::ResourceExhausted, delay)), Verdict::Retry { after: Some(delay) });
-        assert_eq!(verdict(&with_retry_info(Code::Unavailable, delay)), Verdict::Retry { after: Some(delay) });
-        assert_eq!(verdict(&with_retry_info(Code::InvalidArgument, delay)), Verdict::Drop);
+        assert_eq!(retry_decision(&Status::resource_exhausted("too large")), RetryDecision::Drop);
+        assert_eq!(
+            retry_decision(&with_retry_info(Code::ResourceExhausted, delay)),
+            RetryDecision::Retry { after: Some(delay) }
+        );
+        assert_eq!(
+            retry_decision(&with_retry_info(Code::Unavailable, delay)),
+            RetryDecision::Retry { after: Some(delay) }
+        );
+        assert_eq!(retry_decision(&with_retry_info(Code::InvalidArgument, delay)), RetryDecision::Drop);
     }
 
     #[test]
     fn a_collector_cannot_silence_the_agent_for_a_century() {
         let century = Duration::from_secs(100 * 365 * 86_400);
         assert_eq!(
-            verdict(&with_retry_info(Code::Unavailable, century)),
-            Verdict::Retry { after: Some(LARGEST_THROTTLE) }
+            retry_decision(&with_retry_info(Code::Unavailable, century)),
+            RetryDecision::Retry { after: Some(LARGEST_THROTTLE) }
         );
     }
 }

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::chunk::Chunk;
 use super::client::Transport;
 use super::counters::{DropReason, OtlpCounters};
-use super::health::Health;
-use super::retry::{self, Verdict};
+use super::health::CollectorHealth;
+use super::request::ExportRequest;
+use super::retry::{self, RetryDecision};
 use crate::backoff::{Backoff, Waits};
 
 /// Sends requests. There is one, and it sends one request at a time: that keeps the order.
@@ -24,7 +24,7 @@ pub(super) struct Sender<T> {
     /// Cancelled when the agent is about to end: a wait of our own choice is cut short, once.
     hurry: CancellationToken,
     hurried: bool,
-    health: Health,
+    health: CollectorHealth,
     counters: Arc<OtlpCounters>,
 }
 
@@ -37,7 +37,7 @@ struct Pause {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Outcome {
     /// The Collector has it.
     Delivered,
     /// It was dropped; the Collector may have it all the same.
@@ -54,7 +54,7 @@ impl<T: Transport> Sender<T> {
         counters: Arc<OtlpCounters>,
     ) -> Self {
         Self {
-            health: Health::new(transport.name(), Arc::clone(&counters)),
+            health: CollectorHealth::new(transport.name(), Arc::clone(&counters)),
             transport,
             timeout,
             backoff: Backoff::new(waits),
@@ -67,35 +67,35 @@ impl<T: Transport> Sender<T> {
 
     /// Sends a request until it is delivered, refused for good, or would be tried again after `give_up`. It is tried
     /// at least once.
-    pub(super) async fn send(&mut self, chunk: &Chunk, give_up: Instant) -> Fate {
+    pub(super) async fn send(&mut self, request: &ExportRequest, give_up: Instant) -> Outcome {
         let mut attempts = 0_u32;
         loop {
             self.wait().await;
             if attempts > 0 {
-                self.counters.count_retried(chunk.points);
+                self.counters.count_retried(request.points);
             }
             attempts = attempts.saturating_add(1);
-            let status = match self.attempt(chunk).await {
-                Ok(()) => return Fate::Delivered,
+            let status = match self.attempt(request).await {
+                Ok(()) => return Outcome::Delivered,
                 Err(status) => status,
             };
             self.counters.count_failure();
             self.health.failed(&status);
-            let Verdict::Retry { after } = retry::verdict(&status) else {
-                return self.drop(chunk, DropReason::Refused);
+            let RetryDecision::Retry { after } = retry::retry_decision(&status) else {
+                return self.drop(request, DropReason::Refused);
             };
             let delay = self.backoff.fail().max(after.unwrap_or_default());
             let until = Instant::now() + delay;
             self.pause = Some(Pause { until, asked_for: after.is_some() });
             if until > give_up {
-                return self.drop(chunk, DropReason::GivenUp);
+                return self.drop(request, DropReason::GivenUp);
             }
         }
     }
 
-    async fn attempt(&mut self, chunk: &Chunk) -> Result<(), Status> {
-        self.counters.count_request(chunk.bytes.len());
-        let answer = tokio::time::timeout(self.timeout, self.transport.export(chunk.bytes.clone())).await;
+    async fn attempt(&mut self, request: &ExportRequest) -> Result<(), Status> {
+        self.counters.count_request(request.bytes.len());
+        let answer = tokio::time::timeout(self.timeout, self.transport.export(request.bytes.clone())).await;
         let answer =
             answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout))));
         let response = answer.inspect_err(|status| {
@@ -109,7 +109,7 @@ impl<T: Transport> Sender<T> {
         let partial = response.partial_success.unwrap_or_default();
         let rejected = usize::try_from(partial.rejected_data_points).unwrap_or(0);
         // Rejected points must not be sent again.
-        self.counters.count_delivered(chunk.points, rejected);
+        self.counters.count_delivered(request.points, rejected);
         self.health.accepted(rejected, &partial.error_message);
         Ok(())
     }
@@ -126,9 +126,9 @@ impl<T: Transport> Sender<T> {
         }
     }
 
-    fn drop(&mut self, chunk: &Chunk, reason: DropReason) -> Fate {
-        self.counters.count_dropped(reason, chunk.points);
-        Fate::Dropped
+    fn drop(&mut self, request: &ExportRequest, reason: DropReason) -> Outcome {
+        self.counters.count_dropped(reason, request.points);
+        Outcome::Dropped
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::Format::{OpenMetrics100, Text004};
 use super::*;
 use crate::catalog::Vocabulary;
-use crate::{sample, vmis};
+use crate::{testing::sample, testing::vmis};
 
 /// One series: its name, its labels, its value.
 type Series = (String, BTreeMap<String, String>, String);
@@ -187,37 +187,6 @@ fn two_hosts_with_one_domain_are_kept_apart() {
     assert!(page.contains("libvirt_up{uri=\"qemu+ssh://other/system\"} 0\n"), "{page}");
     // The dead one has no versions and no counts, rather than zeros.
     assert!(!page.contains("libvirt_domains{uri=\"qemu+ssh"), "{page}");
-}
-
-#[test]
-fn a_disk_whose_alias_is_another_disks_target_keeps_its_own_target() {
-    let mut vm = sample::running();
-    let mut description = (**vm.description.as_ref().unwrap()).clone();
-    // The first disk, vda, has the alias vdb; the first interface, vnet0, the alias vnet1.
-    let mut disk = (*description.disks[0]).clone();
-    disk.user_alias = Some("vdb".into());
-    description.disks[0] = Arc::new(disk);
-    let mut nic = (*description.nics[0]).clone();
-    nic.user_alias = Some("vnet1".into());
-    description.nics[0] = Arc::new(nic);
-    vm.disks.as_mut().unwrap().value[0].value.description = Some(Arc::clone(&description.disks[0]));
-    vm.nics.as_mut().unwrap().value[0].value.description = Some(Arc::clone(&description.nics[0]));
-    vm.description = Some(Arc::new(description));
-    let page = page(&Snapshot { vms: vec![Arc::new(vm)].into(), ..Snapshot::default() }, &[], Text004);
-    check(&page, Text004);
-    for (name, label, wanted) in [
-        ("libvirt_domain_storage_iops_read_total", "drive", ["vda", "vdb"]),
-        ("libvirt_domain_storage_info", "drive", ["vda", "vdb"]),
-        ("libvirt_domain_network_receive_bytes_total", "interface", ["vnet0", "vnet1"]),
-        ("libvirt_domain_network_info", "interface", ["vnet0", "vnet1"]),
-    ] {
-        let found: Vec<String> = series(&page)
-            .into_iter()
-            .filter(|(have, ..)| have == name)
-            .map(|(_, labels, _)| labels[label].clone())
-            .collect();
-        assert_eq!(found, wanted, "{name}");
-    }
 }
 
 #[test]

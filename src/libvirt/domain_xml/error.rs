@@ -1,6 +1,6 @@
 //! Why a domain's XML could not be parsed.
 
-use super::tokens::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS};
+use super::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS};
 
 /// Why a domain's XML could not be parsed. libvirt itself causes none of these; something else answers in its place, or
 /// the answer was damaged on its way.

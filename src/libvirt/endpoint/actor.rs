@@ -19,11 +19,11 @@ use super::admission::Admission;
 use super::bounds;
 use super::calls::{Calls, Record};
 use super::counters::{EndpointCounters, Load, ShownLoad};
-use super::deadline::Probe;
 use super::hypervisor::{Called, Connection, Eventually, Hypervisor};
-use super::link::{self, LOCAL, Link, REMOTE};
+use super::link::{self, DaemonLink, LOCAL, REMOTE};
 use super::outbox::Outbox;
 use super::pool::{self, Pool};
+use super::probe::Probe;
 use super::queue::{Queue, Request};
 use crate::heartbeat::Pulse;
 use crate::model::DaemonId;
@@ -49,7 +49,7 @@ enum Happened<C> {
     Request(Box<Request>),
     /// All handles are dropped.
     Over,
-    Link(link::Change<C>),
+    DaemonLink(link::Change<C>),
     Pool(pool::Change<C>),
     Returned(Record, Called<C>),
     /// A permit for a read was granted.
@@ -189,7 +189,7 @@ pub(super) struct Actor<H: Hypervisor> {
     hurry: Arc<Notify>,
     events: mpsc::Sender<SourceEvent>,
 
-    pub(super) link: Link<H::Connection>,
+    pub(super) link: DaemonLink<H::Connection>,
     pub(super) pool: Pool<H::Connection>,
     pub(super) queue: Queue,
     pub(super) calls: Calls<H::Connection>,
@@ -228,7 +228,7 @@ impl<H: Hypervisor> Actor<H> {
             requests,
             hurry,
             events,
-            link: Link::new(waits),
+            link: DaemonLink::new(waits),
             // Beside the one for events, a single-VM daemon keeps one connection: there may be a thousand.
             pool: Pool::new(waits, if of_one { 1 } else { usize::MAX }),
             queue: Queue::default(),
@@ -290,7 +290,7 @@ impl<H: Hypervisor> Actor<H> {
             return Poll::Ready(Happened::Returned(record, called));
         }
         if let Poll::Ready(change) = self.link.poll_change(context) {
-            return Poll::Ready(Happened::Link(change));
+            return Poll::Ready(Happened::DaemonLink(change));
         }
         if let Poll::Ready(change) = self.pool.poll_change(context) {
             return Poll::Ready(Happened::Pool(change));
@@ -308,8 +308,8 @@ impl<H: Hypervisor> Actor<H> {
         match happened {
             Happened::Request(request) => self.accept(*request),
             Happened::Over => {}
-            Happened::Link(link::Change::Met(met, took)) => self.met(met, took),
-            Happened::Link(link::Change::Notice(notice)) => self.noticed(notice),
+            Happened::DaemonLink(link::Change::Met(met, took)) => self.met(met, took),
+            Happened::DaemonLink(link::Change::Notice(notice)) => self.noticed(notice),
             Happened::Pool(pool::Change::Opened(opened, took)) => self.opened(opened, took),
             Happened::Pool(pool::Change::Ended(ending)) => self.idle_ended(&ending),
             Happened::Returned(record, called) => self.returned(record, called),

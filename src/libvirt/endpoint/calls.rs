@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::admission::Reach;
+use super::admission::WaitsFor;
 use super::hypervisor::{Call, Called, Eventually};
 use super::queue::ReplyTo;
 use crate::model::Groups;
@@ -51,7 +51,7 @@ pub(super) struct Record {
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) ask: Ask,
-    pub(super) reach: Reach,
+    pub(super) reach: WaitsFor,
     /// `None` once it was answered.
     pub(super) reply: Option<ReplyTo>,
     /// The statistics, while the job is asked for.

@@ -4,27 +4,14 @@
 //! anything is reported: if the daemon answers it, the call is abandoned and, for statistics, its VM counts as stuck;
 //! if not, the daemon counts as lost and no VM is blamed.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::calls::Stage;
 use super::counters::CallName;
 use super::hypervisor::{Ending, Hypervisor};
+use super::probe::{Probe, SIGN_DEADLINE};
 use crate::source::{Ask, Monitor, ReadError, Said, Stats};
-
-/// How long a daemon may take to answer a liveness check. It takes 0.1 to 0.5 ms, even with as many hung calls as there
-/// may be: the answer comes from workers that no hung call can hold.
-pub(super) const SIGN_DEADLINE: Duration = Duration::from_secs(1);
-
-/// A liveness check that has not been answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Probe {
-    since: Instant,
-    /// Its deadline.
-    pub(super) until: Instant,
-}
 
 impl<H: Hypervisor> Actor<H> {
     pub(super) fn tick_calls(&mut self, now: Instant) {

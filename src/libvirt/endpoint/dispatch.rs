@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use super::admission::{PATIENCE, Reach, Turn};
+use super::admission::{PATIENCE, Turn, WaitsFor};
 use super::calls::{Question, Record, Stage};
 use super::connecting::PREPARE_DEADLINE;
 use super::counters::CallName;
@@ -16,7 +16,7 @@ use crate::source::{Ask, Order, ReadError};
 
 /// What to do with a request now.
 enum Next {
-    Start(Reach),
+    Start(WaitsFor),
     /// This one waits.
     Wait,
     /// The rest of its lane waits.
@@ -102,7 +102,7 @@ impl<H: Hypervisor> Actor<H> {
                         break;
                     }
                     let slot = match reach {
-                        Reach::Monitor => match self.places.take(now) {
+                        WaitsFor::Monitor => match self.places.take(now) {
                             Ok(slot) => slot,
                             Err(()) => {
                                 place = Queue::behind_lane(place);
@@ -223,9 +223,9 @@ impl<H: Hypervisor> Actor<H> {
 
 /// The groups that a call requests. With monitor groups it always requests the balloon's, which shows whether QEMU took
 /// part in the answer, and so whether the job may be requested.
-fn asked(groups: Groups, reach: Reach) -> Groups {
+fn asked(groups: Groups, reach: WaitsFor) -> Groups {
     match reach {
-        Reach::Monitor => groups.union([Group::Balloon].into_iter().collect()),
-        Reach::NoMonitor | Reach::Xml => groups.without_monitor(),
+        WaitsFor::Monitor => groups.union([Group::Balloon].into_iter().collect()),
+        WaitsFor::NoMonitor | WaitsFor::Xml => groups.without_monitor(),
     }
 }

@@ -46,7 +46,7 @@ enum State<C> {
 }
 
 /// See the module.
-pub(super) struct Link<C> {
+pub(super) struct DaemonLink<C> {
     state: State<C>,
     backoff: Backoff,
     down: Down,
@@ -73,7 +73,7 @@ pub(super) enum Daemon {
     Another,
 }
 
-impl<C: Connection> Link<C> {
+impl<C: Connection> DaemonLink<C> {
     pub(super) fn new(waits: Waits) -> Self {
         Self {
             state: State::Down { retry_at: Instant::now() },

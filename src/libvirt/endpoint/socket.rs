@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  Address ─► Route ──dial()──► Stream, and what is known of the listener
-//!                     └─ Held   a socket whose path was walked and checked, held open
+//!                     └─ VerifiedSocket   a socket whose path was walked and checked, held open
 //! ```
 //!
 //! Every connection starts from the address again: the daemon may have been replaced since the last one.
 
 mod error;
-mod held;
+mod verified;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 pub(super) use self::error::SocketError;
 pub(super) use libvirt_remote::transport::Stream;
 
-use self::held::Held;
+use self::verified::VerifiedSocket;
 use super::address::LauncherSocket;
 use super::hypervisor::ProcessId;
 use crate::libvirt::limits::{self, Files, Share};
@@ -64,7 +64,7 @@ impl Route {
                 Some(socket) => socket.display().to_string(),
                 None => address.uri().to_owned(),
             },
-            Self::Launcher(launcher) => held::launcher_path(launcher).display().to_string(),
+            Self::Launcher(launcher) => verified::launcher_path(launcher).display().to_string(),
             Self::Socket(path) => path.display().to_string(),
         }
     }
@@ -86,8 +86,8 @@ impl Route {
                 let stream = address.connect().await.map_err(SocketError::Connect);
                 stream.map(|stream| (stream, address.driver_uri(), files))
             }
-            Self::Launcher(launcher) => self.through(&Held::of_launcher(launcher)?, share).await,
-            Self::Socket(path) => self.through(&Held::at(path)?, share).await,
+            Self::Launcher(launcher) => self.through(&VerifiedSocket::of_launcher(launcher)?, share).await,
+            Self::Socket(path) => self.through(&VerifiedSocket::at(path)?, share).await,
         };
         let (stream, uri, files) = reached.map_err(|error| match error {
             // The kernel has none left, or fewer than were counted: the operator gets the same message.
@@ -102,13 +102,17 @@ impl Route {
     }
 
     /// Connects through a socket that exists: its absence is reported before a lack of files.
-    async fn through(&self, held: &Held, share: &Arc<Share>) -> Result<(Stream, &'static str, Files), SocketError> {
+    async fn through(
+        &self,
+        socket: &VerifiedSocket,
+        share: &Arc<Share>,
+    ) -> Result<(Stream, &'static str, Files), SocketError> {
         let files = self.take(share)?;
-        let stream = transport::unix(&held.place(), held.path()).await.map_err(|error| match error {
+        let stream = transport::unix(&socket.place(), socket.path()).await.map_err(|error| match error {
             ConnectError::Permission { path } => SocketError::Permission { path },
             error => SocketError::Connect(error),
         })?;
-        Ok((Stream::Unix(stream), held.driver_uri(), files))
+        Ok((Stream::Unix(stream), socket.driver_uri(), files))
     }
 
     fn take(&self, share: &Arc<Share>) -> Result<Files, SocketError> {

@@ -351,7 +351,7 @@ pub(crate) fn full(count: u64) -> Stats {
         memory: Some(Memory {
             current: Some(Bytes(1 << 30)),
             maximum: Some(Bytes(1 << 30)),
-            swap_in: Some(Bytes(count)),
+            major_faults: Some(count),
             resident: Some(Bytes(1 << 20)),
             ..Memory::default()
         }),

@@ -44,7 +44,7 @@ async fn one_of_twenty_hangs_and_the_nineteen_are_never_late() {
     assert!(hung.collection.stuck);
     assert!(hung.cpu.is_none(), "its figures are too old by now");
     assert_eq!(hung.hypervisor, Some(HypervisorType::Kvm), "but what runs it is known");
-    assert_eq!(bench.health.stuck.get(), 1);
+    assert_eq!(bench.counters.stuck.get(), 1);
     let (all, one) = bench.fake().most_in_flight();
     assert!(all <= 20 && one == 1, "{all} reads at once, {one} of one VM");
 
@@ -110,7 +110,7 @@ async fn busy_is_stuck_after_three_intervals_unless_a_job_explains_it() {
     });
     bench.pass(2 * INTERVAL).await;
     assert!(!bench.vm(ONE).collection.stuck);
-    assert_eq!(bench.health.busy.get(), 2);
+    assert_eq!(bench.counters.busy.get(), 2);
     bench.pass(3 * INTERVAL).await;
     assert!(bench.vm(ONE).collection.stuck);
     assert!(!bench.vm(two).collection.stuck);
@@ -128,7 +128,7 @@ async fn a_reading_that_fails_is_counted_and_the_next_one_comes_in_time() {
     let vm = bench.vm(ONE);
     assert_eq!(vm.collection.complete, Some(false));
     assert!(!vm.collection.stuck, "failing is not hanging");
-    assert_eq!(bench.health.reading_failures.get(), 1);
+    assert_eq!(bench.counters.reading_failures.get(), 1);
     bench.fake().edit(ONE, |domain| domain.fails = false);
     bench.pass(INTERVAL).await;
     assert_eq!(bench.vm(ONE).collection.complete, Some(true));

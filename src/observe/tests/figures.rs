@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::fake::{Xml, disk, full, nic, partial, xml};
 use super::{Bench, INTERVAL, MOMENT, SECOND};
-use crate::logged::Logged;
 use crate::model::{Bytes, Description, DiskDescription, Group, Vcpu, Vm};
 use crate::observe::room;
 use crate::source::{DomainEvent, Monitor, SourceEvent, Stats, VcpuStats};
+use crate::testing::logged::Logged;
 use uuid::Uuid;
 
 const ONE: Uuid = Uuid::from_u128(1);
@@ -116,7 +116,7 @@ async fn two_devices_of_one_target_are_one_and_the_other_is_counted() {
     let vm = read(&bench, stats).await;
     assert_eq!(vm.disks.as_ref().unwrap().value.len(), 1);
     assert_eq!(vm.disks.as_ref().unwrap().value[0].value.read_requests, Some(1_100));
-    assert!(bench.health.left_out.get() >= 1);
+    assert!(bench.counters.left_out.get() >= 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +135,7 @@ async fn what_does_not_fit_is_left_out_counted_and_no_success_and_is_logged_once
     assert!(shown < 4_096 && shown > most as usize / 2, "{shown}");
     assert_eq!(vm.disks.as_ref().unwrap().value.len(), 1, "the last of them are left out");
     assert_eq!(vm.collection.complete, Some(false));
-    assert!(bench.health.left_out.get() >= 4_096 - u64::from(most));
+    assert!(bench.counters.left_out.get() >= 4_096 - u64::from(most));
 
     // A reading without them changes nothing.
     let vm = read(&bench, Stats { vcpus: None, ..full(1_200) }).await;
@@ -147,9 +147,9 @@ async fn what_does_not_fit_is_left_out_counted_and_no_success_and_is_logged_once
 
     let vm = read(&bench, Stats { vcpus: Some(vcpus(2)), ..full(1_400) }).await;
     assert_eq!((vm.vcpus.as_ref().unwrap().value.each.len(), vm.collection.complete), (2, Some(true)));
-    let counted = bench.health.left_out.get();
+    let counted = bench.counters.left_out.get();
     read(&bench, Stats { left_out: 5, ..full(1_500) }).await;
-    assert_eq!(bench.health.left_out.get(), counted + 5, "what was not even taken counts, too");
+    assert_eq!(bench.counters.left_out.get(), counted + 5, "what was not even taken counts, too");
     assert_eq!(bench.vm(ONE).collection.complete, Some(false));
 }
 
@@ -207,13 +207,13 @@ async fn a_busy_vms_balloon_never_takes_the_place_of_a_whole_reading() {
     assert!(vm.cpu.as_ref().unwrap().at > whole.at, "what needs no QEMU is news");
     bench.pass(4 * INTERVAL).await;
     let memory = bench.vm(ONE).memory.clone().unwrap();
-    assert_eq!(memory.value.swap_in, None, "what was not said is absent");
+    assert_eq!(memory.value.major_faults, None, "what was not said is absent");
     assert_eq!(memory.value.current, Some(Bytes(1 << 30)));
     assert!(memory.at > whole.at);
 
     let vm = read(&bench, full(9_000)).await;
     let memory = vm.memory.clone().unwrap();
-    assert_eq!(memory.value.swap_in, Some(Bytes(9_000)));
+    assert_eq!(memory.value.major_faults, Some(9_000));
     assert!(memory.start <= memory.at);
 }
 
@@ -225,9 +225,9 @@ async fn a_counter_that_appears_later_does_not_share_a_start_that_was_a_first_re
     })
     .await;
     let partial = bench.vm(ONE).memory.clone().unwrap();
-    assert_eq!(partial.value.swap_in, None);
+    assert_eq!(partial.value.major_faults, None);
     let memory = read(&bench, full(1_000_000)).await.memory.clone().unwrap();
-    assert_eq!(memory.start, memory.at, "a million swapped before we looked did not happen since");
+    assert_eq!(memory.start, memory.at, "a million faults before we looked did not happen since");
     assert!(memory.start > partial.start);
 }
 

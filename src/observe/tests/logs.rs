@@ -2,8 +2,8 @@
 
 use super::fake::{Xml, xml};
 use super::{Bench, INTERVAL, SECOND};
-use crate::logged::Logged;
 use crate::source::DomainEvent;
+use crate::testing::logged::Logged;
 use uuid::Uuid;
 
 const ONE: Uuid = Uuid::from_u128(1);
@@ -19,7 +19,7 @@ async fn xml_that_cannot_be_read_is_logged_once_for_each_vm_and_cause() {
     })
     .await;
     bench.pass(600 * SECOND).await;
-    assert!(bench.health.describe_failures.get() > 10);
+    assert!(bench.counters.describe_failures.get() > 10);
     assert_eq!(logged.with("could not read what runs the domain").len(), 2);
     assert_eq!(logged.with("vm-1").len(), 1);
 
@@ -76,5 +76,5 @@ async fn a_reading_that_fails_again_and_again_is_logged_once() {
     bench.fake().edit(ONE, |domain| domain.fails = true);
     bench.pass(10 * INTERVAL).await;
     assert_eq!(logged.with("could not read the domain's statistics").len(), 1);
-    assert!(bench.health.reading_failures.get() >= 9);
+    assert!(bench.counters.reading_failures.get() >= 9);
 }

@@ -11,7 +11,7 @@ use super::fake::{FakeClock, FakeDomain, FakeSource, destroyed, migrating, pause
 use super::{INTERVAL, MOMENT, SECOND};
 use crate::model::{HypervisorType, Launcher, Migration, Phase, Place, Vm, Vmi};
 use crate::observe::settings::{LIST_PACE, STRANGERS_OF_A_LAUNCHER};
-use crate::observe::{Feed, Health, Owner, Roster, Settings, Who};
+use crate::observe::{Feed, ObserveCounters, Owner, Roster, Settings, Who};
 use crate::snapshot::{Snapshots, channel};
 use crate::source::{Ask, DomainEvent, Source};
 
@@ -35,7 +35,7 @@ impl Node {
             Some(changes),
             FakeClock::new(),
             sender,
-            Arc::new(Health::new()),
+            Arc::new(ObserveCounters::new()),
             stop.clone(),
         ));
         Self { roster, snapshots, _stop: stop.drop_guard() }

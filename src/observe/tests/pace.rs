@@ -123,7 +123,7 @@ async fn snapshots_come_ten_times_a_second_at_most_while_nothing_but_readings_co
     bench.pass(10 * SECOND).await;
     let published = bench.snapshot().sequence - before;
     assert!((25..=101).contains(&published), "{published} in ten seconds");
-    assert_eq!(bench.health.snapshots.get(), bench.snapshot().sequence);
+    assert_eq!(bench.counters.snapshots.get(), bench.snapshot().sequence);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,16 +12,17 @@ use uuid::Uuid;
 use super::fake::{booted, disk, full, nic, partial};
 use crate::model::{DaemonId, Timestamp, Vm};
 use crate::observe::Intervals;
+use crate::observe::context::{DaemonContext, Moment};
+use crate::observe::domain::DomainState;
 use crate::observe::lines::{Lines, OF_A_HOST};
 use crate::observe::share::{self, Share};
-use crate::observe::track::{Moment, Surroundings, Track};
 use crate::source::{DomainEvent, Monitor, Stats};
 
 /// One thing that happens to a VM.
 #[derive(Debug, Clone)]
 enum Step {
     /// It is read: the processor's counter, each disk's (`None`: unplugged), whether the QEMU answers, its id.
-    Read { cpu: Option<u64>, disks: [Option<u64>; 3], swap: Option<u64>, monitor: Monitor, id: u32 },
+    Read { cpu: Option<u64>, disks: [Option<u64>; 3], faults: Option<u64>, monitor: Monitor, id: u32 },
     /// It sends STARTED.
     Started,
     /// It sends RESUMED.
@@ -43,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Monitor::NotAsked)
     ];
     let read = (count(), [count(), count(), count()], count(), monitor, prop_oneof![9 => Just(1_u32), 1 => Just(2)])
-        .prop_map(|(cpu, disks, swap, monitor, id)| Step::Read { cpu, disks, swap, monitor, id });
+        .prop_map(|(cpu, disks, faults, monitor, id)| Step::Read { cpu, disks, faults, monitor, id });
     prop_oneof![
         12 => read,
         1 => Just(Step::Started),
@@ -54,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn stats(cpu: Option<u64>, disks: [Option<u64>; 3], swap: Option<u64>, monitor: Monitor, id: u32) -> Stats {
+fn stats(cpu: Option<u64>, disks: [Option<u64>; 3], faults: Option<u64>, monitor: Monitor, id: u32) -> Stats {
     let mut stats = if monitor == Monitor::Answered { full(0) } else { partial(0, monitor) };
     stats.id = Some(id);
     stats.status = Some(booted());
@@ -62,7 +63,7 @@ fn stats(cpu: Option<u64>, disks: [Option<u64>; 3], swap: Option<u64>, monitor: 
     stats.cpu.as_mut().unwrap().time = time;
     stats.vcpus.as_mut().unwrap().each[0].time = time;
     if monitor == Monitor::Answered {
-        stats.memory.as_mut().unwrap().swap_in = swap.map(crate::model::Bytes);
+        stats.memory.as_mut().unwrap().major_faults = faults;
         let named = disks.iter().zip(["vda", "vdb", "vdc"]);
         stats.disks = Some(named.filter_map(|(count, target)| count.map(|count| disk(target, count))).collect());
     }
@@ -80,7 +81,7 @@ fn counters(vm: &Vm) -> Vec<(String, u64, Timestamp, Timestamp)> {
         show("cpu".to_owned(), cpu.value.time.map(|time| time.as_secs()), cpu.start, cpu.at);
     }
     if let Some(memory) = &vm.memory {
-        show("swap".to_owned(), memory.value.swap_in.map(|bytes| bytes.0), memory.start, memory.at);
+        show("faults".to_owned(), memory.value.major_faults, memory.start, memory.at);
     }
     for (reading, vcpu) in
         vm.vcpus.iter().flat_map(|reading| reading.value.each.iter().map(move |each| (reading, each)))
@@ -98,7 +99,7 @@ fn counters(vm: &Vm) -> Vec<(String, u64, Timestamp, Timestamp)> {
 
 fn check(steps: &[Step]) -> Result<(), TestCaseError> {
     let origin = Instant::now();
-    let around = Surroundings {
+    let context = DaemonContext {
         daemon: DaemonId("fake:///one".into()),
         host_name: "host".into(),
         launcher: None,
@@ -107,12 +108,12 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
         epoch: origin,
-        health: Arc::default(),
+        counters: Arc::default(),
         lines: Arc::new(Lines::new(OF_A_HOST)),
         share: Arc::new(Share::new(&Arc::default(), share::OF_A_HOST)),
     };
     let name: Arc<str> = "vm".into();
-    let mut track = Track::new(Uuid::from_u128(1), Arc::clone(&name), &around, origin);
+    let mut domain = DomainState::new(Uuid::from_u128(1), Arc::clone(&name), &context, origin);
     let mut wall: i64 = 1_700_000_000;
     let mut seen: HashMap<String, (u64, Timestamp, Timestamp)> = HashMap::new();
     for (number, step) in steps.iter().enumerate() {
@@ -121,29 +122,29 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         let stamp = Timestamp::from_unix(Duration::from_secs(u64::try_from(wall).unwrap()));
         let moment = Moment { instant, stamp };
         match step {
-            Step::Read { cpu, disks, swap, monitor, id } => {
-                track.on_status(Some(booted()), moment, &around);
-                let stats = stats(*cpu, *disks, *swap, *monitor, *id);
-                track.on_stats(Ok(Some(stats)), around.groups, instant, moment, &around);
+            Step::Read { cpu, disks, faults, monitor, id } => {
+                domain.on_status(Some(booted()), moment, &context);
+                let stats = stats(*cpu, *disks, *faults, *monitor, *id);
+                domain.on_stats(Ok(Some(stats)), context.groups, instant, moment, &context);
             }
             Step::Started => {
-                track.on_event(&DomainEvent::Started { incoming_migration: false }, &name, moment);
+                domain.on_event(&DomainEvent::Started { incoming_migration: false }, &name, moment);
             }
             Step::Resumed => {
-                track.on_event(&DomainEvent::Resumed { migrated: false }, &name, moment);
+                domain.on_event(&DomainEvent::Resumed { migrated: false }, &name, moment);
             }
             Step::Reconnected => {
-                track.daemon_lost();
+                domain.daemon_lost();
             }
             Step::Late { cpu, disk } => {
-                track.left_behind = Some(instant - Duration::from_secs(2));
+                domain.condition.left_behind = Some(instant - Duration::from_secs(2));
                 let stats = stats(Some(*cpu), [Some(*disk); 3], None, Monitor::Answered, 1);
-                track.on_late(Some(stats), moment, &around);
+                domain.on_late(Some(stats), moment, &context);
             }
             Step::Clock(seconds) => wall += seconds,
         }
-        track.refresh(instant, &around.intervals);
-        for (name, value, start, at) in counters(&track.vm) {
+        domain.refresh(instant, &context.intervals);
+        for (name, value, start, at) in counters(&domain.vm) {
             prop_assert!(start <= at, "{name} begins after its point");
             if let Some((before, old_start, old_at)) = seen.insert(name.clone(), (value, start, at)) {
                 prop_assert!(at >= old_at, "{name}: a stamp went back");

@@ -4,11 +4,11 @@ use uuid::Uuid;
 
 use super::fake::{FakeSource, disk, full};
 use super::{Bench, INTERVAL, MOMENT, SECOND};
-use crate::logged::Logged;
 use crate::model::{Vcpu, Vm};
 use crate::observe::share::{ALLOWANCE, DOMAINS_MAX, OF_A_HOST};
 use crate::observe::{Settings, room};
 use crate::source::{DomainEvent, SourceEvent, Stats, VcpuStats};
+use crate::testing::logged::Logged;
 
 const HONEST: &str = "fake:///honest";
 const HOSTILE: &str = "fake:///hostile";
@@ -68,7 +68,7 @@ async fn a_hostile_host_takes_no_more_than_one_may_and_an_honest_one_loses_nothi
         assert!(hostile.iter().all(|vm| vm.collection.complete == Some(false)));
         assert!(page(&hostile) > OF_A_HOST && page(&hostile) < most(60), "{}", page(&hostile));
     }
-    assert!(bench.health.left_out.get() > 60 * 2_048);
+    assert!(bench.counters.left_out.get() > 60 * 2_048);
     assert_eq!(logged.with("have more vCPUs and devices than they may show together").len(), 1);
 
     // Most of them go: the rest are shown up to the limit of one VM.
@@ -129,13 +129,13 @@ async fn of_more_domains_than_one_daemon_may_have_those_that_run_are_known_and_t
     let runs = Uuid::from_u128(idle + 1);
     assert_eq!(bench.snapshot().vms.len(), DOMAINS_MAX);
     assert!(bench.vm(runs).cpu.is_some());
-    assert_eq!(bench.health.domains_left_out.get(), BEYOND + 1);
+    assert_eq!(bench.counters.domains_left_out.get(), BEYOND + 1);
     // Nor does an event add one.
     bench.fake().runs(idle + 2);
     bench.fake().happens(Uuid::from_u128(idle + 2), DomainEvent::Started { incoming_migration: false });
     bench.pass(4 * MOMENT).await;
     assert!(bench.try_vm(Uuid::from_u128(idle + 2)).is_none());
-    assert_eq!(bench.health.domains_left_out.get(), BEYOND + 2);
+    assert_eq!(bench.counters.domains_left_out.get(), BEYOND + 2);
     assert_eq!(logged.with("has more domains").len(), 1);
 
     for number in 1..=u128::from(BEYOND) + 2 {

@@ -2,7 +2,7 @@
 
 use super::fake::Mode;
 use super::*;
-use crate::logged::Logged;
+use crate::testing::logged::Logged;
 use crate::watch::pump::PAGE_SIZE;
 use crate::watch::{EventKind, FaultKind};
 

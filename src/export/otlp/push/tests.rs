@@ -4,12 +4,12 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::super::fixture::{self, TestClock, cpu, vm};
-use super::super::receiver::{Receiver, attributes};
 use super::super::script::{Answer, Script, fail};
 use super::*;
 use crate::heartbeat::Heartbeats;
 use crate::model::{Status, Vm};
 use crate::snapshot;
+use crate::testing::receiver::{Receiver, attributes};
 
 const INTERVAL: Duration = Duration::from_secs(15);
 

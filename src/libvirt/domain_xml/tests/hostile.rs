@@ -1,6 +1,6 @@
 //! XML that libvirt does not write.
 
-use super::tokens::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_LENGTH};
+use super::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_LENGTH};
 use super::*;
 use crate::libvirt::decode::MAX_DEVICES;
 

@@ -118,7 +118,7 @@ fn attributes_are_unescaped_once_and_kept_out_if_they_cannot_be() {
 
 #[test]
 fn a_value_too_long_is_absent_and_never_cut() {
-    let longest = "x".repeat(tokens::LONGEST_VALUE);
+    let longest = "x".repeat(limits::LONGEST_VALUE);
     for (text, kept) in [(longest.clone(), true), (longest + "x", false)] {
         let disk =
             disk(&format!("<disk type='file'><target dev='a'/><source file='{text}'/><serial>{text}</serial></disk>"));

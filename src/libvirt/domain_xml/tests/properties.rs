@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use quick_xml::escape::escape;
 
-use super::tokens::LONGEST_VALUE;
+use super::limits::LONGEST_VALUE;
 use super::*;
 use crate::model::Description;
 

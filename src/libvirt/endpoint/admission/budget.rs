@@ -26,7 +26,7 @@ pub(super) const XML_AT_ONCE: usize = 2;
 
 /// What a call may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::libvirt::endpoint) enum Reach {
+pub(in crate::libvirt::endpoint) enum WaitsFor {
     /// Statistics that partly come from QEMU.
     Monitor,
     /// Statistics that libvirt itself has.
@@ -39,7 +39,7 @@ pub(in crate::libvirt::endpoint) enum Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
     /// It may, with only the groups that this allows.
-    Start(Reach),
+    Start(WaitsFor),
     /// Running calls must return first.
     Wait,
     /// Too many calls are abandoned.
@@ -55,11 +55,11 @@ struct Count {
 }
 
 impl Count {
-    const fn of(&mut self, reach: Reach) -> &mut usize {
+    const fn of(&mut self, reach: WaitsFor) -> &mut usize {
         match reach {
-            Reach::Monitor => &mut self.monitor,
-            Reach::NoMonitor => &mut self.no_monitor,
-            Reach::Xml => &mut self.xml,
+            WaitsFor::Monitor => &mut self.monitor,
+            WaitsFor::NoMonitor => &mut self.no_monitor,
+            WaitsFor::Xml => &mut self.xml,
         }
     }
 
@@ -82,12 +82,12 @@ impl Budget {
         Self { at_once: at_once.clamp(1, AT_ONCE), running: Count::default(), behind: Count::default() }
     }
 
-    /// Whether statistics may be asked for; `wanted` is [`Reach::Monitor`] or [`Reach::NoMonitor`].
-    pub(super) fn stats(&self, wanted: Reach) -> Room {
-        let reach = if self.hung() < ABANDONED_MAX { wanted } else { Reach::NoMonitor };
-        if reach == Reach::NoMonitor && self.behind.no_monitor >= LOCKED_MAX {
+    /// Whether statistics may be asked for; `wanted` is [`WaitsFor::Monitor`] or [`WaitsFor::NoMonitor`].
+    pub(super) fn stats(&self, wanted: WaitsFor) -> Room {
+        let reach = if self.hung() < ABANDONED_MAX { wanted } else { WaitsFor::NoMonitor };
+        if reach == WaitsFor::NoMonitor && self.behind.no_monitor >= LOCKED_MAX {
             Room::None
-        } else if self.running.all() >= self.limit() || (reach == Reach::Monitor && self.is_full()) {
+        } else if self.running.all() >= self.limit() || (reach == WaitsFor::Monitor && self.is_full()) {
             Room::Wait
         } else {
             Room::Start(reach)
@@ -96,7 +96,7 @@ impl Budget {
 
     /// Whether statistics may be asked for in a domain where calls that lost their connection are believed to hang.
     /// They may, even at the limit of hung calls: only another call can show that they no longer hang.
-    pub(super) fn trial(&self, wanted: Reach) -> Room {
+    pub(super) fn trial(&self, wanted: WaitsFor) -> Room {
         if self.hung() < ABANDONED_MAX {
             self.stats(wanted)
         } else if self.running.all() >= self.limit() {
@@ -121,7 +121,7 @@ impl Budget {
         if self.is_full() && !(first && self.behind.xml == 0) {
             if self.hung() >= ABANDONED_MAX { Room::None } else { Room::Wait }
         } else if aside || (self.running.xml < XML_AT_ONCE && self.running.all() < self.limit()) {
-            Room::Start(Reach::Xml)
+            Room::Start(WaitsFor::Xml)
         } else {
             Room::Wait
         }
@@ -142,24 +142,24 @@ impl Budget {
     }
 
     /// A call began.
-    pub(super) const fn start(&mut self, reach: Reach) {
+    pub(super) const fn start(&mut self, reach: WaitsFor) {
         *self.running.of(reach) += 1;
     }
 
     /// A running call was abandoned.
-    pub(super) const fn abandon(&mut self, reach: Reach) {
+    pub(super) const fn abandon(&mut self, reach: WaitsFor) {
         self.finish(reach);
         *self.behind.of(reach) += 1;
     }
 
     /// A running call returned.
-    pub(super) const fn finish(&mut self, reach: Reach) {
+    pub(super) const fn finish(&mut self, reach: WaitsFor) {
         let running = self.running.of(reach);
         *running = running.saturating_sub(1);
     }
 
     /// An abandoned call has returned, or its worker is known to be free.
-    pub(super) const fn recover(&mut self, reach: Reach) {
+    pub(super) const fn recover(&mut self, reach: WaitsFor) {
         let behind = self.behind.of(reach);
         *behind = behind.saturating_sub(1);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::budget::Reach;
+use super::budget::WaitsFor;
 
 /// Statistics calls that may hang in one domain. The first holds the domain's job, so the second returns at once
 /// without QEMU, which is how a stuck VM is still read. The second only hangs if it waits for the VM's lock, or if the
@@ -39,9 +39,9 @@ pub(super) struct Case {
     /// A statistics call runs.
     pub(super) reading: bool,
     /// Abandoned statistics calls that may still return.
-    hung: Vec<Reach>,
+    hung: Vec<WaitsFor>,
     /// Calls whose connection has ended, and when: they never return, and the daemon's workers may still hang.
-    orphans: Vec<(Reach, Instant)>,
+    orphans: Vec<(WaitsFor, Instant)>,
     xml: Xml,
     /// One of our calls is known to hang in it.
     pub(super) stuck: bool,
@@ -68,7 +68,7 @@ impl Case {
     }
 
     fn has_orphans(&self) -> bool {
-        self.orphans.iter().any(|(reach, _)| *reach != Reach::Xml)
+        self.orphans.iter().any(|(reach, _)| *reach != WaitsFor::Xml)
     }
 
     /// Whether there is nothing to remember.
@@ -104,8 +104,8 @@ impl Cases {
     }
 
     /// A call began.
-    pub(super) fn start(&mut self, domain: Uuid, reach: Reach, now: Instant) {
-        if reach == Reach::Xml {
+    pub(super) fn start(&mut self, domain: Uuid, reach: WaitsFor, now: Instant) {
+        if reach == WaitsFor::Xml {
             self.set_xml(domain, Xml::Running(now));
         } else {
             self.case(domain).reading = true;
@@ -113,12 +113,12 @@ impl Cases {
     }
 
     /// A running call returned; `whole`: whether QEMU took part, if known.
-    pub(super) fn finish(&mut self, domain: Uuid, reach: Reach, whole: Option<bool>) {
-        if reach == Reach::Xml {
+    pub(super) fn finish(&mut self, domain: Uuid, reach: WaitsFor, whole: Option<bool>) {
+        if reach == WaitsFor::Xml {
             self.set_xml(domain, Xml::None);
         }
         let case = self.case(domain);
-        if reach != Reach::Xml {
+        if reach != WaitsFor::Xml {
             case.reading = false;
         }
         case.whole = whole.or(case.whole);
@@ -127,8 +127,8 @@ impl Cases {
 
     /// The running call was abandoned. Returns the kind of an earlier one that no longer hangs: if it did, this one
     /// would have returned.
-    pub(super) fn abandon(&mut self, domain: Uuid, reach: Reach) -> Option<Reach> {
-        if reach == Reach::Xml {
+    pub(super) fn abandon(&mut self, domain: Uuid, reach: WaitsFor) -> Option<WaitsFor> {
+        if reach == WaitsFor::Xml {
             self.set_xml(domain, Xml::Late);
             return None;
         }
@@ -136,13 +136,13 @@ impl Cases {
         case.reading = false;
         case.hung.push(reach);
         case.whole = Some(false);
-        let over = case.orphans.iter().position(|(orphan, _)| *orphan != Reach::Xml)?;
+        let over = case.orphans.iter().position(|(orphan, _)| *orphan != WaitsFor::Xml)?;
         Some(case.orphans.swap_remove(over).0)
     }
 
     /// An abandoned call returned. True if it was the last, and the domain is no longer stuck.
-    pub(super) fn recover(&mut self, domain: Uuid, reach: Reach) -> bool {
-        if reach == Reach::Xml {
+    pub(super) fn recover(&mut self, domain: Uuid, reach: WaitsFor) -> bool {
+        if reach == WaitsFor::Xml {
             self.set_xml(domain, Xml::None);
         } else {
             let case = self.case(domain);
@@ -155,17 +155,18 @@ impl Cases {
 
     /// The connection of an unanswered call has ended: the daemon's worker may still hang. Returns whether it counts:
     /// at most [`HUNG_MAX`] of a kind do per domain.
-    pub(super) fn orphan(&mut self, domain: Uuid, reach: Reach, now: Instant) -> bool {
-        if reach == Reach::Xml {
+    pub(super) fn orphan(&mut self, domain: Uuid, reach: WaitsFor, now: Instant) -> bool {
+        if reach == WaitsFor::Xml {
             self.set_xml(domain, Xml::Late);
         }
         let case = self.case(domain);
         if let Some(at) = case.hung.iter().position(|hung| *hung == reach) {
             case.hung.swap_remove(at);
-        } else if reach != Reach::Xml {
+        } else if reach != WaitsFor::Xml {
             case.reading = false;
         }
-        let alike = case.orphans.iter().filter(|(orphan, _)| (*orphan == Reach::Xml) == (reach == Reach::Xml)).count();
+        let alike =
+            case.orphans.iter().filter(|(orphan, _)| (*orphan == WaitsFor::Xml) == (reach == WaitsFor::Xml)).count();
         let counts = alike < HUNG_MAX;
         if counts {
             case.orphans.push((reach, now));
@@ -175,13 +176,13 @@ impl Cases {
 
     /// Forgets calls that waited for a lock, without a connection, for longer than anybody holds one. Returns their
     /// kinds.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Reach> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<WaitsFor> {
         let mut over = Vec::new();
         let mut free = Vec::new();
         for (domain, case) in &mut self.cases {
             let before = case.orphans.len();
             case.orphans.retain(|(reach, since)| {
-                let waits = *reach != Reach::NoMonitor || now.saturating_duration_since(*since) < LOCKED_FOR;
+                let waits = *reach != WaitsFor::NoMonitor || now.saturating_duration_since(*since) < LOCKED_FOR;
                 if !waits {
                     over.push(*reach);
                 }
@@ -199,10 +200,10 @@ impl Cases {
 
     /// Workers that hung in the domain without a connection are free: its QEMU answered, or is gone. Returns the kinds
     /// of their calls.
-    pub(super) fn adopt(&mut self, domain: Uuid) -> Vec<Reach> {
+    pub(super) fn adopt(&mut self, domain: Uuid) -> Vec<WaitsFor> {
         let Some(case) = self.cases.get_mut(&domain) else { return Vec::new() };
-        let orphans: Vec<Reach> = std::mem::take(&mut case.orphans).into_iter().map(|(reach, _)| reach).collect();
-        if orphans.contains(&Reach::Xml) {
+        let orphans: Vec<WaitsFor> = std::mem::take(&mut case.orphans).into_iter().map(|(reach, _)| reach).collect();
+        if orphans.contains(&WaitsFor::Xml) {
             self.set_xml(domain, Xml::None);
         }
         if !orphans.is_empty() {

@@ -27,13 +27,13 @@ impl Bench {
         self.admission.turn(ask, Duration::ZERO, false, self.now)
     }
 
-    fn start(&mut self, ask: Ask) -> Reach {
+    fn start(&mut self, ask: Ask) -> WaitsFor {
         let Turn::Start(reach) = self.turn(ask) else { panic!("{ask:?}: {:?}", self.turn(ask)) };
         self.admission.start(ask, reach, self.now);
         reach
     }
 
-    fn hang(&mut self, ask: Ask) -> Reach {
+    fn hang(&mut self, ask: Ask) -> WaitsFor {
         let reach = self.start(ask);
         self.admission.abandon(ask, reach);
         self.admission.condemn(ask.domain().unwrap());
@@ -51,9 +51,9 @@ fn one_call_at_a_time_in_a_domain_that_answers() {
     let mut bench = Bench::new();
     let reach = bench.start(read(A));
     assert_eq!(bench.turn(read(A)), Turn::Wait);
-    assert_eq!(bench.turn(read(B)), Turn::Start(Reach::Monitor));
+    assert_eq!(bench.turn(read(B)), Turn::Start(WaitsFor::Monitor));
     bench.admission.finish(read(A), reach, Some(true));
-    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor));
+    assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::Monitor));
     assert!(bench.admission.cases.of(A).is_none(), "nothing is kept of a healthy domain");
 }
 
@@ -61,7 +61,7 @@ fn one_call_at_a_time_in_a_domain_that_answers() {
 fn beside_one_hung_call_a_second_goes_and_a_third_does_not() {
     let mut bench = Bench::new();
     bench.hang(read(A));
-    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor));
+    assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::Monitor));
     bench.hang(read(A));
     assert_eq!(bench.turn(read(A)), Turn::Late);
 }
@@ -88,11 +88,11 @@ fn the_xml_goes_before_the_statistics_and_is_not_waited_for_past_its_deadline() 
     assert_eq!(bench.turn(read(A)), Turn::Wait);
     assert_eq!(bench.turn(Ask::Describe(A)), Turn::Wait, "once at a time");
     bench.admission.abandon(Ask::Describe(A), reach);
-    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::Monitor), "read beside the XML that is late");
+    assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::Monitor), "read beside the XML that is late");
     assert_eq!(bench.turn(Ask::Describe(A)), Turn::Late);
     assert_eq!(bench.admission.abandoned(), 1, "it counts as a call that hangs");
     bench.admission.recover(Ask::Describe(A), reach);
-    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Start(Reach::Xml));
+    assert_eq!(bench.turn(Ask::Describe(A)), Turn::Start(WaitsFor::Xml));
 }
 
 #[test]
@@ -103,20 +103,20 @@ fn while_two_xml_calls_hang_statistics_tell_whose_xml_is_asked_for() {
     assert_eq!(bench.turn(Ask::Describe(C)), Turn::Crowded, "two at once");
     bench.now += SLOW_XML;
     let read_of_c = |bench: &Bench| bench.admission.turn(read(C), Duration::ZERO, true, bench.now);
-    assert_eq!(read_of_c(&bench), Turn::Start(Reach::Monitor), "nobody waits for the deadline of the two");
+    assert_eq!(read_of_c(&bench), Turn::Start(WaitsFor::Monitor), "nobody waits for the deadline of the two");
     assert_eq!(bench.turn(Ask::Describe(C)), Turn::Wait);
     for domain in [A, B] {
-        bench.admission.abandon(Ask::Describe(domain), Reach::Xml);
+        bench.admission.abandon(Ask::Describe(domain), WaitsFor::Xml);
     }
     bench.whole(read(C));
     bench.start(Ask::Describe(C));
-    bench.admission.finish(Ask::Describe(C), Reach::Xml, None);
+    bench.admission.finish(Ask::Describe(C), WaitsFor::Xml, None);
 
     let frozen = Uuid::from_u128(4);
     bench.hang(read(frozen));
     assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Late, "it would hang, too");
-    bench.admission.recover(Ask::Describe(A), Reach::Xml);
-    assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Start(Reach::Xml), "one that hangs is no rule");
+    bench.admission.recover(Ask::Describe(A), WaitsFor::Xml);
+    assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Start(WaitsFor::Xml), "one that hangs is no rule");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_worker_hangs_on_when_its_connection_has_ended() {
     // The daemon is another process.
     bench.admission.freed_all();
     assert_eq!(bench.admission.abandoned(), 0);
-    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Start(Reach::Xml));
+    assert_eq!(bench.turn(Ask::Describe(C)), Turn::Start(WaitsFor::Xml));
 }
 
 #[test]
@@ -155,10 +155,10 @@ fn a_vm_whose_calls_are_lost_with_their_connections_again_and_again_is_read_all_
     for number in 0..6 {
         bench.hang(read(Uuid::from_u128(10 + number)));
     }
-    assert_eq!(bench.turn(read(B)), Turn::Start(Reach::NoMonitor), "eight hang");
-    assert_eq!(bench.hang(read(A)), Reach::Monitor, "only a call can tell whether its workers hang still");
+    assert_eq!(bench.turn(read(B)), Turn::Start(WaitsFor::NoMonitor), "eight hang");
+    assert_eq!(bench.hang(read(A)), WaitsFor::Monitor, "only a call can tell whether its workers hang still");
     assert_eq!(bench.admission.abandoned(), ABANDONED_MAX, "and one that hangs tells that another does no longer");
-    bench.admission.recover(read(A), Reach::Monitor);
+    bench.admission.recover(read(A), WaitsFor::Monitor);
     bench.whole(read(A));
     assert_eq!(bench.admission.abandoned(), 6);
 }
@@ -183,16 +183,16 @@ fn workers_that_waited_for_a_lock_without_a_connection_do_not_stop_the_others_fo
     }
     for number in 0..LOCKED_MAX as u128 {
         let frozen = read(Uuid::from_u128(10 + number));
-        let Turn::Start(Reach::NoMonitor) = bench.turn(frozen) else { panic!("{:?}", bench.turn(frozen)) };
-        bench.admission.start(frozen, Reach::NoMonitor, bench.now);
-        bench.admission.orphan(frozen, Reach::NoMonitor, false, bench.now);
+        let Turn::Start(WaitsFor::NoMonitor) = bench.turn(frozen) else { panic!("{:?}", bench.turn(frozen)) };
+        bench.admission.start(frozen, WaitsFor::NoMonitor, bench.now);
+        bench.admission.orphan(frozen, WaitsFor::NoMonitor, false, bench.now);
     }
     assert_eq!(bench.turn(read(A)), Turn::Full);
     bench.admission.expire(bench.now);
     assert_eq!(bench.turn(read(A)), Turn::Full, "not before they have had their time");
     bench.now += LOCKED_FOR;
     bench.admission.expire(bench.now);
-    assert_eq!(bench.turn(read(A)), Turn::Start(Reach::NoMonitor));
+    assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::NoMonitor));
     assert_eq!(bench.admission.abandoned(), ABANDONED_MAX, "those that hang in QEMUs count on");
 }
 
@@ -200,7 +200,7 @@ fn workers_that_waited_for_a_lock_without_a_connection_do_not_stop_the_others_fo
 fn domains_without_number_leave_nothing_behind_though_an_xml_hangs() {
     let mut bench = Bench::new();
     bench.start(Ask::Describe(A));
-    bench.admission.abandon(Ask::Describe(A), Reach::Xml);
+    bench.admission.abandon(Ask::Describe(A), WaitsFor::Xml);
     for number in 0..10_000 {
         bench.whole(read(Uuid::from_u128(10 + number)));
     }

@@ -84,7 +84,7 @@ fn a_vmi_that_is_kept_takes_two_kibibytes_at_most() {
             object["status"]["interfaces"][place]["ipAddresses"] =
                 json!([format!("{name}.{number}"), format!("fe80::{place}:{number:x}")]);
         }
-        let mut vmi = Reading::of(&object.to_string(), &allowed, NODE).vmi.unwrap();
+        let mut vmi = ParsedVmi::of(&object.to_string(), &allowed, NODE).vmi.unwrap();
         shared.share(&mut vmi);
         kept.push(Arc::new(vmi));
     }

@@ -5,13 +5,13 @@ use super::*;
 fn abandoned(count: usize) -> Budget {
     let mut budget = Budget::new(AT_ONCE);
     for _ in 0..count {
-        budget.start(Reach::Monitor);
-        budget.abandon(Reach::Monitor);
+        budget.start(WaitsFor::Monitor);
+        budget.abandon(WaitsFor::Monitor);
     }
     budget
 }
 
-fn startable(mut budget: Budget, wanted: Reach) -> usize {
+fn startable(mut budget: Budget, wanted: WaitsFor) -> usize {
     let mut started = 0;
     while let Room::Start(reach) = budget.stats(wanted) {
         budget.start(reach);
@@ -22,28 +22,28 @@ fn startable(mut budget: Budget, wanted: Reach) -> usize {
 
 #[test]
 fn four_at_once_and_one_less_for_each_that_was_left_behind_but_never_none() {
-    let at_once: Vec<usize> = (0..=8).map(|count| startable(abandoned(count), Reach::Monitor)).collect();
+    let at_once: Vec<usize> = (0..=8).map(|count| startable(abandoned(count), WaitsFor::Monitor)).collect();
     assert_eq!(at_once, [4, 3, 2, 1, 1, 1, 1, 1, 1]);
 }
 
 #[test]
 fn when_eight_were_left_behind_the_others_are_read_without_the_monitor() {
-    assert_eq!(abandoned(7).stats(Reach::Monitor), Room::Start(Reach::Monitor));
-    assert_eq!(abandoned(8).stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
+    assert_eq!(abandoned(7).stats(WaitsFor::Monitor), Room::Start(WaitsFor::Monitor));
+    assert_eq!(abandoned(8).stats(WaitsFor::Monitor), Room::Start(WaitsFor::NoMonitor));
     let mut healed = abandoned(8);
-    healed.recover(Reach::Monitor);
-    assert_eq!(healed.stats(Reach::Monitor), Room::Start(Reach::Monitor));
+    healed.recover(WaitsFor::Monitor);
+    assert_eq!(healed.stats(WaitsFor::Monitor), Room::Start(WaitsFor::Monitor));
 }
 
 #[test]
 fn one_call_without_the_monitor_runs_beside_those_that_hang() {
     let mut budget = abandoned(4);
-    budget.start(Reach::Monitor);
-    assert_eq!(budget.stats(Reach::Monitor), Room::Wait);
+    budget.start(WaitsFor::Monitor);
+    assert_eq!(budget.stats(WaitsFor::Monitor), Room::Wait);
     assert!(budget.stats_aside());
-    budget.start(Reach::NoMonitor);
+    budget.start(WaitsFor::NoMonitor);
     assert!(!budget.stats_aside(), "one at a time");
-    budget.finish(Reach::NoMonitor);
+    budget.finish(WaitsFor::NoMonitor);
     assert!(budget.stats_aside());
     assert!(!Budget::new(AT_ONCE).stats_aside(), "while nothing hangs everything has its turn");
 }
@@ -52,13 +52,13 @@ fn one_call_without_the_monitor_runs_beside_those_that_hang() {
 fn calls_that_wait_for_a_lock_are_bounded_too() {
     let mut budget = abandoned(8);
     for _ in 0..LOCKED_MAX {
-        assert_eq!(budget.stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
-        budget.start(Reach::NoMonitor);
-        budget.abandon(Reach::NoMonitor);
+        assert_eq!(budget.stats(WaitsFor::Monitor), Room::Start(WaitsFor::NoMonitor));
+        budget.start(WaitsFor::NoMonitor);
+        budget.abandon(WaitsFor::NoMonitor);
     }
-    assert_eq!(budget.stats(Reach::Monitor), Room::None);
-    budget.recover(Reach::NoMonitor);
-    assert_eq!(budget.stats(Reach::NoMonitor), Room::Start(Reach::NoMonitor));
+    assert_eq!(budget.stats(WaitsFor::Monitor), Room::None);
+    budget.recover(WaitsFor::NoMonitor);
+    assert_eq!(budget.stats(WaitsFor::NoMonitor), Room::Start(WaitsFor::NoMonitor));
 }
 
 /// A launcher has one VM: while a call hangs in it, another must be allowed, since only that one still reads.
@@ -66,36 +66,36 @@ fn calls_that_wait_for_a_lock_are_bounded_too() {
 fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
     let mut budget = Budget::new(1);
     for hung in 0..ABANDONED_MAX {
-        assert_eq!(startable(budget, Reach::Monitor), 1, "beside {hung}");
-        budget.start(Reach::Monitor);
-        budget.abandon(Reach::Monitor);
+        assert_eq!(startable(budget, WaitsFor::Monitor), 1, "beside {hung}");
+        budget.start(WaitsFor::Monitor);
+        budget.abandon(WaitsFor::Monitor);
     }
-    assert_eq!(budget.stats(Reach::Monitor), Room::Start(Reach::NoMonitor));
+    assert_eq!(budget.stats(WaitsFor::Monitor), Room::Start(WaitsFor::NoMonitor));
 }
 
 #[test]
 fn a_smaller_budget_can_be_asked_for_but_not_a_larger_one() {
-    assert_eq!(startable(Budget::new(1), Reach::Monitor), 1);
-    assert_eq!(startable(Budget::new(0), Reach::Monitor), 1);
-    assert_eq!(startable(Budget::new(100), Reach::Monitor), AT_ONCE);
+    assert_eq!(startable(Budget::new(1), WaitsFor::Monitor), 1);
+    assert_eq!(startable(Budget::new(0), WaitsFor::Monitor), 1);
+    assert_eq!(startable(Budget::new(100), WaitsFor::Monitor), AT_ONCE);
 }
 
 #[test]
 fn xml_counts_with_the_statistics_and_one_has_its_place_beside_them() {
     let mut budget = abandoned(6);
-    budget.start(Reach::Monitor);
-    assert_eq!(budget.xml(false), Room::Start(Reach::Xml), "a new VM's type does not wait for those that hang");
-    budget.start(Reach::Xml);
+    budget.start(WaitsFor::Monitor);
+    assert_eq!(budget.xml(false), Room::Start(WaitsFor::Xml), "a new VM's type does not wait for those that hang");
+    budget.start(WaitsFor::Xml);
     assert_eq!(budget.xml(false), Room::Wait);
     assert_eq!(budget.xml(true), Room::Wait, "as many as may hang");
-    budget.abandon(Reach::Xml);
-    budget.finish(Reach::Monitor);
+    budget.abandon(WaitsFor::Xml);
+    budget.finish(WaitsFor::Monitor);
     assert_eq!(budget.abandoned(), 7);
-    budget.start(Reach::Xml);
-    budget.abandon(Reach::Xml);
+    budget.start(WaitsFor::Xml);
+    budget.abandon(WaitsFor::Xml);
     assert_eq!(
-        budget.stats(Reach::Monitor),
-        Room::Start(Reach::NoMonitor),
+        budget.stats(WaitsFor::Monitor),
+        Room::Start(WaitsFor::NoMonitor),
         "eight hang: six for statistics, two for XML"
     );
     assert_eq!(budget.xml(false), Room::None);
@@ -103,7 +103,7 @@ fn xml_counts_with_the_statistics_and_one_has_its_place_beside_them() {
 
 #[test]
 fn a_daemon_whose_xml_never_hangs_says_it_however_many_statistics_do() {
-    assert_eq!(abandoned(8).xml(false), Room::Start(Reach::Xml));
+    assert_eq!(abandoned(8).xml(false), Room::Start(WaitsFor::Xml));
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,11 +128,11 @@ proptest! {
     )) {
         let mut budget = Budget::new(AT_ONCE);
         // Each call that has not returned: what it may wait for, whether it was abandoned.
-        let mut calls: Vec<(Reach, bool)> = Vec::new();
+        let mut calls: Vec<(WaitsFor, bool)> = Vec::new();
         for step in steps {
             let room = match step {
-                Step::Stats(monitor) => match budget.stats(if monitor { Reach::Monitor } else { Reach::NoMonitor }) {
-                    Room::Wait if budget.stats_aside() => Room::Start(Reach::NoMonitor),
+                Step::Stats(monitor) => match budget.stats(if monitor { WaitsFor::Monitor } else { WaitsFor::NoMonitor }) {
+                    Room::Wait if budget.stats_aside() => Room::Start(WaitsFor::NoMonitor),
                     room => room,
                 },
                 Step::Xml(well) => budget.xml(well),
@@ -155,16 +155,16 @@ proptest! {
                 budget.start(reach);
                 calls.push((reach, false));
             }
-            let count = |wanted: &dyn Fn(Reach, bool) -> bool| {
+            let count = |wanted: &dyn Fn(WaitsFor, bool) -> bool| {
                 calls.iter().filter(|(reach, behind)| wanted(*reach, *behind)).count()
             };
             let (running, behind) = (count(&|_, behind| !behind), count(&|_, behind| behind));
-            let hung = count(&|reach, behind| behind && reach != Reach::NoMonitor);
+            let hung = count(&|reach, behind| behind && reach != WaitsFor::NoMonitor);
             // The first XML call to hang may exceed the limit.
             prop_assert!(hung <= ABANDONED_MAX + 1, "{hung} hang");
-            prop_assert!(hung <= ABANDONED_MAX || count(&|reach, behind| behind && reach == Reach::Xml) == 1);
-            prop_assert!(count(&|reach, behind| behind && reach == Reach::NoMonitor) <= AT_ONCE);
-            let xml = count(&|reach, behind| !behind && reach == Reach::Xml);
+            prop_assert!(hung <= ABANDONED_MAX || count(&|reach, behind| behind && reach == WaitsFor::Xml) == 1);
+            prop_assert!(count(&|reach, behind| behind && reach == WaitsFor::NoMonitor) <= AT_ONCE);
+            let xml = count(&|reach, behind| !behind && reach == WaitsFor::Xml);
             prop_assert!(running - xml <= AT_ONCE + ASIDE, "{running} run");
             prop_assert!(xml <= XML_AT_ONCE + ASIDE, "{xml} run");
             prop_assert_eq!(running, budget.running());

@@ -1,0 +1,25 @@
+//! The admin server: `/metrics`, `/livez`, `/readyz` and a landing page; the two probes may have their own address.
+//!
+//! It reads memory only: no request waits for libvirt, or makes anything else wait for it. Everything a client can ask
+//! for is bounded by [`limits`].
+
+mod content;
+mod counters;
+mod gzip;
+mod landing;
+pub mod limits;
+mod listener;
+mod metrics;
+mod paths;
+mod room;
+mod routes;
+mod server;
+mod slot;
+mod write_timeout;
+
+pub use content::{Content, DaemonState, Made, NotMade, Page, State};
+pub use counters::ScrapeCounters;
+pub use listener::{ListenError, bind};
+pub use metrics::METRICS;
+pub use paths::Paths;
+pub use server::serve;

@@ -1,0 +1,38 @@
+//! The data model, with its units. No I/O, and no knowledge of libvirt's or any wire format.
+//!
+//! A value that was not reported is `None`: it is never replaced by 0.
+
+mod collection;
+mod cpu;
+mod daemon;
+mod description;
+mod device;
+mod group;
+mod hypervisor;
+mod identity;
+mod job;
+mod memory;
+mod state;
+mod time;
+mod units;
+mod vm;
+mod vmi;
+
+pub use collection::{Collection, GroupAge};
+pub use cpu::{Cpu, Vcpu, VcpuState, Vcpus};
+pub use daemon::{Daemon, DaemonFacts, Version};
+pub use description::{Description, DiskDescription, IoLimits, NicDescription, ambiguous};
+pub use device::{Disk, IoThread, Nic};
+pub use group::{Group, Groups};
+pub use hypervisor::HypervisorType;
+pub use identity::{DaemonId, Identity, Launcher, Place, VmKey};
+pub use job::{Job, JobKind, JobOperation};
+pub use memory::{DirtyRate, Memory};
+pub use state::{State, StateReason, Status};
+pub use time::Timestamp;
+pub use units::Bytes;
+pub use vm::{Reading, Since, Vm};
+pub use vmi::{
+    Condition, ConditionKind, GuestInterface, GuestOs, LauncherPod, Migration, MigrationMode, Origin, Phase,
+    SpecInterface, Topology, Vmi, VmiLabel, VmiMemory,
+};

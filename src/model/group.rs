@@ -1,0 +1,253 @@
+//! What is read together, and where in a [`Vm`] it stands.
+
+use super::{Reading, Status, Timestamp, Vm};
+
+/// What is read together: one group of `virDomainListGetStats`, or the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// `VIR_DOMAIN_STATS_STATE`
+    State,
+    /// `VIR_DOMAIN_STATS_CPU_TOTAL`
+    Cpu,
+    /// `VIR_DOMAIN_STATS_BALLOON`
+    Balloon,
+    /// `VIR_DOMAIN_STATS_VCPU`
+    Vcpu,
+    /// `VIR_DOMAIN_STATS_INTERFACE`
+    Interface,
+    /// `VIR_DOMAIN_STATS_BLOCK`
+    Block,
+    /// `VIR_DOMAIN_STATS_IOTHREAD`
+    Iothread,
+    /// `VIR_DOMAIN_STATS_DIRTYRATE`
+    Dirtyrate,
+    /// `virDomainGetJobStats`
+    Job,
+}
+
+/// What is said of a group.
+struct About {
+    /// Its name on the command line and in labels: that of `virsh domstats`' options.
+    word: &'static str,
+    /// Whether reading it may have to wait for the VM's QEMU.
+    monitor: bool,
+    /// Its `virDomainStatsTypes`; none for the job, which has a call of its own.
+    flag: u32,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: [Self; 9] = [
+        Self::State,
+        Self::Cpu,
+        Self::Balloon,
+        Self::Vcpu,
+        Self::Interface,
+        Self::Block,
+        Self::Iothread,
+        Self::Dirtyrate,
+        Self::Job,
+    ];
+
+    /// The names of all of them, in the same order.
+    pub const WORDS: [&'static str; Self::ALL.len()] = {
+        let mut words = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < words.len() {
+            words[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
+    const fn about(self) -> About {
+        let (word, monitor, flag) = match self {
+            Self::State => ("state", false, 1 << 0),
+            Self::Cpu => ("cpu", true, 1 << 1),
+            Self::Balloon => ("balloon", true, 1 << 2),
+            Self::Vcpu => ("vcpu", true, 1 << 3),
+            Self::Interface => ("interface", false, 1 << 4),
+            Self::Block => ("block", true, 1 << 5),
+            Self::Iothread => ("iothread", true, 1 << 7),
+            Self::Dirtyrate => ("dirtyrate", true, 1 << 9),
+            Self::Job => ("job", true, 0),
+        };
+        About { word, monitor, flag }
+    }
+
+    /// Its name on the command line and in labels: that of `virsh domstats`' options.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.about().word
+    }
+
+    /// Whether reading it may have to wait for the VM's QEMU.
+    #[must_use]
+    pub const fn needs_monitor(self) -> bool {
+        self.about().monitor
+    }
+
+    /// Its `virDomainStatsTypes`; 0 for the job, which has a call of its own.
+    #[must_use]
+    pub const fn flag(self) -> u32 {
+        self.about().flag
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A set of groups.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Groups(u16);
+
+impl Groups {
+    /// No group.
+    pub const NONE: Self = Self(0);
+
+    /// Every group.
+    #[must_use]
+    pub fn all() -> Self {
+        Group::ALL.into_iter().collect()
+    }
+
+    /// The groups that never wait for a QEMU.
+    #[must_use]
+    pub fn without_monitor(self) -> Self {
+        self.iter().filter(|group| !group.needs_monitor()).collect()
+    }
+
+    /// Whether the group is in the set.
+    #[must_use]
+    pub const fn contains(self, group: Group) -> bool {
+        self.0 & group.bit() != 0
+    }
+
+    /// Whether any group of the set may have to wait for a QEMU.
+    #[must_use]
+    pub fn needs_monitor(self) -> bool {
+        self.iter().any(Group::needs_monitor)
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Adds a group.
+    pub const fn insert(&mut self, group: Group) {
+        self.0 |= group.bit();
+    }
+
+    /// The groups in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The groups, in the order of [`Group::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Group> {
+        Group::ALL.into_iter().filter(move |group| self.contains(*group))
+    }
+}
+
+impl FromIterator<Group> for Groups {
+    fn from_iter<I: IntoIterator<Item = Group>>(groups: I) -> Self {
+        let mut set = Self::NONE;
+        for group in groups {
+            set.insert(group);
+        }
+        set
+    }
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.iter().map(Group::as_str)).finish()
+    }
+}
+
+/// Where a VM keeps what was read of a group.
+trait Slot {
+    fn is_filled(&self) -> bool;
+    fn read_at(&self) -> Option<Timestamp>;
+    fn clear(&mut self);
+}
+
+impl<T> Slot for Option<Reading<T>> {
+    fn is_filled(&self) -> bool {
+        self.is_some()
+    }
+
+    fn read_at(&self) -> Option<Timestamp> {
+        self.as_ref().map(|reading| reading.at)
+    }
+
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
+/// A state is true until another one is known: it has no timestamp.
+impl Slot for Option<Status> {
+    fn is_filled(&self) -> bool {
+        self.is_some()
+    }
+
+    fn read_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
+/// The field of a group, by reference or by mutable reference.
+macro_rules! slot {
+    ($vm:expr, $group:expr, $($reference:tt)+) => {
+        match $group {
+            Group::State => $($reference)+ $vm.status,
+            Group::Cpu => $($reference)+ $vm.cpu,
+            Group::Balloon => $($reference)+ $vm.memory,
+            Group::Vcpu => $($reference)+ $vm.vcpus,
+            Group::Interface => $($reference)+ $vm.nics,
+            Group::Block => $($reference)+ $vm.disks,
+            Group::Iothread => $($reference)+ $vm.io_threads,
+            Group::Dirtyrate => $($reference)+ $vm.dirty_rate,
+            Group::Job => $($reference)+ $vm.job,
+        }
+    };
+}
+
+impl Vm {
+    fn slot(&self, group: Group) -> &dyn Slot {
+        slot!(self, group, &)
+    }
+
+    /// Whether it shows anything of a group.
+    #[must_use]
+    pub fn shows(&self, group: Group) -> bool {
+        self.slot(group).is_filled()
+    }
+
+    /// When what it shows of a group was read; `None` for the state, which is true until another one is known.
+    #[must_use]
+    pub fn read_at(&self, group: Group) -> Option<Timestamp> {
+        self.slot(group).read_at()
+    }
+
+    /// The time of its newest reading.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        Group::ALL.into_iter().filter_map(|group| self.read_at(group)).max()
+    }
+
+    /// Drops what it shows of a group.
+    pub fn hide(&mut self, group: Group) {
+        let slot: &mut dyn Slot = slot!(self, group, &mut);
+        slot.clear();
+    }
+}

@@ -1,0 +1,47 @@
+//! What the domains of a daemon have in common.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::counters::ObserveCounters;
+use super::lines::Lines;
+use super::settings::Intervals;
+use super::share::Share;
+use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Vmi};
+
+/// The same moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// On the monotonic clock: for waits and ages.
+    pub(super) instant: Instant,
+    /// On the wall clock: for timestamps.
+    pub(super) stamp: Timestamp,
+}
+
+/// What all domains of a daemon have in common.
+#[derive(Debug, Clone)]
+pub(super) struct DaemonContext {
+    pub(super) daemon: DaemonId,
+    /// The host's name, as the daemon reports it.
+    pub(super) host_name: Arc<str>,
+    /// Where the VMI runs, if the daemon is a launcher's.
+    pub(super) launcher: Option<Arc<Launcher>>,
+    /// The VMI, as the Kubernetes API reports it.
+    pub(super) vmi: Option<Arc<Vmi>>,
+    /// The identity of a launcher's VM. A pod runs one incarnation of one VM, so the first identity published stays.
+    pub(super) told: Option<Arc<Identity>>,
+    pub(super) intervals: Intervals,
+    pub(super) groups: Groups,
+    pub(super) epoch: Instant,
+    pub(super) counters: Arc<ObserveCounters>,
+    pub(super) lines: Arc<Lines>,
+    pub(super) share: Arc<Share>,
+}
+
+impl DaemonContext {
+    /// Whether more may be logged about this daemon's domains.
+    pub(super) fn may_log(&self) -> bool {
+        self.lines.one(&self.daemon)
+    }
+}

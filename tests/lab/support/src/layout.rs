@@ -1,0 +1,135 @@
+//! Where a private libvirtd has its files, and the capabilities of QEMU that all of them share.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use super::libvirtd::{Kind, Libvirtd, LibvirtdOptions};
+use super::{kvm, process, repository, uuid};
+
+/// The paths within a daemon's folder.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub socket: PathBuf,
+    pub configuration: PathBuf,
+    pub capabilities: PathBuf,
+    /// The runtime folder, in which the daemon makes its socket.
+    pub run: PathBuf,
+    /// The pid files of the guests.
+    pub qemu_run: PathBuf,
+}
+
+impl Layout {
+    pub fn new(options: &LibvirtdOptions, folder: &Path) -> Layout {
+        let mut layout = Layout::of(options.kind, folder);
+        if let Some(launcher) = &options.launcher {
+            // What the daemon calls xdg/libvirt is this folder, and the way there may be too long for a socket's name.
+            layout.qemu_run = launcher.join("qemu/run");
+            layout.socket = folder.join("launcher/virtqemud-sock");
+        }
+        layout
+    }
+
+    fn of(kind: Kind, folder: &Path) -> Layout {
+        match kind {
+            Kind::System => Layout {
+                socket: folder.join("run/libvirt-sock"),
+                configuration: folder.join("etc"),
+                capabilities: folder.join("cache/qemu/capabilities"),
+                run: folder.join("run"),
+                qemu_run: folder.join("run/qemu"),
+            },
+            Kind::Session => Layout {
+                socket: folder.join("xdg/libvirt/libvirt-sock"),
+                configuration: folder.join("config/libvirt"),
+                capabilities: folder.join("cache/libvirt/qemu/cache/capabilities"),
+                run: folder.join("xdg"),
+                qemu_run: folder.join("xdg/libvirt/qemu/run"),
+            },
+        }
+    }
+
+    pub fn write_configuration(&self, options: &LibvirtdOptions) {
+        // Sockets without polkit, and a host UUID of its own: a migration within one host is refused. libvirt takes the
+        // first value of a setting, so a test's own lines go before.
+        let daemon = format!(
+            "{}\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_ro_perms = \"0777\"\n\
+             host_uuid = \"{}\"\nlog_outputs = \"3:stderr\"\n",
+            options.libvirtd_conf,
+            uuid()
+        );
+        // No virtlogd, no security labels, no mount namespaces and no change of ownership: QEMU runs as the daemon's
+        // own user and can read what we put there.
+        let mut qemu = "stdio_handler = \"file\"\nsecurity_driver = \"none\"\nnamespaces = []\n".to_owned();
+        if options.kind == Kind::System {
+            qemu += "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n";
+        }
+        if !options.control_groups {
+            qemu += "cgroup_controllers = []\n";
+        }
+        qemu += &options.qemu_conf;
+        fs::write(self.configuration.join("libvirtd.conf"), daemon).expect("libvirtd.conf");
+        fs::write(self.configuration.join("qemu.conf"), qemu).expect("qemu.conf");
+    }
+}
+
+/// The user and group that QEMU runs as under a session daemon: libvirt's own, whose group may use KVM.
+pub fn qemu_user() -> (u32, u32) {
+    process::user_ids("libvirt-qemu")
+        .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages")
+}
+
+/// Gives a folder and everything in it to a user.
+pub fn give_away(path: &Path, user: u32, group: u32) {
+    chown(path, Some(user), Some(group)).expect("a new owner");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("the folder just made") {
+            give_away(&entry.expect("an entry of the folder just made").path(), user, group);
+        }
+    }
+}
+
+/// Copies the files of a folder, not those further down.
+pub fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder to copy from") {
+        let entry = entry.expect("an entry of the folder");
+        let copy = to.join(entry.file_name());
+        fs::copy(entry.path(), &copy).expect("a copy");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).expect("a copy that libvirt can read");
+    }
+}
+
+/// The folder with QEMU's capabilities as libvirt caches them, so that not every daemon probes for 3 to 4 s.
+///
+/// The first call on a machine lets a daemon of its own find them out. libvirt checks what it reads against the
+/// binaries and probes again where they differ, so a stale copy costs time and nothing else.
+pub fn warm_capabilities(kind: Kind) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut hasher = DefaultHasher::new();
+    (kind, kvm()).hash(&mut hasher);
+    fs::read("/proc/sys/kernel/osrelease").unwrap_or_default().hash(&mut hasher);
+    for binary in ["/usr/sbin/libvirtd", "/usr/bin/qemu-system-x86_64"] {
+        let changed = fs::metadata(binary).and_then(|metadata| metadata.modified()).ok();
+        changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).hash(&mut hasher);
+    }
+    let store = repository().join("target/lab/capabilities");
+    let warm = store.join(format!("{:016x}", hasher.finish()));
+    if !warm.exists() {
+        fs::create_dir_all(&store).expect("target/lab");
+        let mut options = LibvirtdOptions::new(kind);
+        options.cold_cache = true;
+        let libvirtd = Libvirtd::start(options);
+        libvirtd.virsh(&["capabilities"]);
+        // Complete or not there: another test process may be doing the same.
+        let building = tempfile::tempdir_in(&store).expect("a folder in target/lab");
+        copy_files(&libvirtd.layout().capabilities, building.path());
+        if fs::rename(building.path(), &warm).is_ok() {
+            let _ = building.keep();
+        }
+    }
+    warm
+}

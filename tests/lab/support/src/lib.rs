@@ -1,0 +1,152 @@
+//! Real daemons for the lab's tests: started on free ports and private sockets, waited for, and ended with everything
+//! they started, also when a test panics or the test process itself is killed.
+//!
+//! What it needs is made by `tests/lab/prepare.sh`; a part that is missing is named with the command that makes it.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "tests fail by panicking, wait by sleeping, and read the real clock and environment"
+)]
+
+pub mod agent;
+mod binary;
+pub mod cluster;
+pub mod collector;
+pub mod container;
+pub mod control_groups;
+pub mod domain;
+pub mod exposition;
+pub mod forward;
+mod guests;
+pub mod helm;
+pub mod hostile;
+pub mod http;
+pub mod impostor;
+pub mod kube_client;
+pub mod kubernetes;
+pub mod launcher;
+pub mod layout;
+pub mod libvirtd;
+pub mod measure;
+pub mod migration;
+pub mod namespace;
+pub mod pki;
+pub mod polkit;
+pub mod process;
+pub mod prometheus;
+pub mod proxy;
+pub mod sshd;
+pub mod virsh;
+pub mod vmi;
+pub mod weaver;
+pub mod wire;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+pub use agent::Agent;
+pub use binary::binary;
+pub use cluster::Cluster;
+pub use collector::{Collector, CollectorOptions};
+pub use container::Container;
+pub use domain::Domain;
+pub use exposition::Metrics;
+pub use kubernetes::{ApiServer, User};
+pub use launcher::{Launcher, Node, Place};
+pub use libvirtd::{Kind, Libvirtd, LibvirtdOptions};
+pub use migration::{Migration, Pace};
+pub use prometheus::{Prometheus3, PrometheusOptions};
+pub use vmi::Vmi;
+pub use wire::Wire;
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
+    ours.ancestors().nth(3).expect("the repository that this crate is part of")
+}
+
+/// A thing that `tests/lab/prepare.sh PART` leaves under target/lab.
+pub fn prepared(part: &str, path: &str) -> PathBuf {
+    let full = repository().join("target/lab").join(path);
+    assert!(full.exists(), "target/lab/{path} is missing: make it with: tests/lab/prepare.sh {part}");
+    full
+}
+
+/// Asks until there is an answer, and panics with what was waited for when there is none in time.
+#[track_caller]
+pub fn wait_until<T>(timeout: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < timeout, "waited {timeout:?} in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A TCP port on the loopback address that nobody listens on and that was not handed out before in this process.
+pub fn free_port() -> u16 {
+    // The kernel may give the same port twice, as we let go of it before its user takes it.
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on the loopback address");
+        let port = listener.local_addr().expect("the port just bound").port();
+        if !given.contains(&port) {
+            given.push(port);
+            return port;
+        }
+    }
+}
+
+/// A random UUID, from the kernel.
+pub fn uuid() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel's UUID source");
+    text.trim().to_owned()
+}
+
+/// Whether KVM domains can be started here. Access is put right where root is all it takes.
+///
+/// `VIRT_OTEL_LAB_NO_KVM=1` says no, to see what the tests do on a machine without it.
+pub fn kvm() -> bool {
+    if std::env::var_os("VIRT_OTEL_LAB_NO_KVM").is_some_and(|value| value == "1") {
+        return false;
+    }
+    let path = Path::new("/dev/kvm");
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return false;
+    };
+    // Some machines give it to root alone; the session daemons' QEMUs run as a user of the group kvm.
+    if let Some(group) = process::group_id("kvm")
+        && (metadata.gid() != group || metadata.mode() & 0o060 != 0o060)
+    {
+        let _ = std::os::unix::fs::chown(path, None, Some(group));
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660));
+    }
+    File::options().read(true).write(true).open(path).is_ok()
+}
+
+/// [`kvm`], and when it is not there, the name of the test that is skipped: on the real stderr, as libtest would keep
+/// the output of a test that passes to itself.
+pub fn kvm_or_skip() -> bool {
+    let usable = kvm();
+    if !usable {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a test");
+        let _ = writeln!(std::io::stderr(), "{name} ... skipped: no usable /dev/kvm");
+    }
+    usable
+}
