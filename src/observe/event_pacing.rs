@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::domain::DomainState;
+use super::incarnation::DomainPhase;
 use super::pace::Owed;
 use super::queries::Actions;
 
@@ -11,7 +12,7 @@ impl DomainState {
     /// later events until then. Their results are then shown like readings, not at once.
     pub(super) fn paced(&mut self, mut actions: Actions, now: Instant) -> Actions {
         if let Some(owed) = self.due.owed.take() {
-            owed.add_to(&mut actions, self.incarnation.phase);
+            owed.add_to(&mut actions, self.incarnation.phase == DomainPhase::Active);
         }
         if self.due.pace.take(now) {
             return actions;
@@ -28,7 +29,7 @@ impl DomainState {
             && owed.due <= now
         {
             if self.due.pace.take(now) {
-                owed.add_to(&mut actions, self.incarnation.phase);
+                owed.add_to(&mut actions, self.incarnation.phase == DomainPhase::Active);
                 self.due.owed = None;
             } else {
                 owed.due = self.due.pace.next();

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::incarnation::DomainPhase;
 use super::queries::Actions;
 
 /// `burst` at once, then one more after each `every`.
@@ -68,8 +67,7 @@ pub(super) struct Owed {
 
 impl Owed {
     /// Adds them to what a domain needs. One that does not run has only a state.
-    pub(super) fn add_to(self, actions: &mut Actions, phase: DomainPhase) {
-        let runs = phase == DomainPhase::Active;
+    pub(super) fn add_to(self, actions: &mut Actions, runs: bool) {
         actions.status |= self.status;
         actions.describe |= self.describe && runs;
         actions.read |= self.read && runs;

@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::settings::Intervals;
 use crate::model::{Group, Groups};
 
+/// Marks the timer of a daemon's list among the timers of its domains.
+pub(super) const LIST_TIMER: Uuid = Uuid::nil();
+
 /// When each group of one VM is next due.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {

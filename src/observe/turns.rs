@@ -6,11 +6,9 @@ use uuid::Uuid;
 use super::engine::Engine;
 use super::incarnation::DomainPhase;
 use super::queries::CallState;
+use super::schedule::LIST_TIMER;
 use super::settings::CLUMP_MAX;
 use crate::source::{Ask, Order};
-
-/// CounterStarts the timer of a daemon's list among the timers of its domains.
-pub(super) const LIST_TIMER: Uuid = Uuid::nil();
 
 impl Engine {
     /// Handles every domain and daemon that is due.

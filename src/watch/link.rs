@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tower::{BoxError, Service};
 
-use super::pump::PAGE_SIZE;
+/// How many objects a page of a list has. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
+/// whole page is briefly in memory three times. A node with 100 VMIs takes ten requests, once.
+pub(super) const PAGE_SIZE: u32 = 10;
 
 /// How long an answer may take to begin, connecting included. A busy API server queues requests for seconds; with a
 /// longer limit, a dead one would not be noticed within a minute (a silent watch takes 35 s of it).

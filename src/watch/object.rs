@@ -1,7 +1,7 @@
 //! Reads a VirtualMachineInstance from the API into the model.
 //!
 //! Only used fields are taken, straight from the text: all others, such as `managedFields` (five sixths of an object),
-//! are skipped without being built. ParsedVmi cannot fail: what cannot be understood is absent and counted, and an object
+//! are skipped without being built. Reading cannot fail: what cannot be understood is absent and counted, and an object
 //! without identity gives no VMI.
 
 mod json;

@@ -15,6 +15,7 @@ use super::connect::ApiServer;
 use super::counters::{EventKind, WatchCounters};
 use super::fault::{Fault, FaultKind};
 use super::health::ApiHealth;
+use super::link::PAGE_SIZE;
 use super::object::Object;
 use super::pause::Pause;
 use super::share::Shared;
@@ -24,10 +25,6 @@ use crate::heartbeat::Pulse;
 /// How many seconds a watch lasts before the server ends it and the agent reopens it. A silently dead connection is
 /// given up five seconds later. Reopening costs the server little, and lists nothing.
 pub(super) const WATCH_SECONDS: u32 = 30;
-
-/// How many objects a page of a list has. A VMI has 10 KiB on the wire, and up to 1.5 MiB if somebody means harm; a
-/// whole page is briefly in memory three times. A node with 100 VMIs takes ten requests, once.
-pub(super) const PAGE_SIZE: u32 = 10;
 
 /// Why `Pump::follow` ends.
 enum End {

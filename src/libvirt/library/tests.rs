@@ -25,7 +25,7 @@ pub(in crate::libvirt) fn change(change: impl FnOnce(&Domain) -> Result<(), Erro
     change(&connect.lookup_domain_by_name("test").unwrap()).unwrap();
 }
 
-/// VerifiedSocket by tests that change the one shared domain or watch its events.
+/// Held by tests that change the one shared domain or watch its events.
 pub(in crate::libvirt) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[test]

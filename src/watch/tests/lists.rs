@@ -3,7 +3,7 @@
 use super::fake::Mode;
 use super::*;
 use crate::testing::logged::Logged;
-use crate::watch::pump::PAGE_SIZE;
+use crate::watch::link::PAGE_SIZE;
 use crate::watch::{EventKind, FaultKind};
 
 #[tokio::test(start_paused = true)]
