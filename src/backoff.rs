@@ -1,22 +1,22 @@
-//! How long to wait before what has failed is tried again.
+//! How long to wait before a retry.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// Which waits there are: from the first, twice as long each time, up to the longest.
+/// The waits: from the first, twice as long each time, up to the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
     /// The wait after the first failure.
     pub first: Duration,
     /// The longest wait.
     pub longest: Duration,
-    /// Whether each is lengthened at random by up to as much again, so that many who fail together do not come back
+    /// Whether each is lengthened at random by up to as much again, so that clients that fail together do not retry
     /// together.
     pub jitter: bool,
 }
 
-/// The waits of somebody who may fail again and again. It takes a few bytes until it has failed.
+/// The waits of a client that may fail repeatedly. It takes a few bytes until it has failed.
 #[derive(Debug)]
 pub struct Backoff {
     waits: Waits,
@@ -40,7 +40,7 @@ impl Backoff {
         failing.next().unwrap_or(longest)
     }
 
-    /// Something went well: the next wait is the first.
+    /// An attempt succeeded: the next wait is the first.
     pub fn reset(&mut self) {
         self.failing = None;
     }
@@ -80,7 +80,7 @@ mod tests {
         assert!(seen.len() > 100, "{}", seen.len());
     }
 
-    /// A daemon or a Collector may be away for weeks.
+    /// A daemon or a Collector may be unreachable for weeks.
     #[test]
     fn it_never_gives_up() {
         let mut backoff = Backoff::new(WAITS);

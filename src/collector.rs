@@ -1,4 +1,5 @@
-//! Where OTLP goes and how it gets there: the one truth about an OpenTelemetry Collector for everything that is pushed.
+//! Where OTLP is pushed and how it gets there: the only definition of an OpenTelemetry Collector, for all that is
+//! pushed.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,11 +15,11 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the Collector listens: the default of `OTEL_EXPORTER_OTLP_ENDPOINT` for gRPC.
 pub const DEFAULT_ENDPOINT: &str = "http://localhost:4317";
 
-/// How long a connection may take to come about. Less than a request's timeout, so that the reason is known: "cannot
-/// connect" tells more than "too late".
+/// How long connecting may take. Less than a request's timeout, so that the reason is known: "cannot connect" tells
+/// more than "too late".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest certificate or key file that is read: bundles of every public authority have a quarter of it.
+/// The largest certificate or key file that is read: a bundle of all public authorities has a quarter of it.
 const PEM_LIMIT: u64 = 1_024 * 1_024;
 
 /// A Collector that takes OTLP over gRPC, and how to reach it.
@@ -28,7 +29,7 @@ pub struct Collector {
     pub endpoint: Uri,
     /// Sent with every request.
     pub headers: Headers,
-    /// How long one export may take, retries included.
+    /// How long one request may take.
     pub timeout: Duration,
     /// Whether requests are compressed with gzip, which every receiver of OTLP must understand.
     pub gzip: bool,
@@ -39,7 +40,7 @@ pub struct Collector {
 }
 
 impl Default for Collector {
-    /// A Collector beside the agent, as the specification has it.
+    /// A Collector on the same host, the default of the specification.
     fn default() -> Self {
         Self {
             endpoint: Uri::from_static(DEFAULT_ENDPOINT),
@@ -90,18 +91,18 @@ impl Collector {
         format!("{}://{host}", self.endpoint.scheme_str().unwrap_or("http"))
     }
 
-    /// Reads the certificate files. What this gives connects when it is asked to.
+    /// Reads the certificate files. The result connects when it is used.
     ///
     /// # Errors
     ///
-    /// When a certificate or key cannot be used. The Collector need not be there.
+    /// When a certificate or key cannot be used. The Collector need not be reachable.
     pub fn connector(&self) -> Result<Endpoint, CollectorError> {
         let mut endpoint = Endpoint::from(self.endpoint.clone()).connect_timeout(CONNECT_TIMEOUT.min(self.timeout));
         if self.endpoint.scheme_str() == Some("https") {
             let refused = |source| CollectorError::Tls { endpoint: self.name(), source };
             endpoint = endpoint.tls_config(self.tls()?).map_err(refused)?;
         }
-        // The name is constant and valid; an endpoint without it would do as well.
+        // The user agent is constant and valid; an endpoint without it would do.
         Ok(endpoint.clone().user_agent(concat!("virt-otel/", env!("CARGO_PKG_VERSION"))).unwrap_or(endpoint))
     }
 
@@ -130,7 +131,7 @@ fn read(variable: &'static str, path: &Path, holds: &str) -> Result<Vec<u8>, Col
     if u64::try_from(pem.len()).is_ok_and(|length| length > PEM_LIMIT) {
         return Err(fail("it is larger than 1 MiB", None));
     }
-    // The library takes a file without any certificate for one with none to trust.
+    // The library takes a file without any certificate for an empty list of authorities.
     let marker = format!("{holds}-----");
     if !pem.windows(marker.len()).any(|window| window == marker.as_bytes()) {
         return Err(fail("it holds nothing of the kind", None));
@@ -156,7 +157,7 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// When one has a name or a value that a request cannot carry, or a name that gRPC keeps for itself.
+    /// When one has a name or a value that a request cannot carry, or a name that gRPC reserves.
     pub fn new(pairs: Vec<(String, String)>) -> Result<Self, BadHeader> {
         let header = |(name, value): (String, String)| {
             let name = name.to_ascii_lowercase();

@@ -59,7 +59,7 @@ pub struct Run {
     pub reading: ReadSettings,
     /// Which metrics are published.
     pub selection: Selection,
-    /// Who says so.
+    /// Resource attributes.
     pub identity: Identity,
     /// How metrics are pushed; `None` if they are not.
     pub otlp_metrics: Option<Collector>,
@@ -73,11 +73,11 @@ pub struct Run {
     pub prometheus: bool,
     /// Where the admin server listens.
     pub listen: Listen,
-    /// Where the probes are served; `None` if it is there, too.
+    /// Where the probes are served; `None`: by the admin server.
     pub health_listen: Option<Listen>,
     /// Whether the agent measures itself.
     pub own: Own,
-    /// How is logged.
+    /// How to log.
     pub logs: Logs,
     /// What looks like a mistake but stops nothing: one sentence each, for the log.
     pub warnings: Vec<String>,
@@ -92,9 +92,9 @@ pub struct Snapshot {
     pub source: Source,
     /// Which metrics are printed.
     pub selection: Selection,
-    /// Who says so.
+    /// Resource attributes.
     pub identity: Identity,
-    /// How is logged.
+    /// How to log.
     pub logs: Logs,
     /// What looks like a mistake but stops nothing: one sentence each, for the log.
     pub warnings: Vec<String>,
@@ -129,7 +129,7 @@ pub enum Own {
     Off,
 }
 
-/// How is logged to standard error.
+/// How to log to standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
     /// How a line looks.
@@ -167,7 +167,7 @@ pub enum MetricsFormat {
     Json,
 }
 
-/// What was asked for on this command line, in this environment.
+/// What this command line and this environment ask for.
 ///
 /// # Errors
 ///

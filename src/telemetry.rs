@@ -1,13 +1,13 @@
 //! The agent's own telemetry: its metrics through the OpenTelemetry SDK, and its logs.
 //!
 //! ```text
-//!  own         the SDK's instruments over the stages' tables of metrics; for /metrics, and pushed
+//!  own         SDK instruments for the stages' tables of metrics; for /metrics, and pushed
 //!  channel     the connection to the Collector
-//!  resource    who says so
+//!  resource    the agent's Resource
 //!  logs        to standard error, and pushed
 //! ```
 //!
-//! VMs' data does not pass through here: one Resource a provider, callbacks that cannot be taken back and points
+//! VMs' data does not pass through here: one Resource per provider, callbacks that cannot be unregistered and points
 //! without their own time make the SDK unfit for it.
 
 mod channel;

@@ -1,4 +1,4 @@
-//! What the tests in `src` and under `tests/` share. Only behind the feature `testing`, which they enable.
+//! Shared by the tests in `src` and under `tests/`. Only behind the feature `testing`, which they enable.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

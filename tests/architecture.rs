@@ -1,4 +1,4 @@
-//! Holds what docs/architecture.md promises about the shape of the code. Each check says what to do when it fails.
+//! Enforces what docs/architecture.md says about the code's structure. Each check says what to do when it fails.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "architecture/tables.rs"]
@@ -18,24 +18,24 @@ use tables::{
 use text::{File, Named, crates, sources, tokens, walk};
 use virt_otel::catalog::{Entity, Read, Selection, Vocabulary};
 
-/// The longest that a file may be, without its tests: what one can hold in one's head.
+/// Most lines of a file, without its tests: what one can keep in mind.
 const LONGEST_FILE: usize = 500;
 
-/// The longest that main.rs may be: it parses, runs and gives an exit code.
+/// Most lines of main.rs: it only parses, runs and returns an exit code.
 const LONGEST_MAIN: usize = 60;
 
-/// Fails with everything that is wrong at once, and what to do.
+/// Fails with all violations at once, and with advice.
 #[track_caller]
 fn none(wrong: &[String], advice: &str) {
     assert!(wrong.is_empty(), "\n{}\n\n{advice}\n", wrong.join("\n"));
 }
 
-/// The agent's own sources, and those of the crates that it is made of.
+/// The sources of the agent and of its own crates.
 fn shipped() -> Vec<File> {
     sources().into_iter().chain(crates()).collect()
 }
 
-/// Whether a file is part of the room in which libvirt's own library is called.
+/// Whether a file is part of the module that calls libvirt's own library.
 fn in_library(file: &File) -> bool {
     file.path.strip_prefix(LIBRARY).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
@@ -57,7 +57,7 @@ fn every_arrow_points_inwards() {
         };
         for named in file.paths() {
             let [root, target, ..] = named.segments.as_slice() else { continue };
-            // The binary names the library by its name, the library itself by `crate`.
+            // The binary names the library `virt_otel`, the library itself `crate`.
             if !["crate", "virt_otel"].contains(&root.as_str()) {
                 continue;
             }
@@ -76,7 +76,7 @@ fn every_arrow_points_inwards() {
 
 #[test]
 fn the_table_of_arrows_has_no_circle() {
-    // Listed outermost last, each may know only those before it.
+    // Outermost last: each may know only those before it.
     let names: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
     for (place, (name, allowed)) in ARROWS.iter().enumerate() {
@@ -152,7 +152,7 @@ fn what_is_shipped_switches_no_lint_off() {
     }
     let mut wrong = Vec::new();
     for file in &shipped() {
-        // From `allow(` or `expect(`, as far as it can be told apart from a method, to the end of the attribute.
+        // From `allow`, `expect` or `warn` after a `[`, which no method has, to the end of the attribute.
         for (place, token) in file.tokens.iter().enumerate() {
             let before = place.checked_sub(1).map_or("", |before| file.tokens[before].text.as_str());
             if !["allow", "expect", "warn"].contains(&token.text.as_str()) || before != "[" {
@@ -205,7 +205,7 @@ fn how_the_collector_is_reached_is_said_in_one_file() {
     none(&wrong, "Ask the Collector of src/collector.rs for a connector.");
 }
 
-/// The registry gathers the agent's own metrics; what is written of them is written like every other family.
+/// The registry gathers the agent's own metrics; they are written like every other family.
 #[test]
 fn one_writer_writes_prometheus_text() {
     let mut wrong = Vec::new();
@@ -255,7 +255,7 @@ fn every_file_that_the_guide_names_is_there() {
     none(&wrong, "CONTRIBUTING.md says where changes go: correct it.");
 }
 
-/// What is there of each kind already shows which files another one of it needs.
+/// Existing rows, groups and flags show which files a new one needs.
 #[test]
 fn a_row_a_group_and_a_flag_are_where_the_guide_says() {
     let mut wrong = Vec::new();
@@ -270,7 +270,7 @@ fn a_row_a_group_and_a_flag_are_where_the_guide_says() {
             let text = fs::read_to_string(root.join(&file.path)).expect("a source file");
             let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let told = words.iter().any(|word| shipped.contains(word));
-            // A file of the entity's own, such as src/catalog/storage.rs, is said as such.
+            // CONTRIBUTING.md names an entity's own file, such as src/catalog/storage.rs, only in general.
             let own = file.path.starts_with("src/catalog/") || file.path.starts_with("src/model/");
             if told && !own && !allowed.contains(&file.path) {
                 wrong.push(format!("{}: {heading}", file.path));
@@ -315,7 +315,7 @@ fn the_environment_is_read_in_config() {
         for named in file.paths() {
             let mut path = named.segments.iter().map(String::as_str);
             let reads = path.next() == Some("std") && path.next() == Some("env");
-            // Its arguments are handed to main; constants of the platform are no environment.
+            // main receives the arguments; platform constants are not environment.
             let harmless = match path.next() {
                 Some("consts") => true,
                 Some("args_os" | "args") => file.path == "src/main.rs",
@@ -376,7 +376,7 @@ fn only_procedures_that_read_can_be_called() {
     allowed.sort_unstable();
     assert_eq!(known, allowed, "if a new one reads too, add it to PROCEDURES with that in mind");
 
-    // All of them are in that one table: nothing else says what a call is.
+    // That table has all of them: no other file implements `Call`.
     let mut wrong = Vec::new();
     for file in crates().iter().filter(|file| !file.path.ends_with("/procedure.rs")) {
         for window in file.tokens.windows(3) {
@@ -390,7 +390,7 @@ fn only_procedures_that_read_can_be_called() {
     none(&wrong, "Give it a line in the table of procedure.rs.");
 }
 
-/// Whether a word is one of libvirt's functions: `virDomainFree`, but not its types, such as `virDomainPtr`.
+/// Whether a word is a libvirt function (`virDomainFree`) and not a type (`virDomainPtr`).
 fn is_libvirt_function(word: &str) -> bool {
     let of_libvirt =
         word.strip_prefix("vir").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()));
@@ -441,7 +441,7 @@ fn every_time_span_has_a_name() {
             if token.text != "Duration" || !makers.contains(&text(2)) || !literal {
                 continue;
             }
-            // Back to where the statement or item begins.
+            // To the start of the statement or item.
             let words = file.tokens[..place].iter().rev().map(|token| token.text.as_str());
             if !words.take_while(|word| ![";", "}"].contains(word)).any(|word| word == "const" || word == "static") {
                 wrong.push(format!("{}:{}: Duration::{}({} …)", file.path, token.line, text(2), text(4)));
@@ -453,7 +453,7 @@ fn every_time_span_has_a_name() {
 
 #[test]
 fn both_vocabularies_have_the_same_rows() {
-    // A row by its name without the vocabulary's prefix, and whether it is read from the Kubernetes API.
+    // Each row's name without the vocabulary's prefix, and whether it is read from the Kubernetes API.
     let rows = |vocabulary: Vocabulary| {
         let selection = Selection::everything(vocabulary);
         let all = [(Entity::Vm, selection.vm), (Entity::Daemon, selection.daemon)];
@@ -510,7 +510,7 @@ fn numbered_items(section: &str) -> Vec<String> {
     items
 }
 
-/// Why a test such as `libvirt::a_function` (src/libvirt) or `lab::a_function` (tests/lab) does not hold anything.
+/// Why the test named `libvirt::a_function` (src/libvirt) or `lab::a_function` (tests/lab) is missing, if it is.
 fn missing(root: &Path, test: &str) -> Option<String> {
     let Some((place, function)) = test.rsplit_once("::") else {
         return Some(format!("`{test}` does not say where the test is"));
@@ -525,7 +525,7 @@ fn missing(root: &Path, test: &str) -> Option<String> {
             files.push(home.with_extension("rs"));
         }
     }
-    // A module of the plan that is not there yet has no tests yet.
+    // A planned module without files has no tests yet.
     if files.is_empty() && ARROWS.iter().any(|(name, _)| *name == top) {
         return None;
     }

@@ -1,5 +1,5 @@
-//! What one VM may add to the endpoint's page and to a push, whatever its daemon says of it: it always fits into one
-//! request, and the largest real machines are shown whole.
+//! What one VM may add to the metrics page and to a push, whatever its daemon says: it always fits into one request,
+//! and the largest real machines are shown completely.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -18,23 +18,23 @@ use virt_otel::model::{
 use virt_otel::observe::room::{self, Cut};
 use virt_otel::snapshot::Snapshot;
 
-/// The longest value of the XML that is taken, in bytes.
+/// The longest XML value that is accepted, in bytes.
 const LONGEST_VALUE: usize = 1_024;
 
-/// What a VM has.
+/// A VM's size.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     vcpus: u32,
     disks: usize,
     nics: usize,
     io_threads: u32,
-    /// Bytes of each text of its description.
+    /// Bytes of each text in its description.
     text: usize,
-    /// Which VM of this size: its devices have other names than those of another one.
+    /// Which VM of this size: each number gives the devices other names.
     number: usize,
 }
 
-/// As much as is taken of what a daemon says.
+/// The most that is accepted from a daemon.
 const FLOOD: Size = Size { vcpus: 4_096, disks: 1_024, nics: 1_024, io_threads: 1_024, text: LONGEST_VALUE, number: 0 };
 
 /// The largest machine that libvirt's users are known to have, with a long alias for each device.
@@ -109,7 +109,7 @@ impl Size {
         }
     }
 
-    /// A VM of this size, cut as the reading loop cuts it, and what was cut off.
+    /// A VM of this size, cut as the reading loop cuts it, and what was cut.
     fn vm(self) -> (Vm, Cut, u32) {
         let mut vm = sample::running();
         vm.description = Some(Arc::new(self.description()));
@@ -147,7 +147,7 @@ fn since<T>(value: T) -> Since<T> {
     Since { start: sample::BOOTED, value }
 }
 
-/// A disk of which everything is known.
+/// A disk with every value known.
 fn disk(description: &DiskDescription) -> Disk {
     let whole = sample::running().disks.expect("its disks").value[0].value.clone();
     Disk {
@@ -178,7 +178,7 @@ fn push(requests: &mut Requests, snapshot: &Arc<Snapshot>) -> (usize, usize) {
     (requests.iter().map(|request| request.len()).max().unwrap_or(0), requests.len())
 }
 
-/// Bytes of the page.
+/// The page's size.
 fn page(snapshot: &Snapshot) -> usize {
     let mut page = String::new();
     Renderer::new(&everything()).render(snapshot, &[], Format::OpenMetrics100, &mut page);
@@ -208,7 +208,7 @@ fn whatever_a_daemon_says_of_a_vm_fits_into_one_request() {
             let (bytes, count) = push(&mut requests, &snapshot(vm, Duration::ZERO));
             assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}: {count} requests, {bytes} bytes");
 
-            // Every device gets another name: all series end, and as many begin.
+            // Every device gets another name: all series end, as many begin.
             let (vm, ..) = Size { number: 1, ..size }.vm();
             let (bytes, count) = push(&mut requests, &snapshot(vm, Duration::from_secs(1)));
             assert!(count == 1 && bytes <= REQUEST_LIMIT, "{size:?}, renamed: {count} requests, {bytes} bytes");
@@ -240,7 +240,7 @@ fn bare(vm: &Vm) -> Vm {
     Vm { vcpus: None, disks: None, nics: None, io_threads: None, description: None, ..vm.clone() }
 }
 
-/// Where many VMs share what there is, one may have less.
+/// When many VMs share the room, each may have less.
 #[test]
 fn a_vm_that_is_given_little_takes_no_more() {
     for most in [0, 16 * 1_024, 128 * 1_024, 1_024 * 1_024] {
@@ -249,7 +249,7 @@ fn a_vm_that_is_given_little_takes_no_more() {
             let bare_page = page(&snapshot(bare(&vm), Duration::ZERO));
             assert!(room::fit_description(&mut vm, most));
             let (cut, taken) = room::fit(&mut vm, most);
-            // What the machine is, is not cut.
+            // The machine's own description is not cut.
             let machine = 1_024;
             assert!(taken <= most.max(machine) && cut != Cut::default(), "{most}, {text}: {taken} bytes, {cut:?}");
             let page = page(&snapshot(vm, Duration::ZERO)) - bare_page;
@@ -274,7 +274,7 @@ fn a_longer_name_takes_no_more_than_was_reckoned() {
     }
 }
 
-/// What is reckoned for a series is no less than what it takes.
+/// The estimate for a series is no less than what it takes.
 #[test]
 fn the_page_and_the_push_of_a_vm_are_no_larger_than_was_reckoned() {
     for text in [0, 64, LONGEST_VALUE] {
@@ -294,7 +294,7 @@ fn the_page_and_the_push_of_a_vm_are_no_larger_than_was_reckoned() {
     }
 }
 
-/// Whoever adds a row for each vCPU or device finds here that it costs room.
+/// Fails when a new row for each vCPU or device needs more room.
 #[test]
 fn no_vcpu_and_no_device_has_more_series_than_was_reckoned() {
     let one = Size { vcpus: 1, disks: 1, nics: 1, io_threads: 1, text: 8, number: 0 };

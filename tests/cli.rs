@@ -1,4 +1,4 @@
-//! The program from outside: what it prints, how it ends, and what it does when nothing that it needs is there.
+//! The program from outside: what it prints, how it ends, and what it does when everything that it needs is missing.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
@@ -10,14 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-/// Far above what anything here takes, on a machine that is busy with other tests.
+/// Far more than anything here takes, even on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing listens there.
 const ABSENT: &str = "qemu+unix:///system?socket=/nonexistent/libvirt-sock-ro";
 
 fn program() -> Command {
     let mut command = Command::new(lab_support::binary());
-    // Nothing of this process' environment may matter.
+    // This process's environment must not matter.
     command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -63,7 +63,7 @@ impl Agent {
         Self { child, port, health_port, log }
     }
 
-    /// Head and body of what is served at a path.
+    /// The head and body served at a path.
     async fn get(&self, path: &str, headers: &str) -> (String, String) {
         Self::get_from(self.port, path, headers).await
     }
@@ -78,7 +78,7 @@ impl Agent {
         (head.to_owned(), body.to_owned())
     }
 
-    /// Waits until a page says so.
+    /// Waits until a page satisfies `is_so`.
     async fn until(&self, path: &str, what: &str, is_so: impl Fn(&str, &str) -> bool) -> String {
         let looked = timeout(PATIENCE, async {
             loop {
@@ -105,7 +105,7 @@ impl Agent {
         (status.code(), began.elapsed())
     }
 
-    /// What it still logged, after its end.
+    /// Its remaining log, after its end.
     async fn rest_of_log(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Ok(Some(line)) = self.log.next_line().await {
@@ -115,7 +115,7 @@ impl Agent {
     }
 }
 
-/// A Collector that takes connections and never says a word.
+/// A Collector that accepts connections and never answers.
 async fn mute_collector() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -159,7 +159,7 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_64() {
     }
 }
 
-/// The settings of the modes kubevirt and sidecar, each wrong, on the command line and in the environment.
+/// Wrong settings of the modes kubevirt and sidecar, on the command line and in the environment.
 #[tokio::test]
 async fn a_wrong_setting_of_a_pod_is_one_sentence_and_exit_code_64() {
     const UID: &str = "2c4d3f0e-9a51-4c7e-8f0b-6d1a5e3b7c90";
@@ -206,7 +206,7 @@ fn assert_refused(output: &Output, names: &str) {
     assert!(output.stdout.is_empty());
 }
 
-/// Files that can be opened but are no certificates: only the exporter can tell.
+/// Files that can be opened but are not certificates: only the exporter can tell.
 #[tokio::test]
 async fn a_file_that_is_no_certificate_is_a_wrong_configuration() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -272,7 +272,7 @@ async fn without_libvirt_and_without_a_collector_it_stays_and_says_so() {
     assert!(took < Duration::from_secs(7), "{took:?}");
 }
 
-/// libvirt's library would print its errors there by itself, between the lines of the log.
+/// libvirt's library prints its errors there by default, between the log's lines.
 #[tokio::test]
 async fn nothing_but_the_log_is_written_to_standard_error() {
     let mut agent = Agent::start(&["--libvirt-uri", "nosuch:///driver", "--exporters", "prometheus"], &[]).await;
@@ -297,7 +297,7 @@ async fn its_own_metrics_are_on_the_page() {
     assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
 }
 
-/// `promtool` reads what Prometheus would; machines without it skip this.
+/// `promtool` parses as Prometheus does; machines without it skip this.
 #[tokio::test]
 async fn promtool_has_nothing_to_say_about_the_page() {
     if Command::new("promtool").arg("--version").output().await.is_err() {
@@ -329,7 +329,7 @@ async fn a_mute_collector_holds_up_neither_a_scrape_nor_the_end() {
     let (code, took) = agent.ended().await;
     let log = agent.rest_of_log().await;
     assert_eq!(code, Some(0), "{log:?}");
-    // Three seconds for metrics, one for logs, and what the machine is busy with.
+    // Three seconds for metrics, one for logs, and a margin for a busy machine.
     assert!(took < Duration::from_secs(7), "{took:?}");
     assert!(log.iter().any(|line| line.contains("could not be delivered before the agent ended")), "{log:?}");
     assert!(!log.iter().any(|line| line.contains("did not end in time")), "{log:?}");
@@ -381,7 +381,7 @@ async fn the_probes_may_have_an_address_of_their_own() {
     let arguments = ["--libvirt-uri", ABSENT, "--exporters", "prometheus", "--health-listen", "127.0.0.1:0"];
     let agent = Agent::start(&arguments, &[]).await;
     let port = agent.health_port.expect("the log says which");
-    // Somebody who fills the other address does not keep a probe out, nor a scrape.
+    // Connections that fill the other address block neither a probe nor a scrape.
     let mut held = Vec::new();
     for _ in 0..64 {
         held.push(TcpStream::connect(("127.0.0.1", agent.port)).await.expect("it listens"));

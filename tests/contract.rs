@@ -1,10 +1,10 @@
-//! The contract with those who read our metrics: what each one is called, what it means, and what the endpoint
-//! shows. Read this first.
+//! The contract with the users of our metrics: each one's name and meaning, and what the endpoint shows. Read this
+//! first.
 //!
-//! The catalogue (`src/catalog`) is the only place where a metric is defined. The first tests here hold the rules for
-//! its rows. The last ones render from it what people and tools read (the reference, the registry, two golden pages);
-//! a file that is stale is rewritten and the test fails, so running the tests twice is all it takes after a change,
-//! and the diff shows what the change means to users.
+//! The catalogue (`src/catalog`) is the only place where a metric is defined. The first tests here enforce the rules
+//! for its rows. The last ones render from it what people and tools read (the reference, the registry, the golden
+//! pages). A stale file is rewritten and its test fails, so after a change it is enough to run the tests twice, and the
+//! diff shows what the change means to users.
 
 mod support;
 
@@ -108,7 +108,7 @@ fn info_up_and_yes_or_no_gauges_have_no_unit() {
             assert_eq!(row.unit, Unit::None, "{}", row.name);
             assert_eq!(row.kind, Kind::Gauge, "{}", row.name);
         }
-        // Only what really is a share of a whole has that unit.
+        // Only a real share of a whole has that unit.
         assert_eq!(row.unit.ucum() == "1", row.unit == Unit::Ratio, "{}", row.name);
     }
     let ratios: Vec<&str> = all().filter(|row| row.unit == Unit::Ratio).map(|row| row.name).collect();
@@ -156,8 +156,8 @@ fn values_are_of_the_type_that_the_unit_says() {
             Entity::Daemon => snapshot.daemons.iter().for_each(|daemon| row.daemon_points(daemon, check)),
         }
     }
-    // The samples have nearly everything, so that the golden pages show it. What it leaves out is what it leaves out
-    // of its disks and jobs.
+    // The samples have nearly everything, so that the golden pages show it. They leave out only some figures of disks
+    // and jobs.
     for row in all().filter(|row| !row.name.starts_with("storage.") && !row.name.starts_with("job.")) {
         assert!(seen.contains(row.name), "the sample has no {}", row.name);
     }
@@ -231,9 +231,9 @@ fn no_series_has_a_label_twice() {
             Entity::Vm => identity.labels().map(|label| label.attribute.label).chain(["uri"]).collect(),
             Entity::Daemon => daemon_labels(&daemon).iter().map(|label| label.attribute.label).collect(),
         };
-        // In kubevirt mode these are the labels of identity.
+        // The identity labels of kubevirt mode.
         let others = ["namespace", "name", "node"];
-        // Prometheus puts these on what it scrapes.
+        // Prometheus adds or reserves these.
         let prometheus = ["job", "instance", "__name__", "le", "quantile"];
         let mut labels: BTreeSet<&str> = identity.into_iter().chain(others).chain(prometheus).collect();
         for attribute in row.attributes() {
@@ -258,8 +258,8 @@ fn closed_sets_are_those_of_the_model() {
 
 // KubeVirt.
 
-/// What KubeVirt's metrics become here: a row that says it has KubeVirt's name has its labels and its kind too, one that
-/// differs says so, and no other row has a name that means something else in KubeVirt.
+/// How KubeVirt's metrics map to ours: a row with a KubeVirt metric's name has its labels and kind too, or says how it
+/// differs, and no other row has a name that means something else in KubeVirt.
 #[test]
 fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
     let rows = rows(Vocabulary::Kubevirt);
@@ -309,7 +309,7 @@ fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
     }
 }
 
-/// What only a component that sees the whole cluster can know: who looks for it finds it named, as not ours.
+/// What only a component that sees the whole cluster can know: the reference lists it as not ours.
 #[test]
 fn what_no_agent_of_a_node_can_know_is_named_in_the_reference() {
     let mut reference = Vec::new();
@@ -324,15 +324,15 @@ fn what_no_agent_of_a_node_can_know_is_named_in_the_reference() {
         all().filter(|theirs| theirs.verdict == Verdict::NotExported).map(|theirs| theirs.name).collect();
     assert_eq!(named.iter().copied().collect::<BTreeSet<_>>(), elsewhere);
     assert_eq!(named.len(), elsewhere.len(), "each once: {named:?}");
-    // Of what the API knows, everything that is not ours is so for this reason.
+    // This is the only reason why a metric known to the API is not ours.
     let api = kubevirt::GROUPS.iter().find(|group| group.title == "Known to the Kubernetes API").unwrap();
     for theirs in api.metrics {
         assert!(!matches!(theirs.verdict, Verdict::NotOurs(_)), "{} is not ours and not in the reference", theirs.name);
     }
 }
 
-/// What dashboards for KubeVirt ask, as far as it takes no arithmetic of Prometheus: each selector finds series, and each
-/// of them has the labels by which it is summed, matched or named.
+/// The selectors in queries of KubeVirt dashboards: each finds series, and each series has the labels by which the
+/// query sums, matches or names it. Prometheus' arithmetic is not tested.
 #[test]
 fn queries_written_for_kubevirt_find_their_series() {
     let page = page(Vocabulary::Kubevirt, Format::Text004);
@@ -370,7 +370,7 @@ fn queries_written_for_kubevirt_find_their_series() {
     }
 }
 
-/// Used is available less usable, per VM: Prometheus subtracts series whose labels are all the same.
+/// Used memory is available minus usable, per VM: Prometheus subtracts series with identical labels.
 #[test]
 fn memory_in_use_can_be_computed_of_every_vm() {
     let page = page(Vocabulary::Kubevirt, Format::Text004);
@@ -397,7 +397,7 @@ fn no_series_is_on_a_page_twice() {
 
 // What is rendered from the catalogue.
 
-/// Whether a file is what it should be. If it is not, it is rewritten.
+/// Whether a file has the expected content. If not, it is rewritten.
 fn is_fresh(path: &str, expected: &str) -> std::io::Result<bool> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::fs::read_to_string(&path).is_ok_and(|found| found == expected) {
@@ -465,7 +465,7 @@ fn the_registry_is_up_to_date() {
     assert_eq!(found, expected, "the registry holds what is rendered and nothing else");
 }
 
-/// What a tool reads as a boolean or a number is refused as the identifier of a value.
+/// Tools refuse an identifier of a value that they read as a boolean or a number.
 #[test]
 fn identifiers_of_values_are_strings() {
     let (_, attributes) = registry::files().into_iter().find(|(path, _)| path.ends_with("attributes.yaml")).unwrap();
@@ -487,7 +487,7 @@ fn nothing_is_sent_that_the_registry_does_not_declare() {
     }
 }
 
-/// On the way through a Collector the OpenTelemetry keys become the labels of the endpoint.
+/// A Collector renames the OpenTelemetry keys to the endpoint's labels.
 #[test]
 fn the_collectors_know_every_label() {
     let statements: String = attribute::ALL
@@ -506,7 +506,7 @@ fn the_collectors_know_every_label() {
     assert_rendered(files);
 }
 
-/// A text with what stands between two of its lines replaced.
+/// A text with the part between two of its lines replaced.
 #[expect(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 fn between(path: &str, text: &str, begin: &str, rendered: &str, end: &str) -> String {
     let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{path} has no line {begin:?}"));

@@ -3,7 +3,7 @@
 use super::counters::ScrapeCounters;
 use crate::catalog::{OwnMetric, Unit};
 
-/// One row a metric.
+/// One row per metric.
 pub const METRICS: &[OwnMetric<ScrapeCounters>] = &[
     OwnMetric::counter("virt_otel.scrapes", Unit::Count("scrape"), "Scrapes of /metrics that were answered.", |now| {
         Some(now.answered().into())

@@ -64,7 +64,7 @@ impl Counted {
     }
 }
 
-/// What is said of every metric of the agent itself, in the order of the documentation.
+/// The description of every metric of the agent itself, in the order of the documentation.
 pub fn instruments() -> impl Iterator<Item = Instrument> {
     fn of<C>(rows: &'static [OwnMetric<C>]) -> impl Iterator<Item = Instrument> {
         rows.iter().map(OwnMetric::instrument)

@@ -11,14 +11,14 @@ pub struct OwnMetric<C: 'static> {
     read: OwnRead<C>,
 }
 
-/// What is said of a metric: the identity of its instrument, and its attributes.
+/// The description of a metric: the identity of its instrument, and its attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct Instrument {
     /// The OpenTelemetry name. Prometheus' name is derived.
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Whether it counts, adds up, or neither.
+    /// Counter, up-down counter or gauge.
     pub kind: Kind,
     /// One sentence with a full stop.
     pub brief: &'static str,
@@ -70,7 +70,7 @@ impl<C> OwnMetric<C> {
         Self { instrument, read: OwnRead::Each(read) }
     }
 
-    /// What is said of the metric.
+    /// The metric's description.
     #[must_use]
     pub const fn instrument(&self) -> Instrument {
         self.instrument
@@ -80,13 +80,13 @@ impl<C> OwnMetric<C> {
 /// A row together with the counters that it is read from.
 #[derive(Clone)]
 pub struct Observable {
-    /// What is said of the metric.
+    /// The metric's description.
     pub instrument: Instrument,
     read: Arc<dyn Fn(Emit<'_>) + Send + Sync>,
 }
 
 impl Observable {
-    /// Gives the present series. It neither waits nor panics.
+    /// Emits the current series. It neither waits nor panics.
     pub fn read(&self, emit: Emit<'_>) {
         (self.read)(emit);
     }

@@ -1,4 +1,4 @@
-//! The libvirt daemons of mode libvirt: from URIs to where they are.
+//! The libvirt daemons of mode libvirt: from URIs to addresses.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,17 +10,17 @@ use super::error::{ConfigError, Given};
 use super::flags::SourceFlags;
 use super::layers::Layers;
 
-/// How many daemons one agent reads in mode libvirt: far more than a host has, and few enough that each may be a series of
-/// the agent's own metrics.
+/// How many daemons one agent reads in mode libvirt: far more than a host has, and few enough that each may be a series
+/// of the agent's own metrics.
 const MOST_DAEMONS: usize = 32;
 
-/// What is given in place of a URI that cannot be used.
+/// What to give instead of an unusable URI.
 const ACCEPTED: &str = "give one such as qemu:///system or qemu+ssh://host/system";
 
 /// A libvirt daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Daemon {
-    /// The URI as it was given, which is what the daemon is called.
+    /// The URI as given, which is the daemon's name.
     pub uri: String,
     /// How it is reached.
     pub way: Way,
@@ -57,7 +57,7 @@ fn way(given: &Given, surroundings: &Surroundings, conf: &Conf) -> Result<Way, C
         Ok(address) => Ok(Way::Protocol(address)),
         Err(AddressError::ClientSide { driver, .. }) => library(given, &driver),
         Err(error) => {
-            // It says itself which URI, and mostly what to do.
+            // It names the URI, and mostly what to do.
             let text = error.to_string();
             let (problem, accepted) = text.split_once("; ").unwrap_or((&text, ACCEPTED));
             Err(given.problem(problem, accepted))
@@ -89,7 +89,7 @@ fn surroundings(layers: Layers<'_>) -> Surroundings {
     }
 }
 
-/// `libvirt.conf`; one that is not there, or not for us to read, says nothing.
+/// `libvirt.conf`; one that is missing or unreadable counts as empty.
 fn conf(surroundings: &Surroundings) -> Result<Conf, ConfigError> {
     let Some(path) = surroundings.conf_path() else { return Ok(Conf::default()) };
     let Ok(text) = fs::read_to_string(&path) else { return Ok(Conf::default()) };

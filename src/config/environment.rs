@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 /// The environment variables, read once. Tests make their own.
 ///
-/// An empty variable counts as unset, as the OpenTelemetry specification wants it.
+/// An empty variable counts as unset, as the OpenTelemetry specification demands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     /// The variables of this process.
     ///
-    /// What is not UTF-8 is kept with replacement characters: where such a value matters it is then refused as a
-    /// wrong one, by name.
+    /// What is not UTF-8 is kept with replacement characters: a setting that uses such a value then refuses it, by
+    /// name.
     #[must_use]
     pub fn of_this_process() -> Self {
         std::env::vars_os()

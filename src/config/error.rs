@@ -1,4 +1,4 @@
-//! What is said when the configuration is wrong.
+//! What is printed when the configuration is wrong.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct ConfigError {
     pub accepted: String,
 }
 
-/// Why the command line does not lead to a command.
+/// Why no command runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Help or the version was asked for: this text, on standard output, and success.
@@ -104,7 +104,7 @@ pub(super) enum Origin {
     Flag(&'static str),
     /// The environment.
     Variable(String),
-    /// Nobody said anything.
+    /// No value was given.
     Default,
 }
 
@@ -126,12 +126,12 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// This value is wrong. Shows it.
+    /// An error that shows this value.
     pub(super) fn wrong(&self, what: impl fmt::Display, accepted: impl Into<String>) -> ConfigError {
         self.problem(format!("`{}` {what}", shown(&self.value)), accepted)
     }
 
-    /// Something is wrong with this value, which may be a secret. Does not show it.
+    /// An error that does not show this value, which may be a secret.
     pub(super) fn problem(&self, problem: impl Into<String>, accepted: impl Into<String>) -> ConfigError {
         ConfigError { origin: self.origin.to_string(), problem: problem.into(), accepted: accepted.into() }
     }
@@ -142,7 +142,7 @@ impl Given {
     }
 }
 
-/// How much of a wrong value is repeated in the sentence about it.
+/// How much of a wrong value its error repeats.
 const SHOWN_CHARACTERS: usize = 60;
 
 /// A value on one line and not too long.

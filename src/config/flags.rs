@@ -1,13 +1,13 @@
-//! The command line as clap sees it: everything is text still.
+//! The command line as clap sees it: all values are text.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
-/// What stands before a flag's name in its variable.
+/// The prefix of a flag's variable.
 pub(super) const VARIABLE_PREFIX: &str = "VIRT_OTEL_";
 
-/// The defaults, in the spelling of the command line: they go through the same validation as what a user says.
-/// `None`: the default is another setting, as the flag's help says.
+/// The defaults, as written on the command line: they are validated like a user's values. The help says what a flag
+/// without a default does.
 pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("mode", "libvirt"),
     ("deadline", "3s"),
@@ -162,8 +162,8 @@ pub(super) struct SourceFlags {
 pub(super) struct LibvirtFlags {
     /// A libvirt daemon to read; may be given several times
     ///
-    /// A libvirt URI of a driver that a daemon serves, over a UNIX socket, +ssh, +tls or +tcp; or an alias of libvirt.conf.
-    /// The connection is always read-only.
+    /// A libvirt URI of a driver that a daemon serves, over a UNIX socket, +ssh, +tls or +tcp; or an alias of
+    /// libvirt.conf. The connection is always read-only.
     #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
     pub(super) libvirt_uri: Vec<String>,
 }
@@ -199,8 +199,8 @@ pub(super) struct KubevirtFlags {
     pub(super) vmi_labels: Option<String>,
     /// Get the first list of VMIs as a stream
     ///
-    /// Spares the API server memory where many VMIs are on one node. Needs an API server with the feature WatchList: one
-    /// that refuses is asked for plain lists, with a warning.
+    /// Saves the API server memory if many VMIs are on one node. Needs an API server with the feature WatchList; if
+    /// that refuses, the agent warns and asks for plain lists.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) streaming_lists: Option<String>,
 }
@@ -283,8 +283,9 @@ pub(super) struct ExportFlags {
     pub(super) listen: Option<String>,
     /// Where /livez and /readyz are served instead, with connections of their own
     ///
-    /// Whoever fills the connections of --listen then holds up no probe, and the port for people can be closed to the
-    /// network without closing this one. It must be another address than --listen. Without it, the probes are there.
+    /// Clients that fill the connections of --listen then hold up no probe, and the port for people can be closed to
+    /// the network without closing this one. It must be another address than --listen. Without it, --listen serves the
+    /// probes.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) health_listen: Option<String>,
 }

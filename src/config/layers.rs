@@ -1,4 +1,4 @@
-//! Who said what: a flag beats its variable, that beats the standard variable, that beats the default.
+//! Precedence: a flag beats its variable, which beats the standard variable, which beats the default.
 
 use super::environment::Environment;
 use super::error::{ConfigError, Given, Origin};
@@ -11,8 +11,8 @@ pub(super) struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    /// The value of a flag that is given once. The first of `standard`'s variables that is set stands between the
-    /// flag's own variable and its default.
+    /// The value of a flag that is given once. The first of `standard`'s variables that is set ranks between the flag's
+    /// own variable and its default.
     pub(super) fn one(self, name: &'static str, flag: Option<&String>, standard: &[&str]) -> Option<Given> {
         if let Some(value) = flag {
             return Some(Given { value: value.clone(), origin: Origin::Flag(name) });
@@ -24,7 +24,7 @@ impl Layers<'_> {
     ///
     /// # Errors
     ///
-    /// None that can happen: a test looks every default up.
+    /// None that can happen: a test looks up every default.
     pub(super) fn required(
         self,
         name: &'static str,
@@ -38,7 +38,7 @@ impl Layers<'_> {
         })
     }
 
-    /// The values of a flag that may be repeated. Its variable holds them with commas between.
+    /// The values of a flag that may be repeated. Its variable separates them with commas.
     pub(super) fn many(self, name: &'static str, flags: &[String]) -> Vec<Given> {
         if !flags.is_empty() {
             return flags.iter().map(|value| Given { value: value.clone(), origin: Origin::Flag(name) }).collect();
@@ -52,7 +52,7 @@ impl Layers<'_> {
         names.iter().find_map(|name| self.variable(name))
     }
 
-    /// A variable, without the blanks around its value.
+    /// The trimmed value of a variable.
     pub(super) fn variable(self, name: &str) -> Option<Given> {
         let value = self.environment.get(name)?.trim().to_owned();
         Some(Given { value, origin: Origin::Variable(name.to_owned()) })

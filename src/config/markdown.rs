@@ -76,7 +76,7 @@ refused by its name at the start.
 
 | transport | how a daemon is reached | parameters |
 |---|---|---|
-| none, `+unix` | The read-only socket of the driver's own daemon (`/run/libvirt/virtqemud-sock-ro`), else libvirtd's. For another user than root `qemu:///session` is his own daemon, below `XDG_RUNTIME_DIR`. | `socket`, `mode` |
+| none, `+unix` | The read-only socket of the driver's own daemon (`/run/libvirt/virtqemud-sock-ro`), else libvirtd's. For a user other than root, `qemu:///session` is that user's daemon, below `XDG_RUNTIME_DIR`. | `socket`, `mode` |
 | `+ssh` | The `ssh` program; at the other end `virt-ssh-helper`, else netcat. It asks nobody anything: a host key must be known, a key must be at hand (`keyfile`, or an agent). | `command`, `keyfile`, `netcat`, `proxy`, `socket`, `no_tty`, `no_verify`, `mode` (not `direct`) |
 | `+tls`; also a host without a transport | Port 16514, with libvirt's certificates: `/etc/pki/CA/cacert.pem`, `/etc/pki/libvirt/clientcert.pem`, `/etc/pki/libvirt/private/clientkey.pem`; those in `~/.pki/libvirt` come first. The daemon's certificate needs a subjectAltName. | `pkipath`, `no_sanity` |
 | `+tcp` | Port 16509, without encryption; where the daemon wants no authentication. | |

@@ -16,7 +16,7 @@ pub(super) fn is_dns_label(name: &str) -> bool {
     name.len() <= DNS_LABEL && is_dns_word(name)
 }
 
-/// DNS words with dots between. Kubernetes bounds the whole, not its words.
+/// DNS words with dots between. Kubernetes limits the whole, not its words.
 pub(super) fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= SUBDOMAIN && name.split('.').all(is_dns_word)
 }
@@ -48,7 +48,7 @@ pub(super) fn prometheus(key: &str) -> String {
     words.collect::<Vec<_>>().join("_")
 }
 
-/// Whether there is a first and a last byte, and both are such.
+/// Whether the first and last bytes exist and satisfy `such`.
 fn has_ends(text: &str, such: impl Fn(u8) -> bool) -> bool {
     text.bytes().next().is_some_and(&such) && text.bytes().last().is_some_and(&such)
 }

@@ -69,7 +69,7 @@ fn endpoint(given: &Given, insecure: bool) -> Result<Uri, ConfigError> {
         None => format!("https://{}", given.value),
     };
     let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
-    // `http` alone is a path to the parser.
+    // The parser takes `http` alone for a path.
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     let port_is_whole = uri.authority().is_some_and(|authority| {
         authority.as_str().ends_with(uri.host().unwrap_or_default()) || uri.port_u16().is_some()

@@ -20,7 +20,7 @@ const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duratio
 /// Which VMs are read, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Who says which VMs exist, and where their libvirt is.
+    /// Which VMs exist, and where their libvirt is.
     pub vms: Vms,
     /// How long one call may take.
     pub deadline: Duration,
@@ -28,32 +28,32 @@ pub struct Source {
     pub service_name: String,
 }
 
-/// Who says which VMs exist: the mode, with what belongs to it alone.
+/// Which VMs exist: the mode, with its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vms {
-    /// Libvirt says: every domain of these daemons.
+    /// Every domain of these daemons.
     Libvirt {
         /// Each once.
         daemons: Vec<Daemon>,
     },
-    /// The Kubernetes API says: every VMI of one node.
+    /// Every VMI of one node, from the Kubernetes API.
     Kubevirt(Kubevirt),
-    /// The pod says: the one VM of the virt-launcher pod that we are in.
+    /// The one VM of the virt-launcher pod that the agent runs in.
     Sidecar(Sidecar),
 }
 
 /// The settings of mode kubevirt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kubevirt {
-    /// The name of this node, as `status.nodeName` of a VMI has it: a DNS subdomain that can be a label's value.
+    /// The name of this node, as in a VMI's `status.nodeName`: a DNS subdomain that can be a label's value.
     pub node: String,
     /// A kubeconfig file that can be opened; `None` for the service account of this pod.
     pub kubeconfig: Option<PathBuf>,
     /// Where the kubelet's pods directory is mounted: absolute.
     pub pods_dir: PathBuf,
-    /// The keys of the labels of a VMI that are published: valid, each once, no two alike as Prometheus labels.
+    /// The keys of the VMI labels that are published: valid, each once, no two alike as Prometheus labels.
     pub vmi_labels: Vec<String>,
-    /// Whether the first list comes as a stream of the watch.
+    /// Whether the watch streams the first list.
     pub streaming_lists: bool,
 }
 
@@ -68,12 +68,12 @@ pub struct Sidecar {
     pub namespace: String,
     /// The UID of this pod.
     pub pod_uid: String,
-    /// The VMI's name, a DNS subdomain; `None` if the domain's name is to say it.
+    /// The VMI's name, a DNS subdomain; `None` to take it from the domain's name.
     pub vmi_name: Option<String>,
 }
 
 impl Vms {
-    /// Whose words are used for a VM.
+    /// Which names the metrics have.
     #[must_use]
     pub const fn vocabulary(&self) -> Vocabulary {
         match self {
@@ -151,8 +151,8 @@ pub(super) fn source(
     Ok(Source { vms, deadline, service_name })
 }
 
-/// An option of another mode would be silently useless. Who writes it on the command line means this start; a variable
-/// may be meant for others too.
+/// An option of another mode would have no effect: on the command line it is an error; as a variable, which may be
+/// meant for other agents, a warning.
 fn refuse_strangers(
     mode: Mode,
     flags: &SourceFlags,
@@ -226,7 +226,7 @@ fn sidecar(flags: &SourceFlags, layers: Layers<'_>) -> Result<Sidecar, ConfigErr
     })
 }
 
-/// What a pod must be told about itself. Where it is missing, the sentence says which field of the pod has it.
+/// What a pod must be told about itself. If it is missing, the error says which field of the pod has it.
 fn from_pod(
     name: &'static str,
     flag: Option<&String>,
@@ -255,7 +255,7 @@ fn checked(given: &Given, is: impl Fn(&str) -> bool, what: &str, example: &str) 
     Err(given.wrong(format!("is not {what}"), format!("give one such as {example}")))
 }
 
-/// Keys of labels with commas between.
+/// Comma-separated keys of labels.
 fn label_keys(list: &Given) -> Result<Vec<String>, ConfigError> {
     let mut keys: Vec<String> = Vec::new();
     for given in split(list) {

@@ -1,9 +1,9 @@
-//! The standard variables that are obeyed, for the documentation and for warnings about others.
+//! The supported standard variables, for the documentation and for warnings about others.
 
 /// A variable that the OpenTelemetry specification defines.
 #[derive(Debug)]
 pub struct Standard {
-    /// Its name; `*` in it stands for nothing or `METRICS_` or `LOGS_`, which beats the general one.
+    /// Its name; `*` stands for nothing, `METRICS_` or `LOGS_`; the longer name beats the general one.
     pub name: &'static str,
     /// Its default.
     pub default: &'static str,
@@ -15,7 +15,7 @@ const fn row(name: &'static str, default: &'static str, brief: &'static str) -> 
     Standard { name, default, brief }
 }
 
-/// Every standard variable that is obeyed.
+/// Every supported standard variable.
 pub const STANDARD: &[Standard] = &[
     row("OTEL_METRICS_EXPORTER", "`otlp,prometheus`", "The standard name of `--exporters`."),
     row("OTEL_LOGS_EXPORTER", "`none`", "The standard name of `--logs-exporter`."),

@@ -367,7 +367,7 @@ fn a_single_word_is_about_the_agent_itself() {
 
 #[test]
 fn every_standard_variable_of_the_table_is_read() {
-    // A value that no variable accepts, but for those that accept any text.
+    // A value that no variable accepts, except those that accept any text.
     for row in STANDARD.iter().filter(|row| row.name != "OTEL_SERVICE_NAME") {
         let name = row.name.replace('*', "");
         let refused = parsed(&["--logs-exporter", "otlp"], [(name.as_str(), "\u{1}=%")]);

@@ -16,10 +16,10 @@ use super::{Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot,
 use crate::catalog::{Selection, Vocabulary};
 use crate::model::Group;
 
-/// A VM is read once a second at most, whatever happens to it; and just under five minutes is as long as Prometheus
-/// shows a series without a new value.
+/// A VM is read at most once a second, whatever happens to it; and Prometheus shows a series without a new value for
+/// just under five minutes.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
-/// How often one may push: as often as VMs are read at most; at least every five minutes.
+/// How often metrics may be pushed: at most as often as VMs are read, at least every five minutes.
 const EXPORT_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(299);
 /// How long one push may take.
 const EXPORT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
@@ -104,7 +104,7 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
         source,
         selection,
         identity: identity(layers)?,
-        // A person waits for the table: that a daemon was connected is no news.
+        // A person waits for the table: a successful connection is no news.
         logs: logs(&flags.log, layers, "warn")?,
         warnings,
     })
@@ -212,7 +212,7 @@ fn listen_address(flags: &ExportFlags, layers: Layers<'_>) -> Result<Listen, Con
     let mut address = listen(&given)?;
     if given.origin == Origin::Default {
         if let Some(host) = layers.variable("OTEL_EXPORTER_PROMETHEUS_HOST") {
-            // An IPv6 address stands here without brackets.
+            // An IPv6 address has no brackets here.
             let text =
                 if host.value.contains(':') { format!("[{}]:0", host.value) } else { format!("{}:0", host.value) };
             let parsed = listen(&host.part(&text));
@@ -235,8 +235,8 @@ fn health_address(flags: &ExportFlags, layers: Layers<'_>, other: &Listen) -> Re
     Ok(Some(address))
 }
 
-/// Libraries that are never heard unless a list of the user's names them: the watch of the Kubernetes API says once and
-/// in words what they repeat at every try, a whole page of objects included.
+/// Libraries that log nothing unless the user's list names them: the watch of the Kubernetes API logs once, in words,
+/// what they repeat at every attempt, with a whole page of objects.
 const MUTE: &str = "kube_client=off,kube_runtime=off";
 
 fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, ConfigError> {
@@ -250,7 +250,7 @@ fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, Con
     let filter = match given.value.to_ascii_lowercase().as_str() {
         "off" | "none" => "off".to_owned(),
         level @ ("error" | "warn" | "info" | "debug" | "trace") => {
-            // Libraries are not worth reading below a warning, and worth no more than what was asked for.
+            // Libraries log only warnings and errors, and no more than was asked for.
             let others = if level == "error" { "error" } else { "warn" };
             format!("{others},{MUTE},virt_otel={level}")
         }
@@ -278,10 +278,9 @@ fn identity(layers: Layers<'_>) -> Result<Identity, ConfigError> {
     Ok(Identity { own_service_name, own_attributes, common_attributes: common })
 }
 
-/// A variable that looks like ours but is none is a typing mistake, and would be silently useless.
+/// A variable with our prefix that does not exist is a typing mistake, and would have no effect.
 ///
-/// Kubernetes gives every pod variables about the services around it: one called `virt-otel` must not look like a
-/// mistake.
+/// Kubernetes gives every pod variables about the services around it: those of one called `virt-otel` are no mistake.
 fn unknown_variables(layers: Layers<'_>) -> Vec<String> {
     let known: Vec<String> =
         flags::command().get_arguments().filter_map(|arg| arg.get_long()).map(flags::variable).collect();

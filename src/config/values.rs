@@ -50,8 +50,8 @@ pub(super) fn word<T: Copy>(given: &Given, words: &[(&str, T)]) -> Result<T, Con
     })
 }
 
-/// `key=value` pairs with commas between, the values percent-encoded: how the `OTEL_*` variables write headers and
-/// resource attributes. The sentence about a wrong one does not show the value, which may be a secret.
+/// Comma-separated `key=value` pairs with percent-encoded values: how the `OTEL_*` variables write headers and resource
+/// attributes. The error message does not show the value, which may be a secret.
 pub(super) fn pairs(given: &Given) -> Result<Vec<(String, String)>, ConfigError> {
     let parts = given.value.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts
@@ -82,7 +82,7 @@ fn percent_decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
-/// A file that can be opened. What is in it is checked where it is used.
+/// A file that can be opened. Its content is checked where it is used.
 pub(super) fn file(given: &Given, accepted: &str) -> Result<PathBuf, ConfigError> {
     let path = PathBuf::from(&given.value);
     match std::fs::File::open(&path).and_then(|file| file.metadata()) {
@@ -92,7 +92,7 @@ pub(super) fn file(given: &Given, accepted: &str) -> Result<PathBuf, ConfigError
     }
 }
 
-/// A path from the root. Whether anything is there is seen where it is used: it may come later.
+/// An absolute path. Whether it exists is checked where it is used: it may be created later.
 pub(super) fn absolute(given: &Given) -> Result<PathBuf, ConfigError> {
     let path = PathBuf::from(&given.value);
     if path.is_absolute() { Ok(path) } else { Err(given.wrong("is not an absolute path", "begin it with a slash")) }
@@ -108,14 +108,14 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Whether both cannot be listened on, as far as their text says: what a name stands for is seen where it is used.
+    /// Whether both addresses conflict, as far as their text says: names are resolved where they are used.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let everywhere = |listen: &Self| {
             let unspecified = listen.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified());
             listen.host.is_empty() || unspecified
         };
         let hosts = everywhere(self) || everywhere(other) || self.host.eq_ignore_ascii_case(&other.host);
-        // Port 0 is a free one, and so another.
+        // Each port 0 is a different free port.
         hosts && self.port == other.port && self.port != 0
     }
 }

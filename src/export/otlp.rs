@@ -1,17 +1,16 @@
-//! Snapshots as OTLP, pushed over gRPC.
+//! Pushes snapshots as OTLP over gRPC.
 //!
 //! ```text
-//!  settings ─► target      where the Collector is: endpoint, TLS, headers
-//!              client      the connection
-//!  snapshot ─► queue       what waits: snapshots, a few
-//!              book        what the receiving side has, and so what is new, what has ended, and when
-//!              encode      points as messages          resource  who a VM is
-//!              chunk       messages as requests below the limit
-//!              sender      one request at a time, retry, throttling
+//!  settings ─► client      the connection to the Collector
+//!  snapshot ─► queue       a few waiting snapshots
+//!              delivery    what was sent, and so what is new and what has ended
+//!              encode      points as messages          resource  a VM's attributes
+//!              request     messages as requests below the size limit
+//!              sender      one request at a time; retries, throttling
 //! ```
 //!
-//! Every VM is a Resource. Each push has of it only what was read since the last one; lifecycle changes are pushed at
-//! once, everything else at the export interval. Nothing here is ever waited for by anyone.
+//! Every VM is a Resource. A push contains only the readings made since the last one, and the states. Lifecycle changes
+//! are pushed at once, everything else at the export interval. Nothing that reads or serves waits for a push.
 
 mod client;
 mod counters;
@@ -70,7 +69,7 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// When a certificate file cannot be used. The Collector need not be there.
+    /// When a certificate file cannot be used. The Collector need not be reachable.
     pub fn new(
         settings: OtlpSettings,
         selection: Selection,
@@ -81,7 +80,7 @@ impl Exporter {
         Ok(Self { settings, client, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() })
     }
 
-    /// With other bounds than those in use; for tests.
+    /// With other limits; for tests.
     #[must_use]
     pub fn with_tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
@@ -95,11 +94,11 @@ impl Exporter {
         self
     }
 
-    /// Pushes until `shutdown` is cancelled or the writer of the snapshots is gone, then once more within the timeout
-    /// of a request.
+    /// Pushes until `shutdown` is cancelled or the writer of the snapshots is gone, then once more, within the request
+    /// timeout and [`LAST_PUSH`].
     ///
-    /// No series is ended then: an agent that comes back in its place goes on with them, and receivers forget them by
-    /// themselves where none does.
+    /// It ends no series then: an agent that restarts continues them, and otherwise receivers forget them by
+    /// themselves.
     pub async fn run(self, snapshots: Snapshots, shutdown: CancellationToken) {
         let Self { settings, client, selection, clock, counters, tuning, pulse } = self;
         push::run(client, settings, selection, clock, counters, tuning, pulse, snapshots, shutdown).await;

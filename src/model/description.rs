@@ -36,8 +36,7 @@ impl Description {
         HypervisorType::from_domain_type(&self.domain_type)
     }
 
-    /// Takes its alias from each device that another one has the alias or the target of, so that a name stands for one
-    /// device of a kind.
+    /// Removes each alias that another device has as alias or target, so that a name stands for one device of a kind.
     #[must_use]
     pub fn with_distinct_names(mut self) -> Self {
         let disks: Vec<_> = self.disks.iter().map(|disk| (Some(&*disk.target), disk.user_alias.as_deref())).collect();
@@ -67,9 +66,9 @@ impl Description {
 
 /// For each device of a kind, given by target and alias, whether another one has its alias as an alias or a target.
 ///
-/// libvirt keeps aliases unique and targets unique, but lets one disk have the alias `vdb` and another the target `vdb`.
-/// A device with an ambiguous alias goes by its target: two devices in one series cost more than both, since Prometheus
-/// then rejects the whole page or push.
+/// libvirt keeps aliases unique and targets unique, but lets one disk have the alias `vdb` and another the target
+/// `vdb`. A device with an ambiguous alias goes by its target: two devices in one series cost more than both, since
+/// Prometheus then rejects the whole page or push.
 #[must_use]
 pub fn ambiguous(devices: &[(Option<&str>, Option<&str>)]) -> Vec<bool> {
     let mut bearers: HashMap<&str, usize> = HashMap::with_capacity(2 * devices.len());

@@ -1,4 +1,4 @@
-//! What is read together, and where in a [`Vm`] it stands.
+//! What is read together, and where a [`Vm`] keeps it.
 
 use super::{Reading, Status, Timestamp, Vm};
 
@@ -25,7 +25,7 @@ pub enum Group {
     Job,
 }
 
-/// What is said of a group.
+/// The properties of a group.
 struct About {
     /// Its name on the command line and in labels: that of `virsh domstats`' options.
     word: &'static str,

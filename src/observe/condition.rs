@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-/// What keeps a domain from being read whole, and what was said of it.
+/// What keeps a domain from being read whole, and what was logged about it.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     /// A call into its QEMU hangs.
@@ -11,7 +11,7 @@ pub(super) struct Condition {
     pub(super) busy_long: bool,
     pub(super) busy_since: Option<Instant>,
     pub(super) job_active: bool,
-    /// When the call that was abandoned was launched.
+    /// When the abandoned call was launched.
     pub(super) left_behind: Option<Instant>,
     /// Whether the last reading was whole; `None` before the first.
     pub(super) complete: Option<bool>,

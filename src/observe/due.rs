@@ -1,4 +1,4 @@
-//! When a domain is due for what.
+//! When a domain is queried next.
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub(super) struct Due {
     pub(super) event_read: Option<Instant>,
     pub(super) event_due: Option<Instant>,
     pub(super) event_describe: bool,
-    /// When what is shown of it was last brought up to date; `None` after a change.
+    /// When the shown VM was last brought up to date; `None` after a change.
     pub(super) refreshed: Option<Instant>,
 }
 

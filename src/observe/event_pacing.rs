@@ -1,4 +1,4 @@
-//! What an event about a domain asks for, and when.
+//! Paces the queries that events about a domain trigger.
 
 use tokio::time::Instant;
 

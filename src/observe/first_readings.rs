@@ -1,4 +1,4 @@
-//! The beginning: VMs are identified before any is read.
+//! At startup, VMs are identified before any is read.
 
 use tokio::time::Instant;
 

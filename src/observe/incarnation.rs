@@ -17,7 +17,7 @@ pub(super) enum DomainPhase {
     Active,
 }
 
-/// The run of a domain that goes on, or that was the last.
+/// The current run of a domain, or its last.
 #[derive(Debug)]
 pub(super) struct Incarnation {
     pub(super) phase: DomainPhase,

@@ -5,7 +5,7 @@ use crate::catalog::attribute::OWN_GROUP;
 use crate::catalog::{Label, OwnMetric, Unit};
 use crate::model::Group;
 
-/// One row a metric.
+/// One row per metric.
 pub const METRICS: &[OwnMetric<ObserveCounters>] = &[
     OwnMetric::counter("virt_otel.loop.turns", Unit::Count("turn"), "Turns of the reading loop.", |now| {
         Some(now.turns.get().into())
@@ -31,7 +31,7 @@ pub const METRICS: &[OwnMetric<ObserveCounters>] = &[
         "virt_otel.group.duration",
         Unit::Seconds,
         &[&OWN_GROUP],
-        "Time that the calls took which asked for a group of statistics.",
+        "Time taken by calls that asked for a group of statistics.",
         |now, emit| {
             for group in Group::ALL {
                 emit(&[Label::new(&OWN_GROUP, group.as_str())], now.durations(group).sum().into());

@@ -10,7 +10,7 @@ pub(super) trait Counters {
     /// The group that it belongs to.
     const GROUP: Group;
 
-    /// An array with a place for each counter that the catalogue has of it.
+    /// An array with a place for each of its counters in the catalogue.
     type Values: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy + Default + std::fmt::Debug;
 
     /// What a row reads of it; `None` where libvirt reported nothing, and for rows about something else.
@@ -33,7 +33,7 @@ static ROWS: LazyLock<[Vec<&'static Metric>; Group::ALL.len()]> = LazyLock::new(
     })
 });
 
-/// A number that grows when the value does. The bits of floating-point numbers that are not negative are in their order.
+/// A number that grows when the value does. The bits of non-negative floating-point numbers sort like the numbers.
 const fn ordered(value: Value) -> u64 {
     match value {
         Value::Integer(value) => value,
@@ -41,7 +41,7 @@ const fn ordered(value: Value) -> u64 {
     }
 }
 
-/// One of several things of a kind, told apart by a name that does not change.
+/// One of several things of a kind, identified by a name that does not change.
 pub(super) trait Named {
     /// The name.
     type Name: Clone + PartialEq + std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! What belonging to one VMI changes of a daemon.
+//! A daemon that belongs to one VMI.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,8 +130,8 @@ impl DaemonState {
             return false;
         };
         let told = &mut self.context.told;
-        // Of a VMI only the running domain is shown, not what its launcher has defined besides, or is receiving by
-        // migration. Until an identity was published, that waits for the first detection.
+        // Of a VMI only the running domain is shown, not others that its launcher has defined or receives by migration.
+        // Until an identity was published, that waits for the first detection.
         let runs = |domain: &DomainState| {
             matches!(domain.incarnation.phase, DomainPhase::Active | DomainPhase::Unknown)
                 && (domain.visible || told.is_some())

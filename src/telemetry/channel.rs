@@ -5,10 +5,10 @@ use tonic::metadata::MetadataMap;
 
 use crate::collector::{Collector, CollectorError};
 
-/// Why the agent's own telemetry cannot be pushed, ever.
+/// Why the agent's own telemetry can never be pushed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
-    /// The Collector cannot be reached with what was given.
+    /// The Collector cannot be reached with these settings.
     #[error(transparent)]
     Collector(#[from] CollectorError),
     /// The exporter refused the settings.

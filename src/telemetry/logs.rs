@@ -15,8 +15,8 @@ use super::channel::{ChannelError, refused, towards};
 use super::resource::Identity;
 use crate::collector::Collector;
 
-/// Libraries that work while a log record is pushed. Were their records pushed too, one push would make the next one
-/// necessary, for ever.
+/// Libraries that are used to push log records. If their own records were pushed too, each push would cause the next,
+/// for ever.
 const NEVER_PUSHED: [&str; 7] = ["opentelemetry", "tonic", "h2", "hyper", "tower", "rustls", "prost"];
 
 /// How many records wait to be pushed: a few minutes of a busy agent. More are dropped; standard error has them.
@@ -34,7 +34,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How is logged.
+/// How to log.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
     /// How a line looks on standard error.
@@ -45,10 +45,10 @@ pub struct LogSettings {
     pub collector: Option<Collector>,
 }
 
-/// Why there is no log.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
-    /// The filter is none.
+    /// The filter is invalid.
     #[error("the log filter {filter} could not be understood")]
     Filter {
         /// The filter.
@@ -56,10 +56,10 @@ pub enum LogsError {
         /// Why.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// There can be no connection to the Collector.
+    /// No connection to the Collector is possible.
     #[error("logs cannot be pushed")]
     Channel(#[from] ChannelError),
-    /// Somebody else logs already in this process.
+    /// Logging is set up in this process already.
     #[error("a log has been set up in this process before")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
@@ -94,10 +94,10 @@ impl Logs {
         Ok(Self { provider })
     }
 
-    /// Pushes what still waits, within a second, and ends the push. Standard error goes on.
+    /// Pushes what still waits, within a second, and stops pushing. Standard error goes on.
     pub async fn finish(self) {
         let Some(provider) = self.provider else { return };
-        // The SDK waits with a thread of ours; that one is left behind should it not keep its own deadline.
+        // The SDK blocks a thread, which is left behind if it misses its own deadline.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PUSH));
         let _ = tokio::time::timeout(LAST_PUSH * 2, ended).await;
     }

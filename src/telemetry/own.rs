@@ -1,8 +1,9 @@
-//! The SDK's instruments over the table of metrics: once for `/metrics`, once to be pushed.
+//! SDK instruments for the tables of metrics: once for `/metrics`, once to be pushed.
 //!
-//! Two providers, each with one reader and the same instruments: of two readers on one provider, each writes into the
-//! other's store, and shows series that have ended.
+//! Two providers, each with one reader and the same instruments: two readers on one provider write into each other's
+//! store and show series that have ended.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +30,10 @@ use crate::heartbeat::Pulse;
 /// The name of the instrumentation scope.
 const SCOPE: &str = "virt-otel";
 
-/// How long the last push may take when the agent stops: own figures are not worth holding up a restart for.
+/// How long the last push may take when the agent stops: its own metrics are not worth delaying a restart.
 const LAST_PUSH: Duration = Duration::from_secs(2);
 
-/// The agent's own metrics for `/metrics`, with the labels that a page has.
+/// The agent's own metrics for `/metrics`, with Prometheus labels.
 #[derive(Debug)]
 pub struct Page {
     registry: prometheus::Registry,
@@ -45,7 +46,7 @@ impl Page {
     ///
     /// # Errors
     ///
-    /// When the SDK's exporter cannot register itself: it can, in a registry of its own.
+    /// When the SDK's exporter cannot register itself, which cannot happen in a new registry.
     pub fn new(identity: &Identity, rows: &[Observable]) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
         let registry = prometheus::Registry::new();
         let exporter =
@@ -54,7 +55,7 @@ impl Page {
         Ok(Self { registry, _provider: provider })
     }
 
-    /// The families as they are now, `target_info` with the agent's Resource among them.
+    /// The current families, `target_info` with the agent's Resource among them.
     #[must_use]
     pub fn families(&self) -> Vec<MetricFamily> {
         self.registry.gather()
@@ -63,8 +64,8 @@ impl Page {
 
 /// The push of the agent's own metrics.
 ///
-/// A task of ours collects and exports. The SDK's own periodic reader would be a thread that waits five seconds for a
-/// mute Collector at the end, whatever it is told.
+/// A task of the agent collects and exports. At shutdown, the SDK's periodic reader would wait five seconds for a
+/// Collector that does not answer, whatever its settings.
 pub struct Push {
     reader: SharedReader,
     exporter: MetricExporter,
@@ -85,7 +86,7 @@ impl Push {
     ///
     /// # Errors
     ///
-    /// When there can be no connection to the Collector at all: certificates that cannot be used.
+    /// When no connection to the Collector is possible: certificates that cannot be used.
     pub fn new(
         identity: &Identity,
         rows: &[Observable],
@@ -102,11 +103,11 @@ impl Push {
 
     /// Pushes at the interval until told to stop, then once more.
     ///
-    /// That the Collector cannot be reached is not logged here: the push of VMs' metrics to the same address says so.
+    /// Failures are only logged for debugging: the push of VMs' metrics to the same address warns of them.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is due at once, when there is nothing to tell yet.
+        // The first tick is due at once, when there is nothing to push yet.
         ticks.tick().await;
         loop {
             tokio::select! {
@@ -115,7 +116,7 @@ impl Push {
                 _ = ticks.tick() => {}
             }
             pulse.promise(Instant::now() + self.timeout);
-            // A push that is under way when the agent stops is given up for the last one.
+            // A push that is in progress when the agent stops is given up for the last one.
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.push(self.timeout) => {}
@@ -164,18 +165,29 @@ impl MetricReader for SharedReader {
     }
 }
 
-/// Series of one instrument at most. Their attributes are closed sets, of thirty combinations at most; the SDK makes room
-/// for as many at once, and for 2,000 unless told otherwise.
-const SERIES_MAX: usize = 64;
+/// Room for series that a row does not have yet when the agent starts, such as the age of the first snapshot.
+const LATER_SERIES: usize = 8;
 
-/// A provider with an instrument for each row; `key` is what an attribute is called there.
+/// How many series a row may have. The SDK allocates this many at once, 2,000 by default, and merges the rest into one.
+/// Attributes are closed sets that a row emits from the start.
+fn series_max(row: &Observable) -> usize {
+    let mut series = LATER_SERIES;
+    row.read(&mut |_, _| series += 1);
+    series
+}
+
+/// A provider with an instrument for each row; `key` names an attribute there.
 fn provider(
     builder: MeterProviderBuilder,
     identity: &Identity,
     rows: &[Observable],
     key: fn(&Attribute) -> &'static str,
 ) -> SdkMeterProvider {
-    let few = |_: &Instrument| Stream::builder().with_cardinality_limit(SERIES_MAX).build().ok();
+    let limits: HashMap<&str, usize> = rows.iter().map(|row| (row.instrument.name, series_max(row))).collect();
+    let few = move |instrument: &Instrument| {
+        let limit = limits.get(instrument.name()).copied().unwrap_or(LATER_SERIES);
+        Stream::builder().with_cardinality_limit(limit).build().ok()
+    };
     let provider = builder.with_resource(identity.resource()).with_view(few).build();
     let scope = opentelemetry::InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
     let meter = provider.meter_with_scope(scope);

@@ -1,23 +1,23 @@
-//! Who says so: the agent's own OpenTelemetry Resource.
+//! The agent's own OpenTelemetry Resource.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
-/// Who the agent is.
+/// What identifies the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `service.name`
     pub service_name: String,
-    /// `service.instance.id`: keeps two agents apart that share a name.
+    /// `service.instance.id`: distinguishes agents with the same name.
     pub instance_id: String,
     /// `host.name`
     pub host_name: String,
-    /// What the user adds; beats the others.
+    /// The user's attributes; they beat the others.
     pub attributes: Vec<(String, String)>,
 }
 
 impl Identity {
-    /// The Resource of the agent's own metrics and logs. The environment is not asked again: the configuration has.
+    /// The Resource of the agent's own metrics and logs. It does not read the environment: the configuration did.
     #[must_use]
     pub(super) fn resource(&self) -> Resource {
         let attribute = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());

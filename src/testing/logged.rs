@@ -1,9 +1,9 @@
-//! What the library's tests look at when they ask what was logged.
+//! Captures what is logged, for the library's tests.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-/// Keeps what is logged.
+/// The captured log.
 #[derive(Debug, Clone, Default)]
 pub struct Logged(Arc<Mutex<Vec<u8>>>);
 
@@ -19,7 +19,7 @@ impl Write for Logged {
 }
 
 impl Logged {
-    /// Takes what this thread logs from now on.
+    /// Captures what this thread logs from now on.
     pub fn here() -> (Self, tracing::subscriber::DefaultGuard) {
         let logged = Self::default();
         let writer = logged.clone();

@@ -1,5 +1,5 @@
-//! A receiving side for tests, as strict as the strictest that was found: Prometheus with no window for points out of
-//! order, behind a Collector whose exporter ends only the first flagged point of a metric.
+//! A receiver for tests, as strict as the strictest that was found: Prometheus with no window for points out of order,
+//! behind a Collector whose exporter ends only the first flagged point of a metric.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ pub type Attributes = BTreeMap<String, String>;
 /// A series: its Resource, its metric, its attributes.
 pub type Series = (Attributes, String, Attributes);
 
-/// What it has seen.
+/// What was received.
 #[derive(Debug, Default)]
 pub struct Receiver {
     /// The newest point of each Resource, by what Prometheus keeps of it.
@@ -26,11 +26,11 @@ pub struct Receiver {
     pub alive: HashMap<Series, Wire>,
     /// How often each series was ended.
     pub ended: HashMap<Series, usize>,
-    /// Whether an end may come for a series that has none: after requests whose fate was not known.
+    /// Whether an end may come for a series that is not alive: after requests of unknown outcome.
     pub forgiving: bool,
 }
 
-/// Attributes as a map of texts.
+/// Attributes as a map of strings.
 pub fn attributes(list: &[KeyValue]) -> Attributes {
     list.iter()
         .map(|attribute| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {

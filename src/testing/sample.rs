@@ -1,4 +1,4 @@
-//! A snapshot to try things on: a libvirt host with a handful of VMs, each in another situation.
+//! A sample snapshot: a libvirt host with a handful of VMs, each in a different situation.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub fn fleet(count: u128) -> Snapshot {
     Snapshot { vms: vms.collect(), ..snapshot() }
 }
 
-/// A VM that runs and of which everything is known.
+/// A running VM of which everything is known.
 pub fn running() -> Vm {
     let mut vm = vm("web-1", 0x10, 1);
     let disks = [
@@ -72,7 +72,7 @@ pub fn running() -> Vm {
     vm
 }
 
-/// A VM that was paused because its disk is full, and whose QEMU hangs since.
+/// A VM that was paused because its disk is full, and whose QEMU hangs.
 pub fn stuck() -> Vm {
     let mut vm = vm("db-1", 0x20, 3);
     vm.status = Some(Status::from_libvirt(3, 5));
@@ -111,7 +111,7 @@ pub fn migrating() -> Vm {
     vm
 }
 
-/// A VM whose name needs escaping, and of which nothing but the state could be read so far.
+/// A VM whose name needs escaping, and of which only the state could be read so far.
 pub fn awkward() -> Vm {
     let mut vm = vm("a \"quoted\" \\ näme", 0x40, 1);
     vm.hypervisor = Some(HypervisorType::Unknown);

@@ -1,4 +1,4 @@
-//! A snapshot to try things on: a node of KubeVirt with a handful of VMIs, each in another situation.
+//! A sample snapshot: a node of KubeVirt with a handful of VMIs, each in a different situation.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use super::sample::{self, BOOTED, READ};
 pub const NODE: &str = "node-17";
 
 /// A node with seven VMIs: one that runs and has everything, one that is paused, one that migrates, one whose migration
-/// has failed, one whose libvirt cannot be reached, one that has only just been scheduled, and one in a pod that is read
-/// from inside, without the API.
+/// has failed, one whose libvirt cannot be reached, one that has only just been scheduled, and one in a pod that is
+/// read from inside, without the API.
 pub fn snapshot() -> Snapshot {
     let mut vms = vec![running(), paused(), migrating(), stayed(), unreachable(), scheduled(), sidecar()];
     vms.sort_by(|one, other| one.key.cmp(&other.key));
     Snapshot { daemons: Vec::new(), vms: vms.into_iter().map(Arc::new).collect(), ..sample::snapshot() }
 }
 
-/// A VMI that runs and of which everything is known: it has come from another node.
+/// A running VMI of which everything is known. It migrated from another node.
 pub fn running() -> Vm {
     let mut vm = of(sample::running(), "web-1", 0x10);
     edit(&mut vm, |vmi| {
@@ -49,7 +49,7 @@ pub fn running() -> Vm {
             interface("default", "eth0", &["10.244.1.17", "fd10:244::11"]),
             interface("backup", "eth1", &["192.168.100.17"]),
             interface("", "docker0", &["172.17.0.1"]),
-            // What the guest's agent is not there to name, twice over.
+            // Unnamed, since the guest agent is missing; listed twice.
             interface("", "", &["10.244.1.18"]),
             interface("", "", &["10.244.1.18"]),
             interface("", "wlan0", &[]),
@@ -76,7 +76,7 @@ pub fn running() -> Vm {
     vm
 }
 
-/// A VMI that is paused: its phase goes on being `Running`.
+/// A paused VMI: its phase stays `Running`.
 pub fn paused() -> Vm {
     let mut vm = of(sample::stuck(), "db-1", 0x20);
     edit(&mut vm, |vmi| {
@@ -101,7 +101,7 @@ pub fn migrating() -> Vm {
     vm
 }
 
-/// A VMI whose migration has failed, so that it has stayed.
+/// A VMI whose migration has failed, so that it stayed.
 pub fn stayed() -> Vm {
     let mut vm = of(sample::running(), "stayer", 0x40);
     edit(&mut vm, |vmi| {
@@ -125,7 +125,7 @@ pub fn unreachable() -> Vm {
     vm
 }
 
-/// A VMI whose QEMU is only about to start.
+/// A VMI whose QEMU is about to start.
 pub fn scheduled() -> Vm {
     let mut vm = bare("new-1", 0x60);
     edit(&mut vm, |vmi| {
@@ -156,7 +156,7 @@ fn of(vm: Vm, name: &str, number: u128) -> Vm {
     Vm { key: bare.key, identity: Arc::new(identity), vmi: bare.vmi, ..vm }
 }
 
-/// A VMI in phase `Running` of which libvirt says nothing.
+/// A VMI in phase `Running` that libvirt reports nothing about.
 fn bare(name: &str, number: u128) -> Vm {
     let namespace: Arc<str> = "shop".into();
     let pod = format!("275ecb36-5aa8-4c2a-9c47-0000000000{number:02x}");
@@ -198,7 +198,7 @@ fn bare(name: &str, number: u128) -> Vm {
     Vm { vmi: Some(Arc::new(vmi)), ..Vm::new(key, Arc::new(identity)) }
 }
 
-/// Changes what the API says of a VM.
+/// Changes what the API reports about a VM.
 pub fn edit(vm: &mut Vm, change: impl FnOnce(&mut Vmi)) {
     if let Some(vmi) = &mut vm.vmi {
         change(Arc::make_mut(vmi));

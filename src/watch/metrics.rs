@@ -4,7 +4,7 @@ use super::counters::{EventKind, WatchCounters};
 use super::fault::FaultKind;
 use crate::catalog::{Attribute, Label, OwnMetric, Unit};
 
-/// What the watch said.
+/// What the watch reported.
 const EVENT: Attribute =
     Attribute::closed("virt_otel.kubernetes.event", "kind", "What the watch said of a VMI.", &EventKind::NAMES);
 
@@ -12,7 +12,7 @@ const EVENT: Attribute =
 const ERROR: Attribute =
     Attribute::closed("error.type", "reason", "Why a request to the Kubernetes API failed.", &FaultKind::NAMES);
 
-/// One row a metric.
+/// One row per metric.
 pub const METRICS: &[OwnMetric<WatchCounters>] = &[
     OwnMetric::gauge(
         "virt_otel.kubernetes.connected",

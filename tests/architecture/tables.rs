@@ -1,11 +1,10 @@
-//! The rules, as tables: who may know whom, and what of libvirt may be called.
+//! The rules as tables: which module may know which, and which libvirt calls are allowed.
 
 /// Which module may know which: the arrows of docs/architecture.md, outermost last.
 ///
-/// A module that is not here fails `every_arrow_points_inwards`: give it a line, with as few words behind it as it
-/// can live with.
+/// A module that is missing here fails `every_arrow_points_inwards`: add it, with as few modules as it needs.
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
-    // The nouns and what is made of them: pure, but for the clock.
+    // Data types and what is made of them: pure except for the clock.
     ("model", &[]),
     ("clock", &["model"]),
     ("heartbeat", &[]),
@@ -16,14 +15,14 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("source", &["model"]),
     ("join", &["model"]),
     ("config", &["model", "catalog", "collector"]),
-    // The stages. They do not know each other: `agent` introduces them.
+    // The stages. They do not know each other: `agent` connects them.
     ("watch", &["model", "heartbeat", "catalog"]),
     ("libvirt", &["model", "backoff", "clock", "heartbeat", "catalog", "source"]),
     ("observe", &["model", "backoff", "clock", "heartbeat", "catalog", "source", "snapshot"]),
     ("export", &["model", "backoff", "clock", "heartbeat", "catalog", "collector", "snapshot"]),
     ("admin", &["model", "clock", "heartbeat", "catalog", "snapshot"]),
     ("telemetry", &["model", "clock", "heartbeat", "catalog", "collector", "snapshot"]),
-    // Those who put the stages together.
+    // The modules that connect the stages.
     (
         "agent",
         &[
@@ -66,7 +65,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-/// Which module may name a crate that speaks to the outside. Crates that are not here may be used anywhere.
+/// Which module may name a crate that talks to the outside. Any module may use crates that are not here.
 pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("virt", &["libvirt"]),
     ("libvirt_remote", &["libvirt", "config"]),
@@ -101,14 +100,14 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("backon", &["backoff"]),
 ];
 
-/// Where libvirt's own library is called, with unsafe code: a file, and the folder of the same name.
+/// Where unsafe code calls libvirt's own library: a file and the folder of the same name.
 pub(crate) const LIBRARY: &str = "src/libvirt/library";
 
-/// The functions of libvirt's library that are called by their own name: all of them read, or keep our own connection.
-/// The other calls go through the methods of the crate `virt`.
+/// The functions of libvirt's library that are called directly: all of them read, or maintain our own connection. The
+/// other calls go through the methods of the crate `virt`.
 ///
-/// Before a name is added: does it change, probe, wake or wait for a guest, or write anything on the host? Then it
-/// does not belong here, whatever it gives.
+/// Before you add a name: if the function changes, probes, wakes or waits for a guest, or writes anything on the host,
+/// it does not belong here, whatever it returns.
 pub(crate) const LIBVIRT_FUNCTIONS: &[&str] = &[
     "virConnectDomainEventRegisterAny",
     "virConnectDomainEventDeregisterAny",
@@ -119,10 +118,10 @@ pub(crate) const LIBVIRT_FUNCTIONS: &[&str] = &[
     "virTypedParamsFree",
 ];
 
-/// The procedures of libvirt's protocol that the crate `libvirt-remote` can call, as the daemon numbers them. The same
-/// holds for these.
+/// The procedures of libvirt's protocol that the crate `libvirt-remote` can call, by number. The same rule holds for
+/// them.
 pub(crate) const PROCEDURES: &[(u32, &str)] = &[
-    // Ours alone: who we are, and what is opened for us, read-only.
+    // Our own connection: authentication, opening (read-only) and closing, events.
     (1, "virConnectOpenReadOnly"),
     (2, "virConnectClose"),
     (66, "virConnectOpenReadOnly"),
@@ -144,7 +143,7 @@ pub(crate) const PROCEDURES: &[(u32, &str)] = &[
     (344, "virDomainListGetStats"),
 ];
 
-/// The types of libvirt that are named, `*` for anything: they call nothing.
+/// The libvirt types that are named, `*` for any prefix. They call nothing.
 pub(crate) const LIBVIRT_TYPES: &[&str] = &["*Ptr", "virDomainStatsRecord", "virTypedParameter"];
 
 /// Methods of the crate `virt` that change something: none may be called in `src/libvirt`.
@@ -216,11 +215,11 @@ pub(crate) const CHANGING_METHODS: &[&str] = &[
     "screenshot",
 ];
 
-/// The same, with names that others have too: none may be called where the library is. (Keepalives of the library end it in
-/// a crash when they come at the wrong time, in libvirt 9.)
+/// The same for common names, which other types have too: forbidden only where the library is called. (In libvirt 9,
+/// the library crashes when its keepalives come at the wrong time.)
 pub(crate) const CHANGING_METHODS_OF_A_COMMON_NAME: &[&str] = &["create", "shutdown", "reset", "set_keep_alive"];
 
-/// Lints that hold in everything that is shipped, and that nothing there may switch off.
+/// Lints that no shipped code may switch off.
 pub(crate) const LINTS: &[&str] = &[
     "missing_docs",
     "unwrap_used",

@@ -20,7 +20,7 @@ pub(crate) struct Token {
     pub(crate) line: usize,
 }
 
-/// A path such as `crate::model::Vm`, as one of its places in the text has it.
+/// One occurrence of a path such as `crate::model::Vm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
@@ -30,19 +30,19 @@ pub(crate) struct Named {
 }
 
 impl File {
-    /// The module right under the root of the crate that the file belongs to; `main` and `lib` for the roots.
+    /// The file's top-level module; `main` and `lib` for the crate roots.
     pub(crate) fn module(&self) -> &str {
         let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         inner.split('/').next().unwrap_or(inner)
     }
 
-    /// Where in the tree of modules the file stands: `["libvirt", "library"]`.
+    /// The file's place in the module tree: `["libvirt", "library"]`.
     fn location(&self) -> Vec<String> {
         let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(str::to_owned).collect()
     }
 
-    /// Every path with `::` in it, imports spread out, `super` and `self` resolved to `crate`.
+    /// Every path with `::`, with imports expanded and `super` and `self` resolved to `crate`.
     pub(crate) fn paths(&self) -> Vec<Named> {
         let mut found = Vec::new();
         let mut at = 0;
@@ -88,7 +88,7 @@ pub(crate) fn sources() -> Vec<File> {
     sources_under("src")
 }
 
-/// The same of the crates that the agent is made of beside its own.
+/// The same for the agent's other crates.
 pub(crate) fn crates() -> Vec<File> {
     sources_under("crates/libvirt-remote/src")
 }
@@ -126,7 +126,7 @@ fn modules_for_tests(path: &str, tokens: &[Token]) -> Vec<String> {
         if !is_mark(tokens, at) {
             continue;
         }
-        // Behind the attribute, and whatever stands between it and the name: `pub(crate) mod fixture;`.
+        // The item after the attribute, such as `pub(crate) mod fixture;`.
         let item = &tokens[at + MARK.len()..after_item(tokens, at + MARK.len())];
         if let [.., keyword, name, end] = item
             && keyword.text == "mod"
@@ -138,7 +138,7 @@ fn modules_for_tests(path: &str, tokens: &[Token]) -> Vec<String> {
     found
 }
 
-/// What stands before an item that only tests see.
+/// The tokens before an item that only tests see.
 const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
 
 fn is_mark(tokens: &[Token], at: usize) -> bool {
@@ -176,7 +176,7 @@ fn plain_path(tokens: &[Token], mut at: usize) -> (Vec<String>, usize) {
     (segments, at)
 }
 
-/// Spreads `a::{b, c::d}` out, from the place after `use` or within braces; returns the place after it.
+/// Expands `a::{b, c::d}`, from the place after `use` or within braces; returns the place after it.
 fn use_tree(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<Named>) -> usize {
     let line = tokens.get(at).map_or(0, |token| token.line);
     let mut segments = before.to_vec();
@@ -223,7 +223,7 @@ fn without_tests(tokens: &[Token]) -> (Vec<Token>, usize) {
     (kept, lines)
 }
 
-/// The place after an item: behind its closing brace, or its semicolon when it has no body.
+/// The place after an item: after its closing brace, or its semicolon if it has no body.
 fn after_item(tokens: &[Token], mut at: usize) -> usize {
     let mut depth = 0_usize;
     while at < tokens.len() {
@@ -243,7 +243,7 @@ fn after_item(tokens: &[Token], mut at: usize) -> usize {
     at
 }
 
-/// Cuts a source into tokens; comments and the contents of strings are left out.
+/// Splits a source into tokens, without comments and the contents of strings.
 pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let characters: Vec<char> = text.chars().collect();
     let mut found = Vec::new();
@@ -338,7 +338,7 @@ fn end_of_prefixed_string(characters: &[char], from: usize) -> Option<usize> {
 /// The end of a character literal; none if this is a lifetime.
 fn end_of_character(characters: &[char], from: usize) -> Option<usize> {
     if characters.get(from + 1) == Some(&'\\') {
-        // Behind the escaped character, so that '\'' does not end too early.
+        // After the escaped character, so that '\'' does not end too early.
         let end = characters.get(from + 3..)?.iter().position(|&c| c == '\'')?;
         return Some(from + 3 + end + 1);
     }

@@ -1,5 +1,5 @@
-//! Every kind of address, towards real daemons: through ssh, over TLS and TCP, at the sockets of modular daemons, and as a
-//! user whom polkit lets in.
+//! Every kind of address, with real daemons: through ssh, over TLS and TCP, at the sockets of modular daemons, and as a
+//! user whom polkit admits.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,18 +29,18 @@ const VM: &str = "far";
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 2.0;
 
-/// How long what takes milliseconds may take on a machine that is busy: a handshake of ssh or TLS with an agent that was
-/// built without optimisation.
+/// How long something that takes milliseconds may take on a busy machine: an ssh or TLS handshake with an agent built
+/// without optimisation.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How long a connection that says nothing may go unnoticed: PINGs every 5 s, of which three may stay without an answer,
-/// and a machine that is busy.
+/// How long a silent connection may go unnoticed: PINGs every 5 s, of which three may stay unanswered, and a margin for
+/// a busy machine.
 const MUTE: Duration = Duration::from_secs(20 + 5);
 
-/// How long a child that was killed may wait for being taken in.
+/// How long a killed child may take to be reaped.
 const REAPED: Duration = Duration::from_secs(1);
 
-/// How long a daemon on another host may take for its first word.
+/// How long a daemon on another host may take for its first answer.
 const FIRST_WORD: Duration = Duration::from_secs(15);
 
 /// A user that is not root: `nobody`.
@@ -62,7 +62,7 @@ fn agent(uri: &str) -> Agent {
     Agent::start(&["--libvirt-uri", uri, "--interval", "2s", "--exporters", "prometheus"], &[])
 }
 
-/// What one who asks once is told.
+/// The output of one `snapshot`.
 fn ask(uri: &str) -> Output {
     Agent::output(&["snapshot", "--libvirt-uri", uri, "--format", "prometheus"], &[])
 }
@@ -80,7 +80,7 @@ fn assert_read(output: &Output) {
     assert!(Metrics::parse(&output.stdout).has(CPU, &[("domain", VM)]), "the guest was not read: {output:?}");
 }
 
-/// It was not, and one warning says all of this.
+/// It was not read; one warning contains all of this.
 #[track_caller]
 fn assert_refused(output: &Output, says: &[&str]) {
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -91,7 +91,7 @@ fn assert_refused(output: &Output, says: &[&str]) {
     }
 }
 
-/// The guest is read, and was not long ago.
+/// The guest's readings are recent.
 fn is_fresh(page: &Metrics) -> bool {
     let ages = page.all(AGE, &[("domain", VM)]);
     page.get(UP, &[]) == Some(1.0)
@@ -104,7 +104,7 @@ fn losses(agent: &Agent) -> Vec<String> {
     agent.log().lines().filter(|line| line.contains("lost libvirt")).map(str::to_owned).collect()
 }
 
-/// Every process that the agent has started is the ssh of a connection, and none of them was left behind.
+/// Every process that the agent started is the ssh of a connection, and none is left over.
 #[track_caller]
 fn assert_an_ssh_for_each_connection(agent: &Agent) -> Vec<u32> {
     wait_until(SOON, "an ssh for each connection, and no other process", || {
@@ -113,15 +113,15 @@ fn assert_an_ssh_for_each_connection(agent: &Agent) -> Vec<u32> {
         group.sort_unstable();
         let connections = agent.metrics().get(CONNECTIONS, &[])?;
         let is_for_each = u32::try_from(children.len()).is_ok_and(|count| f64::from(count) == connections);
-        // Of a zombie, and of what a child has left behind, only one of the two knows.
+        // A zombie, or a process that a child left behind, is in only one list.
         (is_for_each && children == group).then_some(children)
     })
 }
 
-/// Processes that were started by the agent, and by what it started, and that have not ended.
+/// Running processes that the agent, or one of its children, started.
 fn group_of(agent: u32) -> Vec<u32> {
     let in_group = |pid: &u32| {
-        // The command's name may hold anything; behind its bracket are the state, the parent and the group.
+        // The command's name may contain anything; after its bracket come the state, the parent and the group.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let group = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)?.parse().ok());
         *pid != agent && group == Some(agent) && process::alive(*pid)
@@ -130,7 +130,7 @@ fn group_of(agent: u32) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(in_group).collect()
 }
 
-/// An agent reads through ssh, whose sessions are killed and made mute, and leaves nothing behind.
+/// An agent reads through ssh while sessions are killed and frozen, and leaves no process behind.
 fn read_through_ssh(proxy: &str, helper: &str) {
     let libvirtd = daemon(false, "");
     let sshd = Sshd::start(&libvirtd);
@@ -154,7 +154,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
     assert!(after.len() <= children.len(), "{after:?} where {children:?} were");
     assert!(children.iter().all(|pid| !after.contains(pid)), "an ssh whose session has ended: {children:?} {after:?}");
 
-    // They become mute: nothing tells the ssh of it.
+    // They stop answering: nothing tells the ssh so.
     let stopped = sshd.signal_sessions(Signal::STOP);
     let started = Instant::now();
     agent.wait_for(MUTE, "the mute sessions to be noticed", |page| page.get(DISCONNECTS, &[]) == Some(2.0));
@@ -168,7 +168,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
     let again = assert_an_ssh_for_each_connection(&agent);
     assert!(again.len() <= children.len(), "{again:?} where {children:?} were");
     assert_eq!(losses(&agent).len(), 2, "{}", agent.log());
-    // That they were mute is why, and not that they have ended.
+    // The sessions were lost because they were silent, not because they ended.
     assert!(stopped.iter().all(|&pid| process::alive(pid)), "{}", sshd.log());
     stopped.iter().for_each(|&pid| process::signal(pid, Signal::KILL));
 
@@ -185,7 +185,7 @@ fn read_through_ssh(proxy: &str, helper: &str) {
 
 #[test]
 fn a_daemon_is_read_through_ssh_and_its_helper() {
-    // As far as the kernel shows a name.
+    // The name as the kernel shows it.
     read_through_ssh("auto", "virt-ssh-helper");
 }
 
@@ -198,7 +198,7 @@ fn a_daemon_is_read_through_ssh_and_netcat() {
 fn an_ssh_that_gets_nowhere_is_given_up_and_none_outlives_its_agent() {
     let libvirtd = daemon(false, "");
     let sshd = Sshd::start(&libvirtd);
-    // It takes connections and says nothing.
+    // It accepts connections and says nothing.
     sshd.freeze();
     let agent = agent(&sshd.uri(""));
     let mut most = 0;
@@ -212,7 +212,7 @@ fn an_ssh_that_gets_nowhere_is_given_up_and_none_outlives_its_agent() {
     agent.wait_for(SOON, "the guest, once sshd answers", is_fresh);
     let children = assert_an_ssh_for_each_connection(&agent);
 
-    // Killed, it cannot kill them. They see that nobody is there any more.
+    // A killed agent cannot kill them. They notice that it is gone.
     process::signal(agent.pid(), Signal::KILL);
     wait_until(SOON, "the end of every ssh", || children.iter().all(|&pid| !process::alive(pid)).then_some(()));
     wait_until(SOON, "the end of every session", || sshd.sessions().is_empty().then_some(()));
@@ -255,7 +255,7 @@ fn a_daemon_is_read_over_tls_and_who_is_not_to_be_trusted_is_named() {
     authority.write(&ca);
     let present = |signer: &Authority, subject| signer.issue(subject, &certificate, &key);
     present(&authority, Subject::Names(NAMES));
-    // The daemon would not start with a certificate that is out of date.
+    // The daemon would not start with an expired certificate.
     let mut libvirtd = daemon(
         true,
         &format!(
@@ -271,7 +271,7 @@ fn a_daemon_is_read_over_tls_and_who_is_not_to_be_trusted_is_named() {
     let (named, numbered) = (uri("localhost", &client), uri("127.0.0.1", &client));
     assert_read(&ask_inside(&libvirtd, 0, &named));
     assert_read(&ask_inside(&libvirtd, 0, &numbered));
-    // A host without a transport is one with TLS.
+    // Without a transport, a host implies TLS.
     assert_read(&ask_inside(&libvirtd, 0, &named.replace("+tls", "")));
 
     // An agent on another network.
@@ -279,7 +279,7 @@ fn a_daemon_is_read_over_tls_and_who_is_not_to_be_trusted_is_named() {
     let far = format!("qemu+tls://127.0.0.1:{}/system?pkipath={}", forward.port(), client.display());
     read_through_faults(&mut libvirtd, &far);
 
-    // A user's own files are found where libvirt has them.
+    // A user's own files are found where libvirt keeps them.
     let home = folder.path().join("home");
     authority.client(&home.join(".pki/libvirt"), &authority);
     let ask_at_home = || {
@@ -355,7 +355,7 @@ fn a_daemon_is_read_over_tcp_where_it_wants_no_authentication() {
     assert_refused(&ask_inside(&libvirtd, 0, "qemu+tcp://localhost/system"), &["the daemon wants SASL", "cannot do"]);
 }
 
-/// The daemon is restarted and made mute while an agent reads it over TCP, with TLS or without.
+/// The daemon is restarted and frozen while an agent reads it over TCP, with or without TLS.
 fn read_through_faults(libvirtd: &mut Libvirtd, uri: &str) {
     let mut agent = agent(uri);
     agent.wait_for(SOON, "the guest", is_fresh);
@@ -378,7 +378,7 @@ fn read_through_faults(libvirtd: &mut Libvirtd, uri: &str) {
     assert_eq!(exit.code, Some(0), "{exit:?}");
 }
 
-/// The URI that everybody uses, at whatever sockets there are.
+/// The usual URI, with whatever sockets exist.
 #[test]
 fn the_read_only_socket_that_is_there_is_taken_as_libvirts_client_does() {
     const URI: &str = "qemu:///system";
@@ -398,28 +398,28 @@ fn the_read_only_socket_that_is_there_is_taken_as_libvirts_client_does() {
         assert_read(&ask_inside(&libvirtd, 0, URI));
     };
 
-    // libvirtd's: nobody goes to the one for writing.
+    // libvirtd's sockets: nobody uses the read-write one.
     fs::rename(&libvirt, socket("aside")).unwrap();
     let writing = Impostor::start(&libvirt, 0, Manner::HangUp);
     both_read();
 
-    // The modular daemon's, alone.
+    // Only the modular daemon's.
     fs::rename(&libvirt_ro, &virtqemud_ro).unwrap();
     fs::rename(&libvirt, &virtqemud).unwrap();
     both_read();
     assert_eq!(writing.clients(), 0, "somebody went to the socket for writing");
 
-    // Both: the modular daemon goes before.
+    // Both: the modular daemon takes precedence.
     let legacy = Impostor::start(&libvirt_ro, 0, Manner::HangUp);
     both_read();
     assert_eq!(legacy.clients(), 0, "somebody went to libvirtd where a virtqemud is");
-    // Unless the other one is asked for.
+    // Unless the URI asks for the other.
     let output = ask_inside(&libvirtd, 0, &format!("{URI}?mode=legacy"));
     assert_refused(&output, &["hung up: is it a libvirt socket?"]);
     assert!(legacy.clients() > 0, "nobody went to libvirtd");
     drop(legacy);
 
-    // None: the error names where one was looked for.
+    // None: the error names where it looked.
     fs::remove_file(&libvirt_ro).unwrap();
     fs::rename(&virtqemud_ro, socket("aside-ro")).unwrap();
     assert_refused(&ask_inside(&libvirtd, 0, URI), &["/run/libvirt/libvirt-sock-ro", "is not there"]);
@@ -432,18 +432,18 @@ fn a_user_is_let_in_by_polkit_and_told_why_if_not() {
     const URI: &str = "qemu:///system";
     let mut libvirtd = daemon(false, "auth_unix_ro = \"polkit\"\n");
     Polkit::hide(&libvirtd);
-    // It looks for its bus once in its life.
+    // libvirtd looks for the bus only once.
     libvirtd.restart();
     let output = ask_inside(&libvirtd, NOBODY, URI);
     assert_refused(&output, &["could not ask polkit", "Unable to get system bus connection"]);
-    // Root is not asked for.
+    // Root needs no polkit.
     assert_read(&ask_inside(&libvirtd, 0, URI));
 
     let _polkit = Polkit::start(&libvirtd);
     libvirtd.restart();
     assert_read(&ask_inside(&libvirtd, NOBODY, URI));
 
-    // polkit takes in a rule when it sees it.
+    // polkit loads a rule when it notices it.
     Polkit::forbid(&libvirtd);
     let output = wait_until(SOON, "the rule to be taken in", || {
         Some(ask_inside(&libvirtd, NOBODY, URI)).filter(|output| output.code != Some(0))

@@ -1,4 +1,4 @@
-//! The program by itself: what it needs of the system that it runs on.
+//! What the program alone needs from the system that it runs on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::support::agent::program;
 use super::support::{Domain, Libvirtd, kvm, process};
 
-/// How long a program may take here that does one thing.
+/// How long a program with one task may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// glibc, its loader, and the support library of the compiler, without which Debian does not install glibc.

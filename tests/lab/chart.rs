@@ -1,15 +1,15 @@
-//! The Helm chart: what it renders, what it refuses, and that deploy/kubernetes is what it renders by itself.
+//! The Helm chart: what it renders, what it refuses, and that deploy/kubernetes is its default output.
 
 use std::fs;
 
 use super::support::helm::{self, RELEASE};
 use super::support::repository;
 
-/// What stands above everything that is rendered.
+/// The head of every rendered file.
 const HEAD: &str =
     "# Rendered from deploy/helm/virt-otel with its default values by `make manifests`; change it there.\n\n";
 
-/// What is in deploy/kubernetes and not of the chart: Helm makes the namespace itself, and needs no list of files.
+/// Files of deploy/kubernetes that are not from the chart: Helm creates the namespace itself and needs no file list.
 const BY_HAND: [&str; 2] = ["kustomization.yaml", "namespace.yaml"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Fewer files than there are VMs: those that fit are read, and of the others it is said why they are not.
+//! Too few file descriptors for all VMs: those that fit are read, and the log says why the others are not.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const AGE: &str = "kubevirt_vmi_collection_age_seconds";
 /// The interval, in seconds.
 const INTERVAL: f64 = 1.0;
 
-/// How long everything may take to be settled, and for how long it is looked at then.
+/// How long everything may take to settle, and how long it is watched then.
 const SETTLED: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -24,14 +24,14 @@ const PROBE_WITHIN: Duration = Duration::from_secs(1);
 /// Files that are open before any VM is read: standard streams, the runtime's own, the listener, and the API.
 const BESIDES: u64 = 14;
 
-/// What is said of a VM for which no file is left.
+/// The warning about a VM for which no file is left.
 const TOO_FEW: &str = "too few of the";
 
 fn read(page: &Metrics, name: &str) -> bool {
     page.has(CPU, &[("name", name)])
 }
 
-/// A node with more VMs than may be read with so many files, of which `fit` must be.
+/// A node with more VMs than `files` files allow; at least `fit` must be read.
 fn with_files(files: u64, vms: usize, fit: u64) {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());
     let real = node.launcher();
@@ -104,14 +104,14 @@ fn with_files(files: u64, vms: usize, fit: u64) {
             continue;
         }
         assert_eq!(hypervisor(&page, "shop", name).as_deref().unwrap_or("unknown"), "unknown", "{name}");
-        // Nobody is connected to for whose calls no file would be left.
+        // No connection is made if no file would be left for calls.
         assert_eq!(page.get(CONNECTED, &[("name", name)]).unwrap_or(0.0), 0.0, "{name}");
         assert!(warned.len() == 1 && warned[0].contains(TOO_FEW), "{name}: {warned:#?}");
     }
     assert!(log.contains("the limit of open files (RLIMIT_NOFILE) is low"), "{log}");
 }
 
-/// VMs of two files each in what is left for them: three quarters, less what is open besides.
+/// How many VMs fit, with two files each, into three quarters of the limit less other files.
 fn fitting(files: u64) -> u64 {
     (files - files / 4).saturating_sub(BESIDES) / 2
 }

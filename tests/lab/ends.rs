@@ -1,4 +1,4 @@
-//! An agent that ends takes leave of its daemon: nothing of it is an error there.
+//! An agent that ends closes its connections properly: its daemon logs no error.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
 const CPU_OF_VMI: &str = "kubevirt_vmi_cpu_usage_seconds_total";
 const STUCK: &str = "libvirt_domain_collection_stuck";
 
-/// What a daemon logs of a client that is gone without a word.
+/// What a daemon logs when a client disappears without closing its connection.
 const GONE: &str = "End of file while reading data";
 
 /// How long the daemon may take to notice that.
 const NOTICED: Duration = Duration::from_secs(5);
 
-/// How much longer an end may take that waits for a daemon's farewell.
+/// How much longer an end that waits for a daemon's answer may take.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 const ROUNDS: usize = 5;
 
-/// How long anything may take that the agent does within a second or two: this machine may be busy.
+/// How long something that takes the agent a second or two may take on a busy machine.
 const SOON: Duration = Duration::from_secs(15);
 
 /// What the daemon has logged as an error so far.
@@ -38,7 +38,7 @@ fn an_end_in_order_is_no_error_to_the_daemon() {
     let uri = libvirtd.read_only_uri();
     let read = |agent: &Agent| agent.wait_for(SOON, "the guest", |page| page.has(CPU, &[("domain", "steady")]));
 
-    // One that is killed is an error, which shows that such errors are logged.
+    // A killed agent is an error, which shows that such errors are logged.
     let killed = agent(&uri);
     read(&killed);
     drop(killed);
@@ -65,12 +65,12 @@ fn an_end_in_order_is_no_error_to_the_daemon() {
     }
     println!("the end took {slowest:?} at most, and {alone:?} where there is no daemon");
     assert!(slowest < alone + FAREWELL, "{slowest:?}, and {alone:?} where there is no daemon");
-    // What it would have said of them, it would have said by now.
+    // Time for the daemon to log any error.
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(errors(&libvirtd)[before..], [""; 0]);
 }
 
-/// A connection that is not needed any more is closed in order, too.
+/// A connection that is no longer needed is closed properly, too.
 #[test]
 fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     let launcher = Node::new("node-a").launcher();
@@ -78,7 +78,7 @@ fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     let before = errors(&launcher).len();
     let mut agent = Agent::in_pod(&launcher, "shop", &[], None);
     agent.wait_for(SOON, "the guest", |page| page.has(CPU_OF_VMI, &[]));
-    // Its XML and its figures were read beside each other; then one connection for calls is enough.
+    // Its XML and its statistics were read concurrently; after that one connection for calls is enough.
     agent.wait_for(SOON, "two connections", |page| {
         page.all("virt_otel_libvirt_connections", &[]).iter().map(|sample| sample.value).sum::<f64>() == 2.0
     });
@@ -88,8 +88,8 @@ fn a_connection_that_is_closed_in_between_is_no_error_to_the_daemon() {
     assert_eq!(errors(&launcher)[before..], [""; 0]);
 }
 
-/// A call that hangs in a VM is taken leave of as well, and its daemon has nothing to say of it: neither then, nor when the
-/// call returns to nobody.
+/// The connection of a call that hangs in a VM is closed as well, and the daemon logs no error: neither then, nor when
+/// the call returns.
 #[test]
 fn an_end_while_a_call_hangs_is_no_error_to_the_daemon() {
     let libvirtd = Libvirtd::system();

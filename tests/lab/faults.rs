@@ -1,4 +1,4 @@
-//! What goes wrong on a host, and what the agent makes of it.
+//! What goes wrong on a host, and how the agent handles it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,21 +14,21 @@ const STATE: &str = "libvirt_domain_state";
 const CPU: &str = "libvirt_domain_cpu_usage_seconds_total";
 const WRITES: &str = "libvirt_domain_storage_iops_write_total";
 
-/// The most threads that the agent has: the first, one for each of two cores, and one for the files and names that cannot be
-/// waited for otherwise.
+/// The most threads that the agent has: the first, the runtime's worker, and those for work that blocks, such as
+/// reading files and resolving names.
 const MOST_THREADS: usize = 4;
 
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 2.0;
-/// Calls that may wait for QEMUs while three have not been abandoned: four, those included that were.
+/// Calls that may wait for QEMUs while fewer than three are abandoned: four, including those.
 const MOST_AT_ONCE: usize = 4;
-/// Calls that may wait for QEMUs: at most four are in flight, one less for each that was abandoned, and with eight
-/// abandoned there are no others.
+/// Calls that may wait for QEMUs: at most four run concurrently, one fewer for each abandoned call, and none beside
+/// eight abandoned ones.
 const MOST_WAITING: usize = 8;
-/// With those that no QEMU has to answer: one at a time of these goes beside the others while calls hang.
+/// Including calls that no QEMU has to answer: one at a time runs beside the others while calls hang.
 const MOST_READING: usize = MOST_WAITING + 1;
 
-/// Looks at how many of a daemon's workers are busy.
+/// Tracks how many of a daemon's workers are busy.
 #[derive(Default)]
 struct Workers {
     least: Option<usize>,
@@ -42,7 +42,7 @@ impl Workers {
         self.least = Some(self.least.map_or(busy, |least| least.min(busy)));
     }
 
-    /// Never more than the agent's budget allows; and those that were left behind are in it, for they hang on.
+    /// Never more than the agent's budget allows, which includes abandoned calls, because those still hang.
     #[track_caller]
     fn check(&self, budget: usize, hanging: usize) {
         println!("of the daemon's workers {:?} to {} were busy", self.least, self.most);
@@ -115,7 +115,7 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
     let writes = agent.metrics().get(WRITES, &[("domain", frozen)]).unwrap();
     let healthy: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != frozen).collect();
     libvirtd.freeze(frozen);
-    // Its next reading hangs, and is given up after three seconds; what was read before is dropped after three intervals.
+    // Its next reading hangs and is abandoned after three seconds; earlier readings are dropped after three intervals.
     let (mut most_hanging, mut workers) = (0, Workers::default());
     let began = Instant::now();
     let oldest = watch_in_time(&agent, &healthy, Duration::from_secs(18), || {
@@ -189,7 +189,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
         let page = agent.metrics();
         for name in healthy {
             assert!(page.has(STATE, &[("domain", name)]), "{name} has lost its state:\n{}", agent.log());
-            // What needs no QEMU is still read, and not merely still shown.
+            // What needs no QEMU is still read, not only shown.
             let age = page.get(AGE, &[("domain", name), ("group", "state")]);
             oldest = oldest.max(age.unwrap_or(f64::INFINITY));
             assert!(!stuck(&page, name), "{name} is called stuck:\n{}", agent.log());
@@ -222,7 +222,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
     assert_eq!(proxy.traffic().hanging(), 0, "nothing hangs any more");
 }
 
-/// `virsh destroy` of a frozen guest holds its lock for 12 s, and with it every listing of the domains.
+/// `virsh destroy` of a frozen guest holds its lock for 12 s, which also blocks every listing of domains.
 #[test]
 fn the_destruction_of_a_frozen_vm_harms_nobody() {
     let libvirtd = Libvirtd::system();
@@ -294,7 +294,7 @@ fn an_agent_that_is_there_before_libvirtd_says_so_and_recovers() {
     libvirtd.terminate();
     let mut agent = agent(&libvirtd.uri());
     agent.wait_for(Duration::from_secs(10), "the daemon to be down", |page| page.get("libvirt_up", &[]) == Some(0.0));
-    // Several tries later it still runs, and has said it once, with what it tried and why it failed.
+    // Several tries later it still runs and has logged it once, with what it tried and why it failed.
     std::thread::sleep(Duration::from_secs(5));
     assert!(agent.running(), "the agent has given up:\n{}", agent.log());
     let log = agent.log();
@@ -328,7 +328,7 @@ impl Load {
             })
         };
         let (uri, port) = (libvirtd.uri(), agent.port());
-        // Either fails while the daemon is down; that is not what is looked at.
+        // Either fails while the daemon is down, which does not matter here.
         let client = go_on(Box::new(move || drop(virsh::run(&uri, Duration::from_secs(5), &["domstats"]))));
         let scraper = go_on(Box::new(move || drop(http::get(port, "/metrics", &[]))));
         Load { stop, threads: vec![client, scraper] }
@@ -401,7 +401,7 @@ fn a_domain_may_vanish_in_the_middle_of_a_reading() {
     assert!(!agent.log().contains("panicked"), "{}", agent.log());
 }
 
-/// One XML query when a domain is first seen, one when it is resumed, one when it starts; none in between.
+/// One XML query when a domain starts and one when it is resumed; none in between.
 #[test]
 fn each_detection_is_one_xml_query() {
     let libvirtd = Libvirtd::system();

@@ -1,5 +1,4 @@
-//! Daemons that do what a launcher does that somebody has taken over: beside each, honest ones are read as if nothing
-//! were.
+//! Daemons that behave like a compromised launcher: beside each, honest ones are read undisturbed.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,36 +22,34 @@ const INTERVAL: f64 = 2.0;
 /// Agents at a time, each with a hostile daemon of its own.
 const AT_ONCE: usize = 4;
 
-/// How long a daemon that has come or gone, or an event, may take to be on the page on a machine that is busy.
+/// How long a new or lost daemon, or an event, may take to show on the page on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How long a thread waits that has read a file, or a long document, before it ends.
+/// How long a thread that has read a file or a long document may take to end.
 const THREAD_ENDS: Duration = Duration::from_secs(20);
 
-/// How long what is hostile is looked at, once it was connected to.
+/// How long a hostile daemon is watched.
 const WATCHED: Duration = Duration::from_secs(8);
 
-/// The same of what only time tells: a message that never ends (30 s), PINGs without an answer (20 s), and thousands of
-/// domains about each of which there is very much to say.
+/// The same where only time tells: a message that never ends (30 s), unanswered PINGs (20 s), and thousands of domains
+/// with very long answers.
 const WATCHED_LONG: Duration = Duration::from_secs(45);
 
-/// The most memory that one hostile daemon costs: its longest answer of 8 MiB twice while it is taken apart, what is made
-/// of it, and the largest page that one VM may have.
+/// The most memory that one hostile daemon costs: its longest answer of 8 MiB twice while it is parsed, the result, and
+/// the largest page that one VM may have.
 const MOST_MEMORY: u64 = 56 * 1_024 * 1_024;
 
-/// The same of a host that names thousands of domains and gives to every question the longest answer that there may be:
-/// four such answers at a time, what is known of 4,096 domains, and the largest page that those of one daemon may have.
+/// The same for a host that names thousands of domains and gives the longest possible answer to every question: four
+/// such answers at a time, what is known of 4,096 domains, and the largest page that one daemon's domains may have.
 const MOST_MEMORY_OF_A_HOST: u64 = 256 * 1_024 * 1_024;
 
-/// How long a scrape may take: what Prometheus gives it unless it is told otherwise.
+/// How long a scrape may take: Prometheus' default timeout.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The most lines of the log: one for each of a thousand domains of a host that get into the same trouble, and then one a
-/// minute.
+/// The most lines of the log: one for each of a thousand domains of a host with the same problem, then one a minute.
 const MOST_LINES: usize = 1_100;
 
-/// Descriptors that come and go: that of a connection to the honest daemon on which a call was late, and of one that is
-/// being tried.
+/// Descriptors that come and go: a connection to the honest daemon on which a call was late, and a connection attempt.
 const SLACK: usize = 2;
 
 /// The most threads that the agent has.
@@ -70,7 +67,7 @@ fn age(page: &Metrics, domain: &str) -> f64 {
     page.all(AGE, &[("domain", domain)]).iter().map(|sample| sample.value).fold(0.0, f64::max)
 }
 
-/// The lines of the log that warn of a daemon or of its domains.
+/// The log's warnings about a daemon or its domains.
 fn warnings(log: &str, of: &str) -> Vec<String> {
     let warns = |line: &&str| (line.contains("WARN") || line.contains("ERROR")) && line.contains(of);
     log.lines().filter(warns).map(str::to_owned).collect()
@@ -127,7 +124,7 @@ fn beside(honest: &Libvirtd, well: &str, manner: Manner) -> Cost {
 
     let log = agent.log();
     let mut told = warnings(&log, &path);
-    // That it had not come yet.
+    // It did not exist at first.
     told.retain(|line| !line.contains("is not there"));
     let lost = told.iter().filter(|line| line.contains("lost libvirt") || line.contains("could not reach")).count();
     match manner.ends_with() {
@@ -150,10 +147,10 @@ fn beside(honest: &Libvirtd, well: &str, manner: Manner) -> Cost {
     Cost { manner, oldest, memory, cpu: used, connections, page: longest, scrape }
 }
 
-/// The agent reads an honest daemon beside each of them.
+/// The agent reads an honest daemon beside each hostile one.
 #[test]
 fn no_hostile_daemon_harms_an_honest_one() {
-    // One for each agent: two that ask about one domain at the same moment are in each other's way.
+    // One for each agent: two that ask about the same domain at once delay each other.
     let honest: Vec<Libvirtd> = (0..AT_ONCE).map(|_| Libvirtd::system()).collect();
     for daemon in &honest {
         daemon.create_paused(&guest("well"));
@@ -164,7 +161,7 @@ fn no_hostile_daemon_harms_an_honest_one() {
         for honest in &honest {
             scope.spawn(|| {
                 while let Some(manner) = { left.lock().unwrap().pop() } {
-                    // The others are looked at, too.
+                    // Go on with the others.
                     match std::panic::catch_unwind(|| beside(honest, "well", manner)) {
                         Ok(cost) => costs.lock().unwrap().push(cost),
                         Err(_) => failed.lock().unwrap().push(manner),
@@ -200,7 +197,7 @@ fn no_hostile_daemon_harms_an_honest_one() {
 /// The interval of the agent of a node here, in seconds.
 const NODE_INTERVAL: f64 = 1.0;
 
-/// How long a probe may take while everything is hostile. A kubelet gives it a second.
+/// How long a probe may take while everything is hostile. A kubelet allows a second.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The most of one core that all of them together cost an agent that was built without optimisation.
@@ -211,14 +208,14 @@ fn mebibytes(number: &str) -> u64 {
     number.strip_suffix("Mi").expect("a number of MiB").parse::<u64>().unwrap() * 1_024 * 1_024
 }
 
-/// What the chart gives the agent of a node.
+/// The memory limit in the chart.
 fn memory_limit() -> u64 {
     let values = std::fs::read_to_string(super::support::helm::chart().join("values.yaml")).unwrap();
     let limits = values.split_once("limits:").expect("its limits").1;
     mebibytes(limits.lines().find_map(|line| line.trim().strip_prefix("memory: ")).expect("that of memory"))
 }
 
-/// Every launcher of a node but three has fallen into bad hands.
+/// All launchers of a node except three are compromised.
 #[test]
 fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());
@@ -288,7 +285,7 @@ fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
     for ((manner, name, _), unknown) in hostile.iter().zip(unknown) {
         let told = warnings(&log, &format!("shop/{name} in pod"));
         assert!(told.len() <= 2, "{manner:?}: {told:#?}");
-        // A launcher that says nothing is given up after three PINGs, half a minute apart: longer than is watched here.
+        // A silent launcher is given up after two unanswered PINGs, half a minute apart: longer than this test watches.
         let Some(reason) = manner.ends_with().filter(|reason| !reason.is_empty()) else { continue };
         assert!(unknown || manner.lasts(), "{manner:?}: nobody vouches for its type; it was told: {told:#?}");
         assert!(
@@ -301,7 +298,7 @@ fn a_node_full_of_hostile_launchers_is_read_where_it_is_honest() {
     }
 }
 
-/// What the policy gives a sidecar.
+/// The sidecar's memory limit.
 fn memory_limit_of_sidecar() -> u64 {
     let policy = std::fs::read_to_string(super::support::repository().join("deploy/sidecar/policy.yaml")).unwrap();
     let limits = policy.split_once("limits: {").and_then(|(_, rest)| rest.split_once('}')).expect("its limits").0;
@@ -309,7 +306,7 @@ fn memory_limit_of_sidecar() -> u64 {
     mebibytes(memory.trim_matches('"'))
 }
 
-/// The most memory that a sidecar ever has beside a launcher of this manner, while its figures are pushed, and asked for.
+/// The peak memory of a sidecar of a launcher with this manner, while its metrics are pushed and scraped.
 fn beside_a_sidecar(collector: &Collector, manner: Manner) -> u64 {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("virtqemud-sock");
@@ -333,7 +330,7 @@ fn beside_a_sidecar(collector: &Collector, manner: Manner) -> u64 {
     agent.peak()
 }
 
-/// A sidecar is its tenant's neighbour. A launcher that is in bad hands costs it no more than its pod was given.
+/// A sidecar shares a pod with its tenant's VM. Even with a compromised launcher it stays within its memory limit.
 #[test]
 fn a_hostile_launcher_stays_within_the_memory_of_its_sidecar() {
     let limit = memory_limit_of_sidecar();
@@ -349,7 +346,7 @@ fn a_hostile_launcher_stays_within_the_memory_of_its_sidecar() {
     }
 }
 
-/// Launchers that hoard: what they may hold together is bounded, however many they are.
+/// Launchers whose long answers never end: their total memory is bounded, however many they are.
 const HOARDERS: usize = 24;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The agent as it is in a cluster: by the account, the role and the binding that ship, with the token of its pod.
+//! The agent as in a cluster: with the shipped account, role and binding, and its pod's token.
 
 use std::fs;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use super::support::cluster::hypervisor;
 use super::support::container::Container;
 use super::support::{Agent, ApiServer, Node, Vmi, repository, wait_until};
 
-/// The account that ships, and its namespace.
+/// The shipped account: its namespace and name.
 const ACCOUNT: (&str, &str) = ("virt-otel", "virt-otel");
-/// Within this something is on the page that nothing keeps from it, on a machine that is busy with other things.
+/// How long it may take until something shows on the page, on a busy machine.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Makes an object of deploy/kubernetes.
+/// Creates an object of deploy/kubernetes.
 #[track_caller]
 fn make(api: &ApiServer, collection: &str, file: &str) {
     let path = repository().join("deploy/kubernetes").join(file);
@@ -55,7 +55,7 @@ fn with_the_account_that_ships_and_the_files_of_its_pod_it_sees_its_vms_and_noth
     assert!(!agent.log().contains("WARN"), "{}", agent.log());
     assert_eq!(agent.terminate().code, Some(0));
 
-    // The same token opens nothing else.
+    // The same token allows nothing else.
     let account = api.admin().with_token(&token);
     for path in ["/api/v1/pods", "/api/v1/secrets", "/api/v1/nodes", "/apis/kubevirt.io/v1/virtualmachines"] {
         assert_eq!(account.status("GET", path), 403, "{path}");

@@ -1,5 +1,5 @@
-//! The contract: what `kubevirt_vmi_hypervisor_info` shows of each thing that can happen to a VMI. Each row is tried on
-//! a real API server with roles, a real libvirtd in a launcher pod, and a real QEMU.
+//! The contract: what `kubevirt_vmi_hypervisor_info` shows for everything that can happen to a VMI. Each row runs
+//! against a real API server with roles, a real libvirtd in a launcher pod, and a real QEMU.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +12,11 @@ use super::support::{
     Agent, Cluster, Collector, CollectorOptions, Domain, Launcher, Libvirtd, Node, Place, Vmi, kvm_or_skip, wait_until,
 };
 
-/// The namespace of all of them.
+/// The namespace of all VMIs.
 const SHOP: &str = "shop";
-/// Within this a change is on the page, on a machine that is busy with other things.
+/// How long a change may take to show on the page, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
-/// For this long nothing may change where nothing is to change: several readings.
+/// How long a value that must not change is watched: several readings.
 const AWHILE: Duration = Duration::from_secs(3);
 
 /// One node with its agent, which pushes to a Collector.
@@ -53,7 +53,7 @@ impl Bench {
         (launcher, vmi)
     }
 
-    /// What was pushed of the type of the VMI in a pod.
+    /// The pushed points of the type of the VMI in a pod.
     fn points(&self, place: &Place) -> Vec<Received> {
         let mut points = self.collector.points("kubevirt.vmi.hypervisor.info");
         points.retain(|point| point.of_resource("service.instance.id") == Some(&place.pod_uid));
@@ -78,7 +78,7 @@ impl Bench {
         panic!("{name} is {last:?} and not {wanted:?}; the agent's log:\n{}", self.agent.log());
     }
 
-    /// At every scrape for a while.
+    /// Keeps this type for several scrapes.
     #[track_caller]
     fn keeps(&self, name: &str, wanted: Option<&str>) {
         let started = Instant::now();
@@ -95,7 +95,7 @@ impl Bench {
         }
     }
 
-    /// No series of any name, and over OTLP an end, once.
+    /// No series at all, and exactly one end over OTLP.
     #[track_caller]
     fn ended(&self, name: &str, place: &Place) {
         self.agent.wait_for(SOON, &format!("nothing of {name} to be left"), |page| {
@@ -104,7 +104,7 @@ impl Bench {
         self.type_ended(name, place);
     }
 
-    /// No series of the type, and over OTLP an end, once.
+    /// No series of the type, and exactly one end over OTLP.
     #[track_caller]
     fn type_ended(&self, name: &str, place: &Place) {
         self.shows(name, None);
@@ -295,7 +295,7 @@ const ROWS: &[Row] = &[
         launcher.destroy("shop_stops");
         vmi.succeed();
         bench.type_ended("stops", launcher.place());
-        // What the object says is true as long as there is one, as KubeVirt has it; nothing is measured any more.
+        // The object's data stays as long as the object, as in KubeVirt; nothing is measured any more.
         let page = bench.agent.metrics();
         assert!(page.has("kubevirt_vmi_info", &[("name", "stops"), ("phase", "succeeded")]));
         for measured in
@@ -335,7 +335,7 @@ const ROWS: &[Row] = &[
         bench.agent = bench.cluster.agent(&bench.node, Some(&bench.collector));
         bench.shows("stays", Some("qemu-tcg"));
     }),
-    // Over all that was pushed in the rows above.
+    // Covers everything pushed by the rows above.
     ("the Resource of a launcher pod never changes", |bench| {
         let mut known: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for resource in bench.collector.resource_metrics() {
@@ -358,7 +358,7 @@ fn every_row_of_the_contract_holds() {
     let mut broken = Vec::new();
     for (row, holds) in ROWS {
         let started = Instant::now();
-        // A row that fails says why by itself; the others are tried all the same.
+        // A row that fails says why; the others still run.
         match catch_unwind(AssertUnwindSafe(|| holds(&mut bench))) {
             Ok(()) => println!("{row}: holds, {:?}", started.elapsed()),
             Err(_) => broken.push(*row),

@@ -1,5 +1,5 @@
-//! The Kubernetes API as it may be: gone, mute, cut off, forgetful, or not ours to ask. What the agent knows stays, the
-//! VMs are read on, and what has changed meanwhile is right soon after.
+//! A Kubernetes API that is gone, silent or cut off, has lost its history, or refuses access. The agent keeps what it
+//! knows, goes on reading the VMs, and soon after shows what has changed meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,16 +20,16 @@ const AGE: &str = "kubevirt_vmi_collection_age_seconds";
 const CONNECTED: &str = "virt_otel_kubernetes_connected";
 const AWAY: &str = "virt_otel_kubernetes_away_seconds";
 
-/// Within this something is on the page that nothing keeps from it, on a machine that is busy with other things.
+/// How long it may take until something shows on the page, on a busy machine.
 pub(super) const SOON: Duration = Duration::from_secs(15);
 /// How long the API server is gone.
 const GONE: Duration = Duration::from_secs(30);
-/// A dead connection is noticed within a minute; a bit more is for a machine that is busy.
+/// A dead connection is noticed within a minute; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(65);
-/// Within this what has changed is right after the API is back: the agent asks it every five seconds, and an API server
-/// that has just started refuses once. A machine that is busy takes the rest.
+/// How long changes may take to show once the API is back: the agent asks every five seconds, and an API server that
+/// has just started refuses once. The rest is for a busy machine.
 const RIGHT: Duration = Duration::from_secs(20);
-/// Readings come each second. So long a machine that is busy may take for one.
+/// Readings come each second; a busy machine may take this long for one.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// A launcher with a guest of this name.
@@ -44,7 +44,7 @@ pub(super) fn guest(node: &Node, name: &str) -> Launcher {
     launcher
 }
 
-/// What [`guest`]s are.
+/// [`guest`]'s type.
 pub(super) fn kind() -> &'static str {
     if kvm() { "kvm" } else { "qemu-tcg" }
 }
@@ -57,13 +57,13 @@ fn vm(api: &ApiServer, node: &Node, name: &str) -> (Launcher, Vmi) {
     (launcher, vmi)
 }
 
-/// The type that a VM is shown with, if it is.
+/// The type shown for a VM, if any.
 fn shown(page: &Metrics, name: &str) -> Option<&'static str> {
     let kind = hypervisor(page, SHOP, name)?;
     ["kvm", "qemu-tcg", "hyperv", "unknown"].into_iter().find(|known| **known == *kind)
 }
 
-/// Waits until each of these is what it should be, and says how long that took.
+/// Waits until each VM has the wanted type, and returns how long that took.
 #[track_caller]
 fn right(agent: &Agent, within: Duration, wanted: &[(&str, Option<&str>)]) -> Duration {
     let began = Instant::now();
@@ -78,7 +78,7 @@ fn right(agent: &Agent, within: Duration, wanted: &[(&str, Option<&str>)]) -> Du
     }
 }
 
-/// A figure of the agent itself; one that was never counted is none.
+/// A metric of the agent itself; 0 if it was never counted.
 pub(super) fn own(page: &Metrics, name: &str, labels: &[(&str, &str)]) -> f64 {
     page.get(name, labels).unwrap_or(0.0)
 }
@@ -96,7 +96,7 @@ fn said(agent: &Agent, what: &str) -> Vec<String> {
     agent.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
 }
 
-/// What is the case when everything is well.
+/// Asserts that everything is well.
 #[track_caller]
 fn well(agent: &Agent) {
     wait_until(SOON, "the API to count as there", || (own(&agent.metrics(), CONNECTED, &[]) == 1.0).then_some(()));
@@ -105,8 +105,7 @@ fn well(agent: &Agent) {
     wait_until(SOON, "the agent to be ready", || (readiness(agent) == done).then_some(()));
 }
 
-/// The API is away, and has been for longer than that; that is no reason not to be ready, as what is known is still true
-/// of the VMs that it is about.
+/// The API has been away for longer than this. The agent stays ready, because what it knows of its VMs is still true.
 #[track_caller]
 fn away(agent: &Agent, longer_than: f64) {
     wait_until(SOON, "the absence to grow", || (own(&agent.metrics(), AWAY, &[]) > longer_than).then_some(()));
@@ -122,7 +121,7 @@ fn readiness(agent: &Agent) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-/// Looks at a VM all the while that something else happens: it keeps its type, is read in time, and its CPU time grows.
+/// Watches a VM while something else happens: it keeps its type, is read in time, and its CPU time grows.
 #[track_caller]
 pub(super) fn read_on<T>(agent: &Agent, name: &str, meanwhile: impl FnOnce() -> T) -> T {
     struct Over<'a>(&'a AtomicBool);
@@ -269,7 +268,7 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
         ("kept apart for a while", &|| wire.part()),
         ("cut in the midst of an object", &|| {
             wire.cut_after(20_000);
-            // Another one each time, as nobody is told of what stays as it was.
+            // A new one each time: an unchanged object causes no event.
             let large = uuid() + &"x".repeat(60_000);
             stays.update(&json!({ "metadata": { "annotations": { "note": large } } }));
         }),
@@ -283,7 +282,7 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
             let came = right(&agent, RIGHT, &[("other", Some(kind()))]);
             cut();
             vmi.delete();
-            // Another one of the same name, which is over before it can be read.
+            // Another one of the same name, which is gone before it can be read.
             Vmi::create_running(api, SHOP, "other", &node.place()).delete();
             wire.mend();
             let went = right(&agent, RIGHT, &[("other", None)]);
@@ -350,7 +349,7 @@ fn the_role_that_ships_is_enough_and_without_it_the_agent_says_what_it_lacks() {
     well(&agent);
     assert_eq!(said(&agent, "the Kubernetes API answers again").len(), 1, "{}", agent.log());
 
-    // Nothing else is asked for: what was refused was asked for by the watch.
+    // The agent asks for nothing else: only the watch's requests were refused.
     let page = api.admin().request("GET", "/metrics", None).expect("the API server's own metrics").text();
     let refused: f64 = page
         .lines()
@@ -361,7 +360,7 @@ fn the_role_that_ships_is_enough_and_without_it_the_agent_says_what_it_lacks() {
     assert!(refused >= 2.0, "the API server counts no refusals");
     assert_eq!(refused, errors(&agent, "forbidden"));
 
-    // Taken away again: what is known stays, and is read on.
+    // The role is removed again: known VMs are still read.
     api.admin().delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/virt-otel-lab:agent");
     wait_until(SOON, "the role to be taken away", || {
         (api.client(User::Agent).status("GET", &vmis_of(SHOP)) == 403).then_some(())
@@ -371,7 +370,7 @@ fn the_role_that_ships_is_enough_and_without_it_the_agent_says_what_it_lacks() {
         wait_until(SOON, "the refusal", || (own(&agent.metrics(), CONNECTED, &[]) == 0.0).then_some(()));
         away(&agent, 2.0);
     });
-    // The cut itself may be told of first.
+    // The cut itself may be logged first.
     wait_until(SOON, "the refusal to be told of", || (missing().len() > 1).then_some(()));
     assert_eq!(missing().len(), 2, "{}", agent.log());
 }
@@ -418,7 +417,7 @@ fn labels_that_are_allowed_are_on_every_series_of_their_vmi() {
         identities.any(|identity| identity.contains(&wanted)).then_some(())
     });
 
-    // They identify the VM, so that they stay as they are while it runs.
+    // They identify the VM, so they do not change while it runs.
     let change =
         json!({ "metadata": { "labels": { "team": "red" } }, "status": { "memory": { "memoryOverhead": "1Mi" } } });
     vmi.update(&change);

@@ -1,5 +1,5 @@
-//! VMIs as the Kubernetes API may give them: very many, very large, and full of nonsense. The API server takes them all,
-//! as nothing but the metadata has a schema here.
+//! VMIs as the Kubernetes API may give them: very many, very large, and full of nonsense. The API server accepts them
+//! all, because only the metadata has a schema here.
 
 use std::time::Instant;
 
@@ -12,9 +12,9 @@ use super::support::{Agent, Cluster, Metrics, Node, User, Vmi, kvm, uuid, wait_u
 
 /// How many VMIs a large node has.
 const MANY: usize = 500;
-/// What they may cost in resident memory at the worst moment, above an agent that has none.
+/// How much peak resident memory they may cost, compared with an agent without any.
 const MANY_COST: u64 = 80 << 20;
-/// Who makes them.
+/// The creating threads.
 const MAKERS: usize = 4;
 
 const CPU: &str = "kubevirt_vmi_cpu_usage_seconds_total";
@@ -29,9 +29,10 @@ fn mebibytes(bytes: u64) -> String {
 fn five_hundred_vmis_listed_at_once_cost_little_memory_and_hold_up_no_vm() {
     let cluster = Cluster::start();
     let (node, empty) = (Node::new("node-a"), Node::new("node-b"));
-    // In the midst of the others.
+    // In the middle of the others.
     let launcher = guest(&node, "vm-250");
-    // KubeVirt's objects have some KiB of what was applied last, and more conditions, volumes and devices than ours.
+    // KubeVirt's objects contain some KiB of last-applied configuration, and more conditions, volumes and devices than
+    // ours.
     let applied = json!({ "metadata": { "annotations": {
         "kubectl.kubernetes.io/last-applied-configuration": "{\"spec\":{}} ".repeat(300) } } });
     std::thread::scope(|scope| {
@@ -63,7 +64,7 @@ fn five_hundred_vmis_listed_at_once_cost_little_memory_and_hold_up_no_vm() {
     let all = began.elapsed();
     let unknown = page.all(HYPERVISOR, &[("hypervisor_type", "unknown")]).len();
     assert_eq!(unknown, MANY - 1, "nobody answers for the others");
-    // While there is nobody behind all those sockets, again and again.
+    // While the agent retries all those missing sockets.
     read_on(&agent, "vm-250", || {
         let cpu = || agent.metrics().get(CPU, &[("name", "vm-250")]);
         for _ in 0..3 {
@@ -88,7 +89,7 @@ fn five_hundred_vmis_listed_at_once_cost_little_memory_and_hold_up_no_vm() {
     let (soft, hard) = agent.open_files();
     assert!(soft >= hard.min(4_000), "{soft} files of {hard}");
 
-    // Streamed or not: an API server whose etcd is as old as Debian's does not stream, and says so in a way of its own.
+    // Streamed or not: an API server whose etcd is as old as Debian's does not stream, and reports that in its own way.
     let streamed = Agent::on_node(&node, &cluster.api.kubeconfig_for(User::Agent), &["--streaming-lists"], None);
     streamed.wait_for(2 * SOON, "all of them", |page| page.all(HYPERVISOR, &[]).len() == MANY && real(page));
     let log = streamed.log();
@@ -96,16 +97,16 @@ fn five_hundred_vmis_listed_at_once_cost_little_memory_and_hold_up_no_vm() {
     assert!(said < 2, "{log}");
 }
 
-/// What is put in place of a good object.
+/// Turns a good object into nonsense.
 type Nonsense = fn(&mut Value);
 
-/// The longest label: a path of libvirt's. What the API says has 317 bytes at most, a namespace, a slash and a name.
+/// The longest label: one of libvirt's paths. The API's longest has 317 bytes: a namespace, a slash and a name.
 const LONGEST_LABEL: usize = 320;
 
-/// Longer than any text may be that becomes a label.
+/// Longer than any text that becomes a label may be.
 const LONG: usize = 64 << 10;
 
-/// Of everything that is read something that cannot be used, by its name.
+/// An unusable value for everything that is read, by name.
 const NONSENSE: &[(&str, Nonsense)] = &[
     ("missing", |vmi| {
         vmi.as_object_mut().unwrap().remove("spec");
@@ -178,15 +179,15 @@ const NONSENSE: &[(&str, Nonsense)] = &[
             vmi["metadata"]["labels"][format!("label-{number:03}")] = json!("x".repeat(63));
         }
         vmi["metadata"]["labels"]["app"] = json!("y".repeat(63));
-        // Behind all of them.
+        // After all of them.
         vmi["metadata"]["labels"]["zone"] = json!("z");
     }),
 ];
 
-/// What a text may hold that must not break a line of the page.
+/// A text that must not break a line of the page.
 const ODD: &str = "a\"b\\c\nd\te} 7 # \u{0} \u{202e} é {x=\"y\"}";
 
-/// The page is what Prometheus takes, and no label is longer than what may be.
+/// Prometheus accepts the page, and no label is too long.
 #[track_caller]
 fn holds(agent: &Agent) {
     let page = agent.metrics_raw("text/plain;version=0.0.4");
@@ -243,7 +244,7 @@ fn nonsense_in_one_vmi_spoils_no_other_and_is_counted() {
             vmi.rewrite(nonsense);
             vmis.push((name, vmi));
         }
-        // Told again and again.
+        // Updated again and again.
         for turn in 0..4 {
             for (name, vmi) in vmis.iter().filter(|(name, _)| ["many", "large", "long"].contains(name)) {
                 let note = json!({ "metadata": { "labels": { "turn": format!("{name}-{turn}") } } });
@@ -253,7 +254,7 @@ fn nonsense_in_one_vmi_spoils_no_other_and_is_counted() {
         let last = Vmi::create_running(api, SHOP, "last", &node.place());
         wait_until(SOON, "what came after the nonsense", || kind_of(&agent.metrics(), SHOP, last.name()));
     });
-    // Listed, it is the same.
+    // Listing gives the same.
     let other = start();
     for agent in [&agent, &other] {
         let page = agent.wait_for(SOON, "the VMs and the last of the rest", |page| {
@@ -263,15 +264,14 @@ fn nonsense_in_one_vmi_spoils_no_other_and_is_counted() {
         assert_eq!(dropped(&page, "objects"), 0.0, "the API server has an identity for everything");
         assert!(dropped(&page, "fields") > 4_000.0, "{} fields", dropped(&page, "fields"));
         assert!(dropped(&page, "labels") > 200.0, "{} labels", dropped(&page, "labels"));
-        // What is good in them is there.
-        // Prometheus has no way to write a zero byte.
+        // Their good fields are there. Prometheus cannot represent a zero byte.
         let written = ODD.replace('\0', "\u{fffd}");
         let odd = page.all("kubevirt_vmi_info", &[("name", "odd")]);
         assert!(odd.len() == 1 && odd[0].label("guest_os_name") == Some(&written), "{odd:?}");
         assert_eq!(odd[0].label("workload"), Some(written.as_str()));
         let labels = page.all("kubevirt_vmi_info", &[("name", "labels")]);
         let app = "y".repeat(63);
-        // To the one that watched, the VM may have been told of before it had labels, which then stays so.
+        // The agent that watched may have seen the VM before it had labels, and then keeps it so.
         if std::ptr::eq(agent, &other) {
             assert_eq!(labels[0].label("kubernetes_vmi_label_app"), Some(app.as_str()));
         }

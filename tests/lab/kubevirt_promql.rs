@@ -1,5 +1,5 @@
-//! The questions that people ask a Prometheus about their VMs under KubeVirt, in their own words, on one that scrapes
-//! nothing but the agents. What it answers is what libvirt says.
+//! Common PromQL queries about VMs under KubeVirt, against a Prometheus that scrapes only the agents. Its answers must
+//! agree with libvirt.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use super::support::{
 
 const SHOP: &str = "shop";
 const SOON: Duration = Duration::from_secs(20);
-/// How long rates are taken over: a few turns of what the guest does.
+/// The window of rates: a few rounds of what the guest does.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Within this the answers agree with libvirt, all at the same time, also on a machine that is busy.
+/// How long it may take until all answers agree with libvirt at the same time, on a busy machine.
 const AGREED: Duration = Duration::from_secs(90);
 
 /// What libvirt said at a time.
@@ -24,7 +24,7 @@ enum Answer {
     Now(fn(&Stats) -> f64),
     /// How much a figure grows each second.
     Rate(fn(&Stats) -> f64),
-    /// How much one figure grows for each one of another.
+    /// How much one figure grows per unit of another.
     Ratio(fn(&Stats) -> f64, fn(&Stats) -> f64),
 }
 
@@ -45,7 +45,7 @@ const DISK: &[(&str, &str)] = &[("drive", "rootdisk")];
 const NIC: &[(&str, &str)] = &[("interface", "default")];
 const PLACE: &[(&str, &str)] = &[("namespace", SHOP), ("node", "node-a")];
 
-/// As they stand in dashboards, alerts and recording rules for KubeVirt, with shorter windows.
+/// As in dashboards, alerts and recording rules for KubeVirt, with shorter windows.
 const QUESTIONS: &[Question] = &[
     ask(
         "sum by (name, namespace) (rate(kubevirt_vmi_cpu_usage_seconds_total[10s]))",
@@ -126,7 +126,7 @@ const QUESTIONS: &[Question] = &[
     ),
 ];
 
-/// Questions that have another VM's zero in their answer, or about which there is nothing to compare.
+/// Questions whose answer includes another VM's zero, or has nothing to compare with.
 const ANSWERED: &[&str] = &[
     "sum by (name, interface) (rate(kubevirt_vmi_network_receive_bytes_total[10s])) >= 0",
     "topk(5, sum by (name) (rate(kubevirt_vmi_vcpu_wait_seconds_total[10s]))) >= 0",
@@ -139,7 +139,7 @@ const ANSWERED: &[&str] = &[
 ];
 
 impl Question {
-    /// The answer by what libvirt said in a window, as the least and the greatest that it may be.
+    /// The least and the greatest allowed answer, from what libvirt said in the window.
     fn expected(&self, said: &VecDeque<(Instant, Stats)>) -> Option<(f64, f64)> {
         let ((began, first), (ended, last)) = (said.front()?, said.back()?);
         let seconds = (*ended - *began).as_secs_f64();
@@ -169,13 +169,13 @@ impl Question {
         }
         let (least, most) = self.expected(said)?;
         let value = one.value();
-        // What never moves shows nothing.
+        // A zero proves nothing.
         let fits = value > 0.0 && (least..=most).contains(&value);
         (!fits).then(|| format!("{asked}: {value}, and by libvirt {least} to {most}"))
     }
 }
 
-/// What `virsh domstats` says, as far as it is numbers.
+/// The numbers in `virsh domstats`.
 fn stats(launcher: &Launcher, domain: &str) -> Stats {
     let said = launcher.domstats(domain);
     said.into_iter().filter_map(|(key, value)| Some((key, value.parse().ok()?))).collect()
@@ -192,7 +192,7 @@ fn prometheus(agents: [&Agent; 2]) -> Prometheus3 {
     })
 }
 
-/// An amount of `virsh domjobinfo`, such as `12.345 MiB`, in bytes; none before it is said.
+/// An amount of `virsh domjobinfo`, such as `12.345 MiB`, in bytes; `None` until it appears.
 fn amount(migration: &Migration, key: &str) -> Option<f64> {
     let said = migration.job().get(key)?.clone();
     let (number, unit) = said.split_once(' ')?;
@@ -217,7 +217,7 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
     let (began, mut said, mut tries) = (Instant::now(), VecDeque::new(), 0);
     loop {
         said.push_back((Instant::now(), stats(&source, guest.name())));
-        // The oldest that is within the window but for a second: readings and scrapes are that late.
+        // Keeps one reading from just before the window: readings and scrapes are late.
         while said.get(1).is_some_and(|(at, _): &(Instant, Stats)| at.elapsed() >= WINDOW) {
             said.pop_front();
         }
@@ -234,7 +234,7 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
     }
     eprintln!("{} questions answered after {:?}, at try {tries}", QUESTIONS.len() + ANSWERED.len(), began.elapsed());
 
-    // A migration, by what is asked of it while it goes on.
+    // A migration, by the questions asked while it runs.
     vmi.begin_migration(source.place(), target.place());
     let migration = source.begin_migration(guest.name(), &target, Pace::SLOW);
     vmi.migration_started();
@@ -243,7 +243,7 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
     for _ in 0..2 {
         let before = wait_until(SOON, "some progress", || amount(&migration, "Data processed"));
         let seen = wait_until(SOON, "as much in Prometheus", || processed().filter(|seen| *seen >= before));
-        // It is said with three decimals of a MiB.
+        // virsh shows three decimals of a MiB.
         let after = amount(&migration, "Data processed").expect("a migration that goes on") + KIB * KIB / 100.0;
         assert!(seen <= after, "{before} were processed, then {seen}, then {after}");
     }
@@ -274,7 +274,7 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
         (prometheus.value("count by (name) (kubevirt_vmi_hypervisor_info{name=\"web\"})") == Some(1.0)).then_some(())
     });
     assert!(prometheus.query("kubevirt_vmi_migration_data_processed_bytes{node=\"node-a\"}").is_empty());
-    // At no time were there two on one node, and no rate was more than the guest can use.
+    // There were never two on one node, and no rate exceeded what the guest can use.
     let most = prometheus
         .value("max(max_over_time(count by (name, node) (kubevirt_vmi_hypervisor_info{name=\"web\"})[3m:1s]))");
     assert_eq!(most, Some(1.0));

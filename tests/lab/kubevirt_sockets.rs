@@ -1,4 +1,4 @@
-//! What may be found where a launcher's socket should be, and what the agent of the node makes of it.
+//! What may be in place of a launcher's socket, and how the node's agent handles it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,12 +23,12 @@ const VCPU: &str = "kubevirt_vmi_vcpu_seconds_total";
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 1.0;
 
-/// How long a daemon that has come may take to be found: the agent looks every two seconds and a quarter at least, and
-/// this machine may be busy.
+/// How long it may take to find a new daemon: the agent looks at least every two and a quarter seconds, and this
+/// machine may be busy.
 const FOUND: Duration = Duration::from_secs(15);
 
-/// How long the worst of them, which answers once and not again, may take to be called unknown: the agent waits for it
-/// as long as for any daemon that is slow to open.
+/// How long the slowest of them, which answers only once, may take to be shown as unknown: the agent waits for it as
+/// long as for any daemon that opens slowly.
 const SLOWEST: Duration = Duration::from_secs(40);
 
 /// A user who is neither root nor the launchers', and has no entry in /etc/passwd.
@@ -43,13 +43,13 @@ fn guest(name: &str) -> Domain {
     domain.like_kubevirt()
 }
 
-/// One of many in a launcher, which has one tap device.
+/// A guest without NICs: a launcher has two tap devices.
 fn decoy(name: &str) -> Domain {
     let name = format!("shop_{name}");
     if kvm() { Domain::kvm(&name) } else { Domain::tcg(&name) }
 }
 
-/// A launcher with a guest that does not use the processor.
+/// A launcher with a paused guest.
 fn launcher_of(node: &Node, vmi: &str) -> Launcher {
     let launcher = node.launcher();
     launcher.create_paused(&guest(vmi));
@@ -71,13 +71,13 @@ fn wait_type(agent: &Agent, vmi: &str, wanted: &str) -> Metrics {
     agent.wait_for(FOUND, &what, |page| kind(page, vmi).as_deref() == Some(wanted))
 }
 
-/// How many virtual processors of a VMI have figures.
+/// How many vCPUs of a VMI have metrics.
 fn vcpus(page: &Metrics, vmi: &str) -> usize {
     let ids = page.all(VCPU, &[("name", vmi)]);
     ids.iter().filter_map(|sample| sample.label("id")).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-/// What the log warns of about a VMI.
+/// The log's warnings about a VMI.
 fn warnings(log: &str, vmi: &str) -> Vec<String> {
     let (daemon, domain) = (format!("shop/{vmi} in pod "), format!("shop_{vmi} "));
     let about = |line: &&str| line.contains(&daemon) || line.contains(&domain);
@@ -88,15 +88,14 @@ fn warnings(log: &str, vmi: &str) -> Vec<String> {
         .collect()
 }
 
-/// A VMI in whose pod there is something else, and what the log must say of it.
+/// A VMI without a proper socket, and what the log must say about it.
 struct Bad {
     name: String,
     reason: String,
     impostor: Option<Impostor>,
 }
 
-/// A node with a decoy: a launcher with domains of the right names, which only the refusal to follow links keeps the agent
-/// from reading.
+/// A node with a decoy: a launcher with domains of the right names, which the agent would read if it followed links.
 struct Stage<'a> {
     cluster: &'a Cluster,
     node: &'a Node,
@@ -113,7 +112,7 @@ impl Stage<'_> {
         self.bad.push(Bad { name: name.to_owned(), reason: reason.to_owned(), impostor });
     }
 
-    /// A symbolic link in place of each step, one after the other, to where the decoy has the same.
+    /// A symbolic link in place of each step in turn, to the same step of the decoy.
     fn symbolic_links(&mut self) {
         for step in 0..=WAY.len() {
             let name = format!("link-{step}");
@@ -133,7 +132,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Something in place of the socket that `make` makes there.
+    /// In place of the socket, whatever `make` creates there.
     fn instead(&mut self, name: &str, reason: &str, make: impl FnOnce(&Path, &Place) -> Option<Impostor>) {
         let place = self.node.place();
         let socket = self.node.make_pod(&place.pod_uid).join(VIRTQEMUD_SOCKET);
@@ -147,8 +146,8 @@ impl Stage<'_> {
     }
 }
 
-/// At each step to the socket something may be wrong, behind it as well, and whose VMI that is has no type that anybody
-/// can vouch for; all others are read as if nothing were.
+/// Something may be wrong at each step to the socket, or behind it. Such a VMI's type is unknown; all others are read
+/// undisturbed.
 #[test]
 fn a_hostile_pods_directory_harms_nobody_else() {
     let node = Node::with_paths_of(131, "node-a");
@@ -176,7 +175,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
         fs::create_dir(socket).unwrap();
         None
     });
-    // The same owner, and a libvirt that answers: only the domain's name tells.
+    // The same owner, and a libvirt that answers: only the domain's name differs.
     stage.instead("borrowed", "domain=\"shop_good-0\" expected=\"shop_borrowed\"", |socket, _| {
         fs::hard_link(launchers[0].pod_socket(), socket).unwrap();
         None
@@ -194,7 +193,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
     stage.impostor("hung-up", "hung up: is it a libvirt socket?", Manner::HangUp);
     stage.impostor("forgetful", "the daemon has not opened its driver within 5s", Manner::Forgetful);
     stage.impostor("liar", "connecting to shop/liar", Manner::Liar);
-    // What is no pod's UID is no pod.
+    // An invalid pod UID is no pod.
     stage.runs("elsewhere", &Place { pod_uid: "../../../run/libvirt".to_owned(), ..node.place() });
     let bad = stage.bad;
 
@@ -202,7 +201,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
     for name in good {
         wait_type(&agent, name, true_type());
     }
-    // The slowest is the one that answers once: it is waited for as long as an opening may take.
+    // The slowest answers only once: the agent waits for it as long as opening may take.
     for Bad { name, .. } in &bad {
         let started = Instant::now();
         while kind(&agent.metrics(), name).as_deref() != Some("unknown") {
@@ -242,7 +241,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
         bad.len()
     );
     assert!(oldest < 2.0 * INTERVAL, "a good VMI's reading was {oldest} s old; the log:\n{}", agent.log());
-    // A look at a socket takes one descriptor, or two, for a moment, and there may be one at each bad VMI.
+    // Checking a socket briefly takes one or two descriptors, possibly for every bad VMI at once.
     assert!(most_descriptors <= descriptors + 2 * bad.len(), "{descriptors} descriptors became {most_descriptors}");
     assert!(most_threads <= threads + 8, "{threads} threads became {most_threads}");
     assert!(used < Duration::from_secs(2), "a tenth of a processor is not cheap: {used:?} in 20 s");
@@ -255,7 +254,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
         let clients = impostor.as_ref().map(Impostor::clients);
         match name.as_str() {
             "foreign" => assert_eq!(clients, Some(0), "a socket of somebody else was connected to"),
-            // One look in two seconds, once the first ones have failed.
+            // One attempt in about two seconds, after the first failures.
             _ => assert!(clients.is_none_or(|clients| clients < 60), "{name} was connected to {clients:?} times"),
         }
     }
@@ -265,7 +264,7 @@ fn a_hostile_pods_directory_harms_nobody_else() {
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// While the VMI runs already there is no pod, then a socket that nobody listens on, then its launcher, then a file.
+/// The VMI runs while there is no pod, then a socket without a listener, then its launcher, then a file.
 #[test]
 fn a_socket_that_comes_late_is_found_and_each_reason_before_and_after_is_told() {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());
@@ -295,7 +294,7 @@ fn a_socket_that_comes_late_is_found_and_each_reason_before_and_after_is_told() 
     wait_type(&agent, "late", "unknown");
     fs::create_dir_all(socket.parent().unwrap()).and_then(|()| fs::write(&socket, "")).unwrap();
     told("is a regular file");
-    // With the loss these are four; between them the pod may have been seen half made, or half gone.
+    // With the loss these are four; in between, the pod may have been seen half created or half removed.
     let log = warnings(&agent.log(), "late");
     assert!(log.len() <= 7, "a reason was told again and again: {log:#?}");
     vmi.delete();
@@ -313,7 +312,7 @@ fn of_several_pods_the_one_that_lives_is_read() {
         }
         vmi
     };
-    // The agent takes them in the order of their UIDs.
+    // The agent tries them in order of UID.
     let dead_place = |before: bool, live: &Place| {
         let place = std::iter::repeat_with(|| node.place())
             .find(|place| (place.pod_uid < live.pod_uid) == before)
@@ -331,8 +330,8 @@ fn of_several_pods_the_one_that_lives_is_read() {
         agent.wait_for(FOUND, "figures of the pod that lives", |page| vcpus(page, name) == 1);
     }
 
-    // The pods change places: the one that lived ends with its socket left, and in the one that was dead another
-    // launcher starts. Its guest has two processors, which tells the two apart.
+    // The pods swap roles: the live one ends and leaves its socket, and another launcher starts in the dead one. Its
+    // guest has two vCPUs, which tells them apart.
     for ((launcher, dead), vmi) in [before, after].into_iter().zip(&dead).zip(&vmis) {
         let name = vmi.name();
         let ended = launcher.complete();
@@ -341,7 +340,7 @@ fn of_several_pods_the_one_that_lives_is_read() {
         agent.wait_for(FOUND, &format!("the other pod of {name}"), |page| {
             kind(page, name).as_deref() == Some(true_type()) && vcpus(page, name) == 2
         });
-        // The first one is deleted at last, and nothing happens.
+        // The first pod is finally deleted, and nothing changes.
         node.remove_pod(&ended.pod_uid);
         vmi.drop_pod(&ended);
         let started = Instant::now();
@@ -378,11 +377,11 @@ fn the_security_context_of_the_daemon_set_is_enough_and_no_more_than_that() {
     assert_eq!(warnings(&agent.log(), "web"), [""; 0]);
     assert_eq!(agent.terminate().code, Some(0));
 
-    // Root is not enough: the socket is the launcher's user's and nobody else's.
+    // Root is not enough: the socket belongs to the launcher's user.
     drop(refused(&root(), &arguments, "CAP_DAC_OVERRIDE"));
 }
 
-/// The agent in a container that cannot work, once it has said this of the VMI.
+/// An agent in a container where it cannot work, once it has logged this reason.
 #[track_caller]
 fn refused(container: &Container, arguments: &[&str], reason: &str) -> Agent {
     let agent = Agent::contained(container, arguments);
@@ -392,7 +391,7 @@ fn refused(container: &Container, arguments: &[&str], reason: &str) -> Agent {
     agent
 }
 
-/// A daemon asks for the name of whoever is at the other end of its socket, and hangs up on one that it does not find.
+/// A daemon looks up its client's user name, and hangs up if there is none.
 #[test]
 fn a_user_without_a_name_is_told_what_to_do() {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());

@@ -13,7 +13,7 @@ fn agent(libvirtd: &Libvirtd) -> Agent {
     Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[])
 }
 
-/// The states whose series is 1. There has to be one for every state, and one of them is 1.
+/// The state whose series is 1. Every state must have a series, and exactly one is 1.
 fn state(page: &Metrics, domain: &str) -> Option<String> {
     let series = page.all(STATE, &[("domain", domain)]);
     if series.is_empty() {
@@ -56,7 +56,7 @@ fn an_emulated_domain_is_qemu_tcg() {
     agent.wait_for(Duration::from_secs(10), "the type", |page| hypervisor(page, "slow").as_deref() == Some("qemu-tcg"));
 }
 
-/// The socket on which only reading is possible is enough for everything: lists, XML, statistics, events.
+/// The read-only socket is enough for everything: lists, XML, statistics, events.
 #[test]
 fn the_read_only_socket_is_enough() {
     let libvirtd = Libvirtd::system();
@@ -75,7 +75,7 @@ fn the_read_only_socket_is_enough() {
         .iter()
         .all(|name| page.has(name, &[("domain", "read")]))
     });
-    // Long before the next reading: by the event.
+    // The event arrives long before the next reading.
     libvirtd.virsh(&["suspend", "read"]);
     wait_state(&agent, "read", "paused");
     assert!(!agent.log().contains("WARN"), "{}", agent.log());
@@ -141,7 +141,7 @@ fn a_domain_is_shown_as_it_is_through_its_whole_life() {
     });
 }
 
-/// A domain that is shut off has a state and nothing else: libvirt answers its CPU time with that of libvirtd.
+/// A shut-off domain has only a state: as its CPU time, libvirt returns that of libvirtd.
 fn only_a_state(page: &Metrics, domain: &str) {
     let others: Vec<_> = page
         .samples
@@ -202,7 +202,7 @@ fn disks_and_nics_come_and_go() {
     });
 }
 
-/// Over OTLP: a new start has a new start time, so no rate is ever negative; a guest's own reboot has not.
+/// Over OTLP, a new start has a new start time, so no rate is negative; a guest's reboot keeps the old one.
 #[test]
 fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
     let libvirtd = Libvirtd::system();
@@ -263,10 +263,10 @@ fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
     assert!(points.last().is_some_and(|point| !point.ended()), "an end came after the new start");
 }
 
-/// How long it takes from libvirt's own event, as another client of libvirtd receives it, to the new state on the page.
+/// The time from libvirt's own event, as another client of libvirtd receives it, to the new state on the page.
 ///
-/// A busy machine may hold up a sample, whichever of the three processes it takes the processor from; an agent that is
-/// too slow is so in each of three tries.
+/// A busy machine may delay a sample by preempting any of the three processes; an agent that is too slow fails each of
+/// three tries.
 #[test]
 fn an_event_is_visible_within_100_ms() {
     const ROUNDS: usize = 10;
@@ -276,7 +276,7 @@ fn an_event_is_visible_within_100_ms() {
     let agent = agent(&libvirtd);
     wait_state(&agent, "blinks", "shutoff");
     let listener = libvirtd.listener("blinks");
-    // It does not say when it has begun to listen.
+    // It does not say when it starts to listen.
     wait_until(Duration::from_secs(30), "the other client to hear of a start", || {
         libvirtd.virsh(&["start", "blinks"]);
         wait_state(&agent, "blinks", "running");
@@ -334,7 +334,7 @@ fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, 
         let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Duration::from_secs_f64(hours * 3600.0 + minutes * 60.0 + seconds))
     });
-    // A state may stand on the page before the other client has had its turn. Midnight lies between them once a day.
+    // A state may be on the page before the other client is scheduled. Once a day, midnight lies between them.
     let day = Duration::from_secs(24 * 60 * 60);
     let late = if seen + day / 2 < heard { seen + day - heard } else { seen.saturating_sub(heard) };
     // The next command only after all events of this one: a start has two.
@@ -342,7 +342,7 @@ fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, 
     late
 }
 
-/// The time of day, in the time zone that virsh has, which is UTC.
+/// The time of day, in virsh's time zone, UTC.
 fn since_midnight() -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Duration::from_nanos(u64::try_from(now.as_nanos()).unwrap() % (24 * 60 * 60 * 1_000_000_000))

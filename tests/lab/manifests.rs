@@ -1,5 +1,5 @@
-//! Everything that ships for Kubernetes, taken by a real API server: each object is decoded strictly, and the sidecar's
-//! policy is applied to pods as KubeVirt makes them.
+//! Everything shipped for Kubernetes, on a real API server: each object is decoded strictly, and the sidecar's policy
+//! is applied to pods as KubeVirt makes them.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use virt_otel::config::{self, Environment, Invocation};
 use super::support::helm::{self, RELEASE};
 use super::support::{ApiServer, repository, wait_until};
 
-/// Kinds of objects that Kubernetes does not know by itself. tests/lab/chart.rs looks at their text.
+/// Kinds that Kubernetes itself does not define. tests/lab/chart.rs checks their text.
 const FOREIGN: [&str; 4] = ["Kustomization", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
 
 /// The value of a key at the beginning of a line.
@@ -19,7 +19,7 @@ fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     object.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
 }
 
-/// Where objects like this one are made.
+/// The collection of such an object.
 #[track_caller]
 fn collection(object: &str) -> Option<String> {
     let kind = field(object, "kind").unwrap_or_else(|| panic!("no kind: {object}"));
@@ -33,7 +33,7 @@ fn collection(object: &str) -> Option<String> {
     Some(format!("{root}/{version}/{namespace}{plural}"))
 }
 
-/// What the API server would make of an object. It must have nothing to say against it, not even as a warning.
+/// The object as the API server would store it. The server must accept it without even a warning.
 #[track_caller]
 fn try_on(api: &ApiServer, name: &str, object: &str) -> Option<Value> {
     let path = format!("{}?dryRun=All&fieldValidation=Strict", collection(object)?);
@@ -118,7 +118,7 @@ fn the_agents_pod_needs_its_namespace_and_is_let_into_it() {
     assert_eq!(made["spec"]["containers"][0]["securityContext"]["capabilities"]["add"], json!(["DAC_OVERRIDE"]));
     assert_eq!(made["spec"]["serviceAccountName"], RELEASE);
 
-    // One level down it is not: the namespace's label is there for a reason.
+    // The next stricter level refuses it, so the namespace's label is needed.
     let baseline = json!({ "metadata": {
         "name": "baseline", "labels": { "pod-security.kubernetes.io/enforce": "baseline" } } });
     api.admin().create("/api/v1/namespaces", &baseline);
@@ -133,8 +133,8 @@ fn the_agents_pod_needs_its_namespace_and_is_let_into_it() {
 /// Where the chart mounts the files that TLS needs.
 const TLS: &str = "/etc/virt-otel/tls";
 
-/// The variables of a container of the agent. What Kubernetes would fill in has a value that could be it, and what it
-/// would mount for TLS is in this folder.
+/// The variables of an agent's container. What Kubernetes would fill in has a plausible value, and the TLS files that
+/// it would mount are in this folder.
 fn environment(container: &Value, tls: &Path) -> Environment {
     let variables = container["env"].as_array().expect("variables");
     variables
@@ -217,8 +217,8 @@ fn the_agent_understands_what_the_chart_tells_it() {
     }
 }
 
-/// A pod as KubeVirt makes it for a VM, of what matters here: it may run where Pod Security is strictest, and is
-/// Guaranteed.
+/// A VM's pod as KubeVirt makes it, reduced to what matters here: allowed under the strictest Pod Security, with QoS
+/// class Guaranteed.
 fn launcher_pod(change: &Value) -> Value {
     let security = json!({
         "runAsNonRoot": true, "runAsUser": 107, "allowPrivilegeEscalation": false,
@@ -237,7 +237,7 @@ fn launcher_pod(change: &Value) -> Value {
     pod
 }
 
-/// A merge patch: null takes away.
+/// A merge patch: null removes.
 fn merge(object: &mut Value, change: &Value) {
     match (object, change) {
         (Value::Object(object), Value::Object(change)) => {
@@ -253,7 +253,7 @@ fn merge(object: &mut Value, change: &Value) {
     }
 }
 
-/// The names of a made pod's init containers.
+/// The names of a pod's init containers.
 fn init_containers(pod: &Value) -> Vec<&str> {
     let containers = pod["spec"]["initContainers"].as_array().map(Vec::as_slice).unwrap_or_default();
     containers.iter().map(|container| container["name"].as_str().unwrap()).collect()

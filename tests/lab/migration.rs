@@ -1,4 +1,4 @@
-//! A VMI that moves from one node to another while two agents watch, and one that was to move and did not.
+//! A VMI that moves from one node to another while two agents watch, and one that should move and does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,7 +92,7 @@ struct Lab {
 impl Lab {
     fn start() -> Lab {
         let prometheus = Prometheus3::start(PrometheusOptions {
-            // Else an old target_info is in the way for five minutes.
+            // Otherwise an old target_info interferes for five minutes.
             flags: vec!["--query.lookback-delta=15s".to_owned()],
             ..PrometheusOptions::default()
         });
@@ -105,7 +105,7 @@ impl Lab {
         self.nodes.each_ref().map(|node| self.cluster.agent(node, Some(&self.collector)))
     }
 
-    /// The points of a metric that were received of a launcher pod.
+    /// A launcher pod's received points of a metric.
     fn points(&self, metric: &str, launcher: &Launcher) -> Vec<Received> {
         let mut points = self.collector.points(metric);
         points.retain(|point| point.of_resource("service.instance.id") == Some(launcher.pod_uid()));
@@ -151,12 +151,12 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
         migration.hurry();
         migration.finish();
         vmi.target_domain_ready();
-        // The hand-over: the guest runs on the target, and the API still names the source, whose launcher ends meanwhile.
+        // The hand-over: the guest runs on the target; the API still names the source, whose launcher ends meanwhile.
         std::thread::sleep(Duration::from_secs(1));
         source.terminate();
         std::thread::sleep(Duration::from_secs(1));
-        // Before the request: its answer may come after the agent has seen the change. A page is stamped before it is
-        // asked for, so one that was asked for just now may be late; none is by this much.
+        // Taken before the request, because the agent may see the change before the answer arrives. Pages are stamped
+        // before they are requested, so a recent one may be late, but never by this much.
         let flipped = Instant::now() - Duration::from_millis(200);
         vmi.flip(target.place());
         std::thread::sleep(Duration::from_secs(2));
@@ -313,7 +313,7 @@ fn in_post_copy_the_vmi_is_the_sources_until_the_api_says_otherwise() {
     assert_eq!(lab.collector.points_lost(), 0.0);
 }
 
-/// Whether QEMU may fetch memory on demand as a plain user; says so if it may not, and tries to allow it.
+/// Whether QEMU, as a plain user, may fetch memory on demand. Tries to allow it; prints if it may not.
 fn post_copy_or_skip() -> bool {
     const SETTING: &str = "/proc/sys/vm/unprivileged_userfaultfd";
     let allowed = || std::fs::read_to_string(SETTING).is_ok_and(|text| text.trim() == "1");

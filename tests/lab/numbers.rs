@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::support::{Agent, Domain, Libvirtd, Metrics, wait_until};
 
-/// How a figure of `virsh domstats` stands on the page.
+/// How a figure of `virsh domstats` appears on the page.
 struct Field {
     /// In `virsh domstats`.
     libvirt: &'static str,
@@ -13,7 +13,7 @@ struct Field {
     name: &'static str,
     /// Its labels there, besides the domain's.
     labels: &'static [(&'static str, &'static str)],
-    /// What one of libvirt's units is on the page.
+    /// What one libvirt unit is on the page.
     scale: f64,
     /// Whether it goes on moving while the guest is paused.
     moves: bool,
@@ -42,9 +42,9 @@ const VCPU0: &[(&str, &str)] = &[("id", "0")];
 const VCPU1: &[(&str, &str)] = &[("id", "1")];
 const THREAD1: &[(&str, &str)] = &[("iothread", "1")];
 
-/// What `virsh domstats` says besides, with `N` for each number: shown otherwise than as a figure of its own, or not.
+/// The other keys of `virsh domstats`, with `N` for each number: not shown, or not as a figure of their own.
 const OTHERS: &[&str] = &[
-    // A series for each state, with the present one as 1; compared below.
+    // A series for each state, with the current one as 1; compared below.
     "state.state",
     "state.reason",
     "vcpu.N.state",
@@ -52,13 +52,13 @@ const OTHERS: &[&str] = &[
     "block.count",
     "net.count",
     "iothread.count",
-    // In labels: of each series, and of the info metrics.
+    // Shown in labels, of each series and the info metrics.
     "block.N.name",
     "net.N.name",
     "block.N.path",
     // Shown as an age, which no other reading can be compared with.
     "balloon.last-update",
-    // When and how the dirty rate was measured: an age where it is a time of day, else left out.
+    // How the dirty rate was measured: only the time of day is shown, as an age.
     "dirtyrate.calc_status",
     "dirtyrate.calc_start_time",
     "dirtyrate.calc_period",
@@ -71,9 +71,9 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Every figure of a Linux guest with two disks, a NIC, two vCPUs, an I/O thread and a dirty rate. `libvirt_domain_`
-/// stands before each name.
+/// precedes each name.
 const FIELDS: &[Field] = &[
-    // libvirt counts the work that QEMU does for those who ask, so these move while the guest is paused.
+    // QEMU's work for its clients' requests counts, so these move while the guest is paused.
     moving("cpu.time", "cpu_usage_seconds_total", &[]),
     moving("cpu.user", "cpu_user_usage_seconds_total", &[]),
     moving("cpu.system", "cpu_system_usage_seconds_total", &[]),
@@ -181,7 +181,7 @@ fn the_page_says_what_virsh_domstats_says() {
     wait_until(Duration::from_secs(30), "the balloon's figures", || {
         libvirtd.domstats("counted").contains_key("balloon.swap_out").then_some(())
     });
-    // The agent never has it measured, but shows what others have.
+    // The agent never starts a measurement, but shows others' results.
     libvirtd.virsh(&["domdirtyrate-calc", "counted", "--seconds", "1"]);
     wait_until(Duration::from_secs(20), "the dirty rate", || {
         libvirtd.domstats("counted").contains_key("dirtyrate.megabytes_per_second").then_some(())
@@ -191,7 +191,7 @@ fn the_page_says_what_virsh_domstats_says() {
         page.get("libvirt_domain_storage_iops_write_total", &[("domain", "counted"), ("drive", "vda")])
             .is_some_and(|requests| requests > 0.0)
     });
-    // Paused, what is in the guest stands still: the figures have to be equal, not near.
+    // While the guest is paused, its figures stand still: they must be equal, not close.
     libvirtd.virsh(&["suspend", "counted"]);
     agent.wait_for(Duration::from_secs(5), "the state to be paused", |page| {
         page.get("libvirt_domain_state", &[("domain", "counted"), ("state", "paused")]) == Some(1.0)
@@ -215,7 +215,7 @@ fn the_page_says_what_virsh_domstats_says() {
     let (page, stats) = (agent.metrics(), libvirtd.domstats("counted"));
     let present = FIELDS.iter().filter(|field| field.ours(&page, "counted").is_some()).count();
     println!("{present} of {} figures are there, and each is libvirt's", FIELDS.len());
-    // What this libvirt does not say about a guest like this one.
+    // What this libvirt does not report about a guest like this one.
     let absent: Vec<&str> = FIELDS.iter().map(|field| field.libvirt).filter(|key| !stats.contains_key(*key)).collect();
     assert_eq!(present + absent.len(), FIELDS.len());
     assert!(present > 50, "only {present} figures are there; libvirt did not say {absent:?}");

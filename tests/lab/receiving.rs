@@ -40,7 +40,7 @@ fn each_vm_is_one_resource_with_its_own_points() {
         (names.len() == 2 && !collector.points("libvirt.domain.storage.iops_write").is_empty()).then_some(())
     });
 
-    // One Resource a VM and request, and always the same.
+    // One Resource per VM and request, always the same.
     let mut identities: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for request in collector.requests() {
         let mut seen = BTreeSet::new();
@@ -95,7 +95,7 @@ fn each_vm_is_one_resource_with_its_own_points() {
             }
         }
     }
-    // So of every other row of which anything has come.
+    // The same for every other row that arrived.
     let received = collector.resource_metrics();
     let mut rows = 0;
     for Selected { name, metric } in Selection::everything(Vocabulary::Libvirt).vm {
@@ -135,7 +135,7 @@ fn each_vm_is_one_resource_with_its_own_points() {
     }
 }
 
-/// Figures and, when asked for, logs of the agent itself: under a Resource that is no VM's.
+/// The agent's own metrics and, on request, logs have a Resource that is no VM's.
 #[test]
 fn the_agents_own_telemetry_has_a_resource_of_its_own() {
     let libvirtd = Libvirtd::system();
@@ -178,7 +178,7 @@ fn the_agents_own_telemetry_has_a_resource_of_its_own() {
     assert!(records.contains("severityNumber"), "{records}");
 }
 
-/// Two VMs that agree in everything but who they are stay apart, and when one ends all its series end with it.
+/// Two VMs that differ only in identity stay apart, and when one ends, all its series end.
 #[test]
 fn two_vms_stay_apart_and_end_at_once() {
     let libvirtd = Libvirtd::system();
@@ -223,8 +223,8 @@ fn two_vms_stay_apart_and_end_at_once() {
     assert_eq!(collector.points_lost(), 0.0, "{}", collector.log());
 }
 
-/// Ten minutes' worth of pushes at the pace of one a second: disks at four times the interval, VMs that end and start
-/// again, pauses, Prometheus away for 15 s. With Prometheus' own strictness: nothing out of order is taken.
+/// Ten minutes' worth of pushes at one a second: disks at four times the interval, VMs that end and start again,
+/// pauses, and Prometheus down for 15 s. With Prometheus' default: it accepts nothing out of order.
 #[test]
 fn nothing_is_refused_in_ten_minutes_worth_of_pushes() {
     const PUSHES: u64 = 60;
@@ -320,13 +320,13 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
     let receiver = Prometheus3::start(PrometheusOptions::default());
     let collector = Collector::start(CollectorOptions::file().and_prometheus(receiver.port()));
     let agent = pushing(&libvirtd, &collector, &[]);
-    // What Prometheus 3 asks for of its own accord, and what older scrapers ask for.
+    // What Prometheus 3 requests by default, and what older scrapers request.
     let scraper = scraper_of(&agent, "OpenMetricsText1.0.0");
     let classic = scraper_of(&agent, "PrometheusText0.0.4");
     for prometheus in [&scraper, &classic, &receiver] {
         prometheus.wait_for(Duration::from_secs(30), "libvirt_domain_storage_iops_write_total{drive=\"vdb\"}");
     }
-    // Standing still, the two ways have to agree to the last digit.
+    // With the guest paused, both ways must agree to the last digit.
     libvirtd.virsh(&["suspend", "both"]);
     let figures = |prometheus: &Prometheus3| -> BTreeMap<String, f64> {
         prometheus
@@ -372,7 +372,7 @@ fn a_scrape_and_a_push_give_prometheus_the_same() {
         assert_eq!(prometheus.value("up{job=\"virt-otel\"}"), Some(1.0));
     }
 
-    // What people ask.
+    // Common queries.
     for (question, answers) in [
         ("sum by (domain) (rate(libvirt_domain_cpu_usage_seconds_total[1m]))", 1),
         ("rate(libvirt_domain_storage_iops_write_total[1m]) + rate(libvirt_domain_storage_iops_read_total[1m])", 2),

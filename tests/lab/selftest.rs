@@ -1,4 +1,4 @@
-//! The lab holds what it promises, so that a test of the product which fails there speaks of the product.
+//! The lab works as promised, so a product test that fails in it points to the product.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -120,7 +120,7 @@ fn nothing_is_left_running() {
     let folder = libvirtd.folder().to_owned();
     let pids = [libvirtd.pid(), libvirtd.qemu_pid("left"), libvirtd.qemu_pid("left-frozen")];
     assert!(pids.iter().all(|&pid| process::alive(pid)));
-    // As a test does that fails.
+    // Like a test that fails.
     let failed = std::thread::spawn(move || {
         let _ours = libvirtd;
         std::panic::resume_unwind(Box::new("on purpose"));
@@ -153,7 +153,7 @@ fn two_daemons_do_not_see_each_other() {
     assert!(!other.virsh(&["list", "--name"]).contains("same-name"));
     assert_ne!(one.virsh(&["hostname"]), other.virsh(&["hostname"]));
 
-    // Through its read-only socket a guest can be looked at and not touched.
+    // The read-only socket lets clients look at a guest, not change it.
     let ask = |arguments: &[&str]| {
         let mut virsh = std::process::Command::new("virsh");
         virsh.args(["--connect", &one.read_only_uri()]).args(arguments);
@@ -259,7 +259,7 @@ fn what_the_collector_receives_is_in_its_file_and_on_its_page() {
     assert_eq!(points[0].metric["unit"], "By");
     assert!(points[0].time() > 0 && !points[0].ended());
 
-    // The labels are those of the endpoint, and nothing of the scope is among them.
+    // The labels are the endpoint's, without any of the scope.
     let exported = wait_until(Duration::from_secs(10), "the series on the exporter's page", || {
         Some(collector.exported()).filter(|page| page.has("lab_thing_bytes", &[]))
     });
@@ -310,7 +310,7 @@ fn totals_become_deltas_on_the_way_to_a_backend_that_wants_them() {
         Some(backend.points("lab.counted")).filter(|points| points.len() == 3)
     });
     let deltas: Vec<_> = points.iter().map(|point| point.value().unwrap()).collect();
-    // The first whole, as the count began after the Collector did.
+    // The first is whole: the count began after the Collector.
     assert_eq!(deltas, [100.0, 30.0, 45.0]);
     assert_eq!(points[0].metric["sum"]["aggregationTemporality"], 1);
 }

@@ -1,4 +1,4 @@
-//! The lab's cluster holds what it promises: the API server, the launchers, and the migrations between them.
+//! The lab's cluster works as promised: the API server, the launchers, and the migrations between them.
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::support::proxy::GET_XML;
 use super::support::vmi::condition;
 use super::support::{ApiServer, Domain, Node, Pace, User, Vmi, kvm_or_skip, process, wait_until};
 
-/// A role as it ships, for what the server makes of it.
+/// A role like the shipped one, to test its enforcement.
 const ROLE: &str = "apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
@@ -31,7 +31,7 @@ fn count(list: &Value) -> usize {
     list["items"].as_array().expect("a list").len()
 }
 
-/// What a watch from a version on gives within a second, as its events' types.
+/// The types of the events that a watch from a version gives within a second.
 fn watched(api: &ApiServer, node: &str, version: &str) -> Vec<String> {
     let path = format!("{}&watch=1&timeoutSeconds=1&resourceVersion={version}", of_node(node));
     let answer = api.admin().request("GET", &path, None).unwrap();
@@ -118,7 +118,7 @@ fn a_vmi_goes_through_its_life_as_kubevirt_writes_it() {
     assert_eq!(moved["status"]["activePods"], json!({ &b.pod_uid: "node-b" }));
     assert_eq!(moved["metadata"]["labels"]["kubevirt.io/migrationTargetNodeName"], Value::Null);
 
-    // What the source's watch shows of all this, and the target's.
+    // What the source's and the target's watches show of all this.
     let seen = watched(&api, "node-a", &start);
     assert_eq!(seen.last().map(String::as_str), Some("DELETED"), "{seen:?}");
     assert_eq!(seen.iter().filter(|kind| *kind == "MODIFIED").count(), seen.len() - 1, "{seen:?}");
@@ -189,7 +189,7 @@ fn vmis_may_be_large_and_wrong() {
     let longest = Vmi::create_running(&api, &namespace, &name, &place);
     assert_eq!(longest.domain().len(), 63 + 1 + 253);
 
-    // The schema lets everything through that is no metadata.
+    // The schema accepts everything that is not metadata.
     let wrong = Vmi::create_running(&api, "shop", "wrong", &place);
     wrong.update(&json!({ "status": {
         "phase": 7, "conditions": "none", "activePods": [1, 2], "nodeName": { "a": "b" }, "interfaces": null } }));
@@ -213,7 +213,7 @@ fn a_launcher_answers_through_the_pods_directory() {
     assert!(socket.starts_with(node.pods_dir()) && socket.ends_with("libvirt-runtime/virtqemud-sock"));
     assert!(socket.as_os_str().len() > 107, "longer than a socket's name: {}", socket.display());
 
-    // Its full name is too long for libvirt, the last part of it is not.
+    // Its full path is too long for libvirt, its last part is not.
     let mut virsh = Command::new("virsh");
     virsh.args(["--connect", "qemu+unix:///session?socket=virtqemud-sock", "list", "--name"]);
     virsh.current_dir(socket.parent().unwrap());
@@ -291,7 +291,7 @@ fn a_guest_moves_from_one_launcher_to_another_and_can_be_watched() {
     let name = guest.name();
     let state = |launcher: &super::support::Launcher| launcher.virsh(&["domstate", name, "--reason"]).trim().to_owned();
 
-    // Aborted, then broken: the guest goes on where it is, and the target has nothing.
+    // One migration is aborted, one fails: the guest stays, and the target has nothing.
     let migration = source.begin_migration(name, &target, Pace::SLOW);
     // Listed from the start, first as starting up, then as migrating.
     assert!(state(&target).starts_with("paused"), "{}", state(&target));

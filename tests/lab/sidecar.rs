@@ -1,4 +1,4 @@
-//! The agent in one launcher's pod, which asks nobody but that pod's libvirt.
+//! The agent in one launcher's pod, which asks only that pod's libvirt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,16 +15,16 @@ use super::support::{
 
 const STATE: &str = "kubevirt_vmi_state";
 const CPU: &str = "kubevirt_vmi_cpu_usage_seconds_total";
-/// All that is said of a VMI by its name while its domain is not here.
+/// The only metric of a named VMI while its domain is not here.
 const CONNECTED: &str = "kubevirt_vmi_collection_connected";
 
-/// What is said of a socket that is not there.
+/// The warning about a missing socket.
 const NOT_THERE: &str = "is not there yet";
 
-/// How long anything may take that the agent does within a second or two: this machine may be busy.
+/// How long something that takes the agent a second or two may take on a busy machine.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How long an agent may take to see that its pod has ended: it waits ten seconds for a libvirt that went after its domain.
+/// How long an agent may take to see that its pod has ended: when libvirt goes after its domain, it waits ten seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the Kubernetes API alone knows of a VMI that has never migrated.
@@ -47,7 +47,7 @@ const OF_THE_API: [&str; 14] = [
 
 type Labels = BTreeMap<String, String>;
 
-/// The series of VMs, but for what the Kubernetes API alone knows.
+/// The VMs' series, except what only the Kubernetes API knows.
 fn figures(page: &Metrics) -> BTreeMap<(&str, &Labels), f64> {
     let ours = |name: &str| name.starts_with("kubevirt_vmi_") && !OF_THE_API.contains(&name);
     let samples = page.samples.iter().filter(|sample| ours(&sample.name));
@@ -79,15 +79,15 @@ fn wait_tcg(agent: &Agent) -> Metrics {
     agent.wait_for(SOON, "the emulated guest", |page| is(page, "qemu-tcg") && page.has(CPU, &[]))
 }
 
-/// A launcher with an emulated guest that does not use the processor.
+/// A launcher with a paused emulated guest.
 fn launcher() -> Launcher {
     let launcher = Node::new("node-a").launcher();
     launcher.create_paused(&Domain::tcg("shop_web").like_kubevirt());
     launcher
 }
 
-/// What was read a moment before, in between, and a moment after by another: between the two, if it is a counter or has
-/// stayed; near, if it moves.
+/// Whether a value fits between another agent's earlier and later values: in the range if it is a counter or unchanged,
+/// near one of them if it moves.
 fn fits(counter: bool, before: f64, between: f64, after: f64) -> bool {
     let near = |one: f64, other: f64| (one - other).abs() <= 0.2 * one.abs().max(other.abs());
     match (counter, before == after) {
@@ -105,13 +105,13 @@ fn a_sidecar_gives_what_the_agent_of_the_node_gives_but_for_what_the_api_knows()
     launcher.start_linux("shop", "web");
     Vmi::create_running(&cluster.api, "shop", "web", launcher.place());
     let of_node = cluster.agent(&node, None);
-    // The VMI's name is told to one, and the domain tells it to the other.
+    // One is given the VMI's name, the other takes it from the domain.
     let sidecars = [&["--vmi-name", "web"][..], &[]].map(|more| Agent::in_pod(&launcher, "shop", more, None));
     for agent in sidecars.iter().chain([&of_node]) {
         agent.wait_for(SOON, "figures of the balloon", |page| page.has("kubevirt_vmi_memory_usable_bytes", &[]));
     }
 
-    // Of what differs once and not again it was the moment that differed, such as a state.
+    // A value that differs only once, such as a state, changed between the readings.
     let mut different = Vec::new();
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(40) {
@@ -131,7 +131,7 @@ fn a_sidecar_gives_what_the_agent_of_the_node_gives_but_for_what_the_api_knows()
             for (series, value) in &figures {
                 let (Some(before), Some(after)) = (first.get(series), last.get(series)) else { continue };
                 let counter = page.types.get(series.0).map(String::as_str) == Some("counter");
-                // How long ago something was is another moment's for everybody.
+                // Ages depend on the moment of reading.
                 if !series.0.ends_with("age_seconds") && !fits(counter, *before, *value, *after) {
                     different.push(format!("{index}: {series:?} is {value} between {before} and {after}"));
                 }
@@ -154,7 +154,7 @@ fn a_sidecar_follows_its_guest_and_goes_on_when_libvirt_is_started_anew() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join(VIRTQEMUD_SOCKET);
     let proxy = Proxy::at(&socket, &launcher.socket(), None);
-    // Whose it is tells the driver.
+    // The socket's owner determines the driver.
     chown(&socket, Some(launcher.place().user), None).unwrap();
     let mut agent = Agent::start(&arguments(&socket.display().to_string(), launcher.pod_uid()), &[]);
     wait_tcg(&agent);
@@ -186,8 +186,8 @@ fn a_sidecar_follows_its_guest_and_goes_on_when_libvirt_is_started_anew() {
     assert_eq!(agent.terminate().code, Some(0), "told to stop:\n{}", agent.log());
 }
 
-/// The whole life of a VM that moves: the pod that it comes to is silent until it is there, the pod that it leaves ends its
-/// series, and with its libvirt its agent.
+/// The whole life of a VM that migrates: the target pod is silent until the VM is there; the source pod ends its
+/// series, and its agent ends with its libvirt.
 #[test]
 fn a_migration_ends_one_sidecar_and_begins_another() {
     let [mut source, target] = ["node-a", "node-b"].map(|name| Node::new(name).launcher());
@@ -205,7 +205,7 @@ fn a_migration_ends_one_sidecar_and_begins_another() {
         let pages = arriving.each_ref().map(Agent::metrics);
         let left = leaving.metrics();
         assert!(!is(&left, "unknown"), "the source;\n{}", leaving.log());
-        // It was not there yet when the pages were made if it is not now.
+        // If the guest is still paused, it had not arrived when the pages were made.
         if target.try_virsh(&["domstate", "shop_web"]).is_ok_and(|state| state.starts_with("paused")) {
             silent += 1;
             assert_eq!(names(&pages[0]), BTreeSet::from([CONNECTED]), "the named one;\n{}", arriving[0].log());
@@ -237,7 +237,7 @@ fn a_migration_ends_one_sidecar_and_begins_another() {
     assert!(took > Duration::from_secs(8), "a libvirt that is restarted would not have been waited for");
     assert!(leaving.log().contains("the launcher of this pod has ended"), "{}", leaving.log());
 
-    // What went to the Collector ended too, once, and nothing came after it.
+    // The Collector's series ended too, once, and nothing came after.
     let points = collector.points("kubevirt.vmi.cpu.usage");
     assert!(points.iter().all(|point| point.of_resource("service.instance.id") == Some(source.pod_uid())));
     assert_eq!(points.iter().filter(|point| point.ended()).count(), 1, "one end");
@@ -256,8 +256,8 @@ fn told_to_stop_a_sidecar_pushes_once_more_and_ends() {
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut agent = Agent::start(&arguments[..arguments.len() - 2], &environment);
     wait_tcg(&agent);
-    // What happens is pushed at once, with all that was read before. What happened at first may have been pushed before
-    // anything was read.
+    // Events are pushed at once, with everything read before. The first ones may have been pushed before anything was
+    // read.
     for (command, wanted) in [("resume", "running"), ("suspend", "paused")] {
         launcher.virsh(&[command, "shop_web"]);
         agent.wait_for(SOON, command, |page| state(page) == Some(wanted));
@@ -275,7 +275,7 @@ fn told_to_stop_a_sidecar_pushes_once_more_and_ends() {
     // The Collector writes to its file some time after it has answered.
     let points = wait_until(SOON, "the last push", || Some(points()).filter(|points| points.len() > first.len()));
     assert_eq!(points.len(), first.len() + 1, "{points:?}");
-    // The VM goes on, so its series do not end with the agent: the next one takes them up.
+    // The VM goes on, so its series do not end with the agent: the next agent continues them.
     let (before, last) = (&points[points.len() - 2], &points[points.len() - 1]);
     assert!(last.value().is_some() && last.time() > before.time(), "{last:?} after {before:?}");
     let warned: Vec<String> = agent.log().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
@@ -297,7 +297,7 @@ fn the_launchers_own_user_needs_no_capability() {
     assert_eq!(agent.terminate().code, Some(0));
 }
 
-/// What a pod tells its sidecar.
+/// A sidecar's arguments.
 fn arguments<'a>(socket: &'a str, pod_uid: &'a str) -> Vec<&'a str> {
     let mut arguments = vec!["--mode", "sidecar", "--node-name", "node-a", "--namespace", "shop", "--pod-uid", pod_uid];
     arguments.extend(["--socket", socket, "--interval", "1s", "--exporters", "prometheus"]);
@@ -327,7 +327,7 @@ fn a_wrong_socket_is_told_and_waited_for() {
         (reason, Agent::start(&arguments, &[]), socket)
     });
     for (reason, agent, socket) in &mut agents {
-        // One that is not there may be yet to come.
+        // A missing socket may still appear.
         let wanted = |page: &Metrics| is(page, "unknown") || (*reason == NOT_THERE && names(page).contains(CONNECTED));
         agent.wait_for(SOON, reason, wanted);
         let log = wait_until(SOON, reason, || Some(agent.log()).filter(|log| log.contains("WARN")));
@@ -335,12 +335,12 @@ fn a_wrong_socket_is_told_and_waited_for() {
         assert!(told.len() == 1 && told[0].contains(*reason) && told[0].contains(socket.as_str()), "{told:#?}");
         assert!(agent.running(), "it waits for a launcher that is slow to start:\n{log}");
     }
-    // It comes at last.
+    // It appears at last.
     let (_, agent, socket) = &agents[0];
     fs::hard_link(launcher.pod_socket(), socket).unwrap();
     wait_tcg(agent);
 
-    // Who asks once gets a sentence and an exit code.
+    // `snapshot` gets a sentence and an exit code.
     for (case, vmi) in [(1, None), (1, Some("web")), (3, None), (3, Some("web"))] {
         let (reason, _, socket) = &agents[case];
         let mut asked = vec!["snapshot"];

@@ -1,6 +1,6 @@
-//! The registry is true: OpenTelemetry's weaver accepts it, and what the agent sends is what it says.
+//! The registry is true: OpenTelemetry's weaver accepts it, and the agent sends what it declares.
 //!
-//! `make weaver` runs these; they need weaver, which no package of Debian has.
+//! `make weaver` runs these; they need weaver, which Debian does not package.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::kubevirt_api::guest;
 use super::support::weaver::{Findings, LiveCheck, Registry};
 use super::support::{Agent, Cluster, Domain, Libvirtd, Node, User, Vmi, wait_until};
 
-/// So long it pushes, once a second.
+/// How long it pushes, once a second.
 const PUSHES: Duration = Duration::from_secs(20);
 
-/// Fewer things than this, and nothing was pushed that is worth a look.
+/// With fewer things than this, too little was pushed.
 const ENOUGH: u64 = 4_000;
 
 #[track_caller]
@@ -19,7 +19,7 @@ fn nothing_is_wrong(findings: &Findings) {
     let violations = findings.on("violation");
     assert!(violations.is_empty(), "{violations:#?}");
     assert!(findings.entities > ENOUGH, "only {} things arrived", findings.entities);
-    // That something may still change is no fault of what was sent.
+    // An unstable definition is no fault of what was sent.
     let improvements: Vec<String> =
         findings.on("improvement").into_iter().filter(|said| !said.contains("not_stable")).collect();
     eprintln!("{} things, no violation; to be improved: {improvements:#?}", findings.entities);

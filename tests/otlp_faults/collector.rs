@@ -75,7 +75,7 @@ impl Collector {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = incoming.local_addr().unwrap();
         let service = Arc::new(Service { answers: Mutex::new(answers.into_iter().collect()), ..Service::default() });
-        // The limit on what is received stays tonic's 4 MiB, which is the Collector's too.
+        // The receive limit stays tonic's 4 MiB, which is also the Collector's.
         let grpc = MetricsServiceServer::from_arc(Arc::clone(&service))
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
@@ -95,7 +95,7 @@ impl Collector {
         self.received().into_iter().filter(|request| request.accepted).collect()
     }
 
-    /// Whether what arrived is such.
+    /// Whether `enough` has arrived.
     pub(crate) fn look(&self, enough: impl Fn(&[Received]) -> bool) -> bool {
         enough(&self.service.received.lock().unwrap())
     }

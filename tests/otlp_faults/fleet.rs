@@ -70,7 +70,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// So many VMs, of which nothing has been read.
+    /// `count` VMs, of which none has been read.
     pub(crate) fn new(count: u128, clock: Arc<SystemClock>) -> (Self, Snapshots) {
         let (writer, reader) = snapshot::channel();
         let start = clock.now();
@@ -78,7 +78,7 @@ impl Fleet {
         (Self { vms, clock, writer, last: start, start, sequence: 0, lifecycle: 0 }, reader)
     }
 
-    /// Takes a VM away; the next snapshot is without it.
+    /// Removes a VM from the next snapshot.
     pub(crate) fn remove(&mut self, number: u128) {
         self.vms.retain(|vm| vm.key.uuid != Uuid::from_u128(number));
         self.lifecycle += 1;

@@ -27,10 +27,10 @@ use virt_otel::export::otlp::{DropReason, Exporter, OtlpCounters, OtlpSettings, 
 use virt_otel::snapshot::Snapshot;
 use virt_otel::testing::receiver::Receiver;
 
-/// How long a test waits for what must come; a machine under load needs a part of it.
+/// How long a test waits; even a loaded machine needs only a part of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything is pushed this often here.
+/// How often everything is pushed here.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// An exporter with a fleet of VMs to push.
@@ -82,7 +82,7 @@ fn endpoint(address: std::net::SocketAddr) -> impl FnOnce(&mut OtlpSettings) {
     move |settings| settings.collector.endpoint = format!("http://{address}").parse().unwrap()
 }
 
-/// What a strict receiving side says to all accepted requests; it panics if anything is out of order.
+/// A strict receiver that got all accepted requests; it panics if anything is out of order.
 fn strict(collector: &Collector) -> Receiver {
     let mut receiver = Receiver::default();
     for request in collector.accepted() {
@@ -345,7 +345,8 @@ async fn a_collector_whose_certificate_is_not_trusted_gets_nothing() {
     agent.shutdown.cancel();
 }
 
-/// The program itself, by the standard variables: the system's authorities for `https`, a client certificate, a header.
+/// The program itself, with the standard variables: the system's authorities for `https`, a client certificate, a
+/// header.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_systems_authorities_are_trusted_when_no_other_is_named() {
     let files = tls::Files::new();

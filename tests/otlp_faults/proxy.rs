@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Refuse,
     /// Close it after so many bytes from the exporter.
     CutAfter(usize),
-    /// Let it be, until the mode is set again.
+    /// Forward it until the mode is set again.
     Forward,
 }
 

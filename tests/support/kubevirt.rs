@@ -1,4 +1,4 @@
-//! What KubeVirt 1.9 publishes of its VMIs, and what virt-otel makes of each: the truth behind docs/compatibility.md.
+//! KubeVirt 1.9's metrics of its VMIs, and how virt-otel treats each: the source of docs/compatibility.md.
 
 use std::fmt::Write;
 
@@ -12,17 +12,17 @@ use self::Verdict::{Differs, NotExported, NotOurs, Same};
 pub struct Theirs {
     /// Its name.
     pub name: &'static str,
-    /// What it says it is.
+    /// Its declared kind.
     pub kind: Kind,
     /// Those of the labels `namespace`, `name` and `node` that it has.
     pub who: &'static [&'static str],
-    /// Its other labels, without those that are made of the VMI's.
+    /// Its other labels, except those made from the VMI's.
     pub labels: &'static [&'static str],
-    /// What virt-otel makes of it.
+    /// How virt-otel treats it.
     pub verdict: Verdict,
 }
 
-/// A kind, as the TYPE line has it.
+/// The kind in the TYPE line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -30,12 +30,12 @@ pub enum Kind {
     Histogram,
 }
 
-/// What virt-otel makes of a metric of KubeVirt.
+/// How virt-otel treats a KubeVirt metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has the same name, labels, unit and kind; with what else there is to know.
+    /// It has one of the same name, labels, unit and kind; with a note.
     Same(&'static str),
-    /// It has one of this name, that is different in this.
+    /// It has one of this name, which differs in this.
     Differs(&'static str),
     /// It has none of this name, because of this.
     NotOurs(&'static str),
@@ -274,8 +274,8 @@ pub const GROUPS: [Group; 2] = [
     },
 ];
 
-/// A recording rule of KubeVirt: its name, the deprecated name for the same, whether it goes on working with virt-otel's
-/// series alone, and from what.
+/// A recording rule of KubeVirt: its name, the deprecated name for the same, whether it works with virt-otel's series
+/// alone, and from what.
 pub const RULES: &[(&str, &str, bool, &str)] = &[
     (
         "node:kubevirt_vmi_phase:sum",
@@ -357,7 +357,7 @@ pub fn rules() -> String {
     out
 }
 
-/// What virt-otel has of VMs and KubeVirt has not, by Prometheus' names.
+/// VM metrics that virt-otel has and KubeVirt has not, by Prometheus name.
 pub fn ours_alone() -> String {
     let theirs: Vec<&str> = GROUPS.iter().flat_map(|group| group.metrics).map(|theirs| theirs.name).collect();
     let mut out = "\n".to_owned();
@@ -370,7 +370,7 @@ pub fn ours_alone() -> String {
     out
 }
 
-/// A note with names of metrics set as such.
+/// A note with its metric names in backticks.
 fn code(note: &str) -> String {
     let word = |word: &str| {
         let name = word.trim_end_matches(['.', ',', ';', ':']);

@@ -196,11 +196,11 @@ fn own_metrics() -> String {
     out
 }
 
-/// The level of an attribute that says what something is: it is there if that is known.
+/// The requirement level of a descriptive attribute: present if known.
 const DESCRIBES: &str = "\n      conditionally_required: If libvirt or the Kubernetes API says it.";
 
-/// Whether the attributes of a row say what something is: then each of them may be unknown. Others tell series apart, and
-/// are always there.
+/// Whether a row's attributes are descriptive, so that each may be unknown. Other attributes tell series apart and are
+/// always present.
 pub fn describes(row: &Metric) -> bool {
     let migrations = ["migration.start_time", "migration.end_time", "migration.succeeded", "migration.failed"];
     row.name.ends_with("info") && !row.carries_identity()
@@ -246,7 +246,7 @@ fn push_metric(
     let _ = writeln!(out, "  entity_associations:\n  - {entity}");
 }
 
-/// What a request in OTLP's JSON says and the registry does not: metrics, and the keys, types and values of attributes.
+/// What a request in OTLP's JSON has undeclared: metrics, and the keys, types and values of attributes.
 pub fn undeclared(request: &Value) -> BTreeSet<String> {
     let [libvirt, kubevirt] = [Vocabulary::Libvirt, Vocabulary::Kubevirt].map(Selection::everything);
     let rows = [libvirt.vm, libvirt.daemon, kubevirt.vm].concat();
@@ -271,7 +271,7 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Whether an attribute is in the registry, with the type and the value that it has here.
+/// Checks that the registry declares an attribute, with its type and value here.
 fn check(sent: &Value, found: &mut BTreeSet<String>) {
     let key = sent["key"].as_str().unwrap_or_default();
     let own = instruments().flat_map(|instrument| instrument.attributes).copied();

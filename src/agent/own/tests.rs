@@ -1,4 +1,4 @@
-//! What every table of the agent's own metrics keeps to.
+//! Rules for every table of the agent's own metrics.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ fn counted() -> Counted {
     }
 }
 
-/// The exporter appends units and `_total` without looking; the Collector and Prometheus look. Both come to the same
-/// name only if ours contain neither.
+/// The exporter appends units and `_total` unconditionally; the Collector and Prometheus check first. Both derive the
+/// same name only if ours contain neither.
 #[test]
 fn names_carry_no_unit_and_no_suffix() {
     for Instrument { name, brief, .. } in instruments() {

@@ -152,7 +152,7 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
         ("sidecar", "socket", "virtqemud-sock"),
         ("sidecar", "deadline", "1h"),
     ] {
-        // The other settings come from the environment, so that the flag stands there once.
+        // The other settings come from the environment, so that the flag is given once.
         let variable = flags::variable(flag);
         let others = POD.map(|(other, value)| if other == variable { (other, "") } else { (other, value) });
         let sentence = wrong(&["--mode", mode, &format!("--{flag}={value}")], others);
@@ -247,7 +247,7 @@ fn the_log_says_what_is_read() {
     }
 }
 
-/// What the manifests set must exist; what it does is tried on a cluster.
+/// Variables that the manifests set must exist; their effect is tested on a cluster.
 #[test]
 fn the_manifests_set_variables_that_there_are() {
     let known: Vec<String> = command().get_arguments().filter_map(|arg| arg.get_long()).map(flags::variable).collect();

@@ -22,10 +22,10 @@ const EXPORT: PathAndQuery =
 /// count and a sentence.
 const RESPONSE_LIMIT: usize = 4 * 1_024 * 1_024;
 
-/// The longest deadline that is told to the Collector: the field for it has eight digits, and a day is as good as none.
+/// The longest deadline sent to the Collector: its header field has eight digits, and a day is as good as none.
 const LARGEST_DEADLINE: Duration = Duration::from_secs(86_400);
 
-/// Takes a request to the Collector and brings the answer back. Tests have their own.
+/// Sends requests to the Collector. Tests have their own.
 pub(super) trait Transport: Send + 'static {
     /// Sends an encoded request.
     fn export(&mut self, request: Bytes) -> impl Future<Output = Result<ExportMetricsServiceResponse, Status>> + Send;
@@ -33,7 +33,7 @@ pub(super) trait Transport: Send + 'static {
     /// Forgets the connection: the next request makes a new one.
     fn reset(&mut self);
 
-    /// Where requests go, for log lines.
+    /// The endpoint, for log lines.
     fn name(&self) -> &str;
 }
 
@@ -79,25 +79,25 @@ impl Transport for Client {
     }
 }
 
-/// A failure as gRPC means it. tonic reports a connection that breaks in the middle of a request as UNKNOWN, and one
-/// that the Collector closes in order to restart (GOAWAY) as INTERNAL. Neither was said by the Collector, neither would
-/// be tried again, and both are what UNAVAILABLE is for. What the Collector said itself has no cause attached.
+/// Corrects the code of a connection failure. tonic reports a connection that breaks during a request as UNKNOWN, and
+/// one that the Collector closes in order to restart (GOAWAY) as INTERNAL. The Collector sent neither, neither would be
+/// retried, and both are what UNAVAILABLE is for. A status from the Collector has no source.
 fn of_the_connection(status: Status) -> Status {
     match status.code() {
         Code::Unknown | Code::Internal if status.source().is_some() => Status::unavailable(describe(&status)),
-        // tonic's word for a deadline that has passed on our side.
+        // tonic's code for a deadline that passed on our side.
         Code::Cancelled if status.source().is_some() => Status::deadline_exceeded(describe(&status)),
         _ => status,
     }
 }
 
-/// A failure in one line for people: what was said, and what went wrong with the connection if that is what it was.
+/// A failure in one line for people: the message, and the root cause if the connection failed.
 pub(super) fn describe(status: &Status) -> String {
     let said = if status.message().is_empty() { status.code().description() } else { status.message() };
     with_root(said.to_owned(), status)
 }
 
-/// A text with the last of the causes: those between wrap one another and say the same.
+/// A text with the root cause: the causes between wrap one another and say the same.
 fn with_root(text: String, error: &(dyn Error + 'static)) -> String {
     let mut root = None;
     let mut cause = error.source();

@@ -13,11 +13,11 @@ pub enum DropReason {
     GivenUp,
     /// One VM alone is larger than a request may be.
     TooLarge,
-    /// It was read before, but published after, the last push: receivers refuse what is out of order.
+    /// They were read before the last push but published after it: receivers refuse points out of order.
     Late,
-    /// Two entries of the configuration lead to the same VM.
+    /// Two URIs lead to the same VM, or a series occurs twice.
     Duplicate,
-    /// The agent ended before it could be delivered.
+    /// The agent ended before they could be delivered.
     Shutdown,
 }
 
@@ -52,7 +52,7 @@ impl DropReason {
     }
 }
 
-/// What the exporter did since the agent started. Everything only grows but [`queued`](Self::queued).
+/// What the exporter did since the agent started. Everything but [`queued`](Self::queued) only grows.
 #[derive(Debug, Default)]
 pub struct OtlpCounters {
     sent: AtomicU64,
@@ -72,7 +72,7 @@ impl OtlpCounters {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Points that the Collector said it rejected out of a request it accepted (partial success).
+    /// Points that the Collector rejected in a request that it accepted (partial success).
     #[must_use]
     pub fn points_rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
@@ -96,19 +96,19 @@ impl OtlpCounters {
         self.dropped.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// Requests made, attempts counted each.
+    /// Requests made; every attempt counts.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Requests that failed, attempts counted each.
+    /// Requests that failed; every attempt counts.
     #[must_use]
     pub fn failed_requests(&self) -> u64 {
         self.failed_requests.load(Ordering::Relaxed)
     }
 
-    /// Bytes of requests before compression, attempts counted each.
+    /// Bytes of requests before compression; every attempt counts.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -1,13 +1,12 @@
-//! What the receiving side has been sent of each Resource, and so what the next push must say.
+//! What was sent about each Resource, and so what the next push must contain.
 //!
-//! Receivers refuse a whole request, every VM in it, for one point that is older than the last of its Resource. The
-//! book keeps for each Resource the newest stamp that was ever offered, and it only goes up:
+//! Receivers refuse a whole request, with every VM in it, for one point that is older than the last of its Resource.
+//! [`DeliveryState`] keeps the newest timestamp ever offered for each Resource, which only grows:
 //!
-//! * a reading is sent once, when it is newer than that; states and info are stamped with the push;
-//! * the stamp of a push lies before any reading that may still be on its way (see [`Cycle::taken`]);
-//! * a series that was sent and is no more is ended in the first push that is delivered after that. What was in a
-//!   request whose fate is not known may have arrived, so it is ended too; an end that may not have arrived is
-//!   repeated.
+//! * a reading is sent once, if it is newer than that; states and info have the timestamp of the push;
+//! * the timestamp of a push is before any reading that may still be unpublished (see [`Cycle::taken`]);
+//! * a series that was sent and no longer exists is ended in the first push delivered after that. A request of unknown
+//!   outcome may have arrived, so its series are ended too; an end that may not have arrived is repeated.
 
 mod ends;
 mod known;
@@ -32,17 +31,16 @@ use self::ends::{ENDS_MAX, EndContext, LAST_ENDS_MAX, Room, end_missing, ends, s
 use self::known::Known;
 use self::row::Row;
 
-/// The least distance between two stamps of a Resource: receivers keep milliseconds.
+/// The smallest step between two timestamps of a Resource: receivers keep milliseconds.
 const STEP: Duration = Duration::from_millis(1);
 
-/// How long a Resource that has ended is remembered. After five minutes receivers forget a series by themselves
-/// (Prometheus' lookback, the `metric_expiration` of the Collector's exporter): an end that could not be delivered by
-/// then is not missed, and with VMs that come and go while the Collector is down the memory stays bounded.
+/// How long an ended Resource is remembered. Receivers forget a series after five minutes by themselves (Prometheus'
+/// lookback, the `metric_expiration` of the Collector's exporter): an end that could not be delivered by then is not
+/// missed. This bounds the memory if VMs come and go while the Collector is down.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
-/// How many different sets of series of one Resource are remembered while no push of it is known to have been
-/// delivered. Each is a device that came or went in the meantime; beyond that the oldest is left to expire at the
-/// receiver.
+/// How many different sets of series are remembered for a Resource while no push of it is confirmed. Each is a device
+/// that came or went in the meantime; beyond that, the oldest is left to expire at the receiver.
 const VERSIONS: usize = 8;
 
 /// A push: what is known at one moment, and how much of it to send.
@@ -50,8 +48,8 @@ const VERSIONS: usize = 8;
 pub(super) struct Cycle {
     /// What is known.
     pub(super) snapshot: Arc<Snapshot>,
-    /// The stamp of states and info. Every reading older than it is in the snapshot, so that none comes later which
-    /// would be out of order.
+    /// The timestamp of states and info. Every older reading is in the snapshot, so that none arrives out of order
+    /// later.
     pub(super) taken: Timestamp,
     /// How much to send.
     pub(super) extent: Extent,
@@ -62,25 +60,25 @@ pub(super) struct Cycle {
 pub(super) enum Extent {
     /// Every Resource.
     Everything,
-    /// Those whose lifecycle moved on since they were last sent, with all their new readings.
+    /// Those whose lifecycle changed since they were last sent, with all their new readings.
     Changes,
 }
 
-/// What is to be remembered of a Resource when the fate of the request it was in is known.
+/// What to remember about a Resource once the outcome of its request is known.
 #[derive(Debug)]
 pub(super) struct DeliveryRecord {
     key: Key,
     version: Option<Version>,
 }
 
-/// What is left out of a push, in points.
+/// Points that are left out of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct LeftOut {
-    /// Readings that are older than the last push, though they were not in it.
+    /// Readings that are older than the last push but were not in it.
     pub(super) late: usize,
-    /// Points of Resources that are larger than a request may be.
+    /// Points of Resources that exceed a size limit.
     pub(super) too_large: usize,
-    /// Points of VMs that are there twice.
+    /// Points of VMs or series that occur twice.
     pub(super) duplicate: usize,
 }
 
@@ -91,10 +89,10 @@ pub(super) struct TooLarge {
     pub(super) bytes: usize,
 }
 
-/// Takes the messages of one Resource, which belong into one request.
+/// Takes the messages of one Resource, which must stay in one request.
 pub(super) type Sink<'s> = &'s mut dyn FnMut(&[&ResourceMetrics], usize, DeliveryRecord) -> Result<(), TooLarge>;
 
-/// What the receiving side has been sent.
+/// What was sent.
 #[derive(Debug)]
 pub(super) struct DeliveryState {
     selection: Selection,
@@ -106,28 +104,28 @@ pub(super) struct DeliveryState {
     generation: u64,
 }
 
-/// What was sent of one Resource.
+/// What was sent about one Resource.
 #[derive(Debug, Default)]
 struct Sent {
     /// The build that last saw it.
     generation: u64,
-    /// The newest stamp that was ever offered.
+    /// The newest timestamp ever offered.
     newest: Timestamp,
-    /// The stamp of its newest reading that was considered.
+    /// The timestamp of the newest reading considered.
     newest_reading: Option<Timestamp>,
     /// As it was last offered.
     offered: Option<ResourceKind>,
-    /// What may be alive at the receiving side; more than one while the fate of pushes is not known.
+    /// What may be alive at the receiver; more than one while the outcome of pushes is unknown.
     versions: Vec<Version>,
     /// When it was found to be gone.
     gone: Option<Timestamp>,
-    /// Whether it was said that it is too large.
+    /// Whether it was logged that it is too large.
     too_large: bool,
-    /// Whether it was said that it is there twice.
+    /// Whether it was logged that it occurs twice.
     duplicate: bool,
 }
 
-/// A state of a Resource that was sent, with the series that were alive in it.
+/// A Resource as it was sent, with the series that were alive then.
 #[derive(Debug)]
 struct Version {
     kind: ResourceKind,
@@ -135,7 +133,7 @@ struct Version {
 }
 
 impl DeliveryState {
-    /// An empty book.
+    /// Nothing was sent yet.
     pub(super) fn new(selection: Selection, settings: ResourceSettings) -> Self {
         Self {
             vm_encoder: Encoder::new(&selection.vm),
@@ -148,7 +146,7 @@ impl DeliveryState {
         }
     }
 
-    /// Yields the messages of a push. Ends come first: what is gone may be back under another Resource.
+    /// Passes the messages of a push to `sink`. Ends come first: a VM may be back under another Resource.
     pub(super) fn build(&mut self, cycle: &Cycle, sink: Sink<'_>) -> LeftOut {
         self.generation += 1;
         let mut left_out = LeftOut::default();
@@ -174,7 +172,7 @@ impl DeliveryState {
     pub(super) fn failed(&mut self, records: Vec<DeliveryRecord>) {
         for record in records {
             let (Some(sent), Some(version)) = (self.sent.get_mut(&record.key), record.version) else { continue };
-            // Nothing came or went: the newer one stands for both.
+            // The same series: the newer version stands for both.
             if sent
                 .versions
                 .last()
@@ -189,7 +187,7 @@ impl DeliveryState {
         }
     }
 
-    /// How many points of a waiting push no later one will have, now that it is dropped in favour of `next`.
+    /// How many points are lost when a waiting push is dropped in favour of `next`.
     pub(super) fn superseded(&self, dropped: &Cycle, next: &Snapshot) -> usize {
         let mut points = 0;
         for kind in subjects(&dropped.snapshot).filter(|kind| self.is_told_of(kind)) {
@@ -214,11 +212,11 @@ impl DeliveryState {
         points
     }
 
-    /// Whether a Resource is pushed: when it is the one that it keeps, and ever after.
+    /// Whether a Resource is pushed: once its attributes are complete, and from then on.
     ///
-    /// That of a VMI gets a part once its domain is seen, and Prometheus would have two `target_info` of it for five
-    /// minutes after each start, which no query can join with. So it is not told of before that, unless nobody can tell
-    /// when its domain will be seen.
+    /// A VMI's Resource gains attributes when its domain is first seen. If pushed before, Prometheus would have two
+    /// `target_info` of it for five minutes after each start, which no query can join with. So it is pushed before only
+    /// if nobody can tell when its domain will be seen.
     fn is_told_of(&self, kind: &ResourceKind) -> bool {
         let ResourceKind::Vm(vm) = kind else { return true };
         let is_whole = vm.identity.uuid.is_some() || vm.hypervisor.is_some();
@@ -229,7 +227,7 @@ impl DeliveryState {
         kind.key(self.settings.host_name.as_ref())
     }
 
-    /// Notes who is there, each Resource once.
+    /// Notes which Resources exist, each once.
     fn enter(&mut self, snapshot: &Snapshot, left_out: &mut LeftOut) -> Vec<(Key, ResourceKind)> {
         let mut live = Vec::with_capacity(snapshot.daemons.len() + snapshot.vms.len());
         for kind in subjects(snapshot) {
@@ -272,9 +270,9 @@ impl DeliveryState {
                 return true;
             }
             let stamp = sent.newest.after(STEP).max(taken);
-            let page = EndContext { key, selection, settings, hasher };
+            let context = EndContext { key, selection, settings, hasher };
             let mut room = Room::of(LAST_ENDS_MAX);
-            let (messages, points, last) = ends(&sent.versions, None, stamp, &page, &mut room);
+            let (messages, points, last) = ends(&sent.versions, None, stamp, &context, &mut room);
             left_out.too_large += room.cut;
             sent.newest = last;
             let messages: Vec<_> = messages.iter().collect();
@@ -298,11 +296,11 @@ impl DeliveryState {
             ResourceKind::Daemon(_) => daemon_encoder,
         };
 
-        // Who had this place before (a VM that was renamed) ends between its last point and the first of the new.
+        // The previous Resource of this key (a renamed VM's) ends between its last point and the first new one.
         let mut floor = sent.newest;
-        let page = EndContext { key: &key, selection, settings, hasher };
+        let context = EndContext { key: &key, selection, settings, hasher };
         let mut room = Room::of(ENDS_MAX);
-        let (ended, mut points, last) = ends(&sent.versions, Some(kind), floor.after(STEP), &page, &mut room);
+        let (ended, mut points, last) = ends(&sent.versions, Some(kind), floor.after(STEP), &context, &mut room);
         if !ended.is_empty() {
             floor = last.after(STEP);
         }
@@ -339,7 +337,7 @@ impl DeliveryState {
         }
         if !known.all_found() {
             let present: HashSet<u64> = present.into_iter().collect();
-            end_missing(&sent.versions, kind, &present, stamp, &page, encoder, &mut room);
+            end_missing(&sent.versions, kind, &present, stamp, &context, encoder, &mut room);
         }
         left_out.too_large += room.cut;
 
@@ -380,7 +378,7 @@ fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = ResourceKind> {
 
 #[cfg(test)]
 impl DeliveryRecord {
-    /// A commit of no consequence.
+    /// An empty record.
     pub(super) fn of(key: Key) -> Self {
         Self { key, version: None }
     }

@@ -1,5 +1,5 @@
-//! From rows and points to OTLP messages. Messages are reused from one Resource to the next: a push of thirty thousand
-//! points would otherwise spend its time in the allocator.
+//! Turns rows and points into OTLP messages. Messages are reused from one Resource to the next: a push of thirty
+//! thousand points would otherwise spend its time in the allocator.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -14,7 +14,7 @@ use super::resource::attribute;
 use crate::catalog::{Kind, Label, Labels, Selected, Unit, Value};
 use crate::model::Timestamp;
 
-/// The name of the one instrumentation scope.
+/// The name of the only instrumentation scope.
 pub const SCOPE_NAME: &str = "virt-otel";
 
 /// The version of the semantic conventions whose attributes are used.
@@ -23,13 +23,13 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 /// The messages of one Resource under construction.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    /// One message a row, without points, waiting to be used; in the order of the selection.
+    /// One unused message per row, without points, in the order of the selection.
     rows: Vec<Metric>,
-    /// From which row each valued metric of `open` came.
+    /// The row of each metric with values in `open`.
     used: Vec<usize>,
     open: ResourceMetrics,
     points: usize,
-    /// Points of earlier Resources with the memory of their attributes. As many as the largest Resource had.
+    /// Points of earlier Resources, reused with their attributes' memory: as many as the largest Resource had.
     spare: Vec<NumberDataPoint>,
 }
 
@@ -53,7 +53,7 @@ impl Points<'_> {
     }
 }
 
-/// Makes the attributes these labels, in the memory they have.
+/// Sets the attributes to these labels, reusing their memory.
 fn write(attributes: &mut Vec<KeyValue>, labels: &Labels<'_>) {
     attributes.truncate(labels.len());
     for (index, label) in labels.iter().enumerate() {
@@ -76,7 +76,7 @@ fn write(attributes: &mut Vec<KeyValue>, labels: &Labels<'_>) {
     }
 }
 
-/// An attribute in the type that the catalogue has for it.
+/// An attribute of the type that the catalogue gives it.
 fn of_label(label: &Label<'_>) -> KeyValue {
     let mut attribute = attribute(label.attribute.key, label.value);
     if label.attribute.integer
@@ -108,10 +108,10 @@ impl Encoder {
         }
     }
 
-    /// Begins a Resource; what the last one left is taken back for reuse.
+    /// Begins a Resource, reusing the memory of the last one.
     pub(super) fn begin(&mut self, resource: Resource) {
         let metrics = self.open.scope_metrics.iter_mut().flat_map(|scope| scope.metrics.drain(..));
-        // Metrics that end a series come after the valued ones and are dropped here: zip stops before them.
+        // Metrics that end a series come last and are dropped here: zip stops before them.
         for (row, mut metric) in self.used.drain(..).zip(metrics) {
             if let (Some(points), Some(slot)) = (points_mut(&mut metric), self.rows.get_mut(row)) {
                 self.spare.append(points);
@@ -137,8 +137,8 @@ impl Encoder {
         self.metrics().push(metric);
     }
 
-    /// Ends a series: in a metric of its own, because the Collector's Prometheus exporter ends only the first flagged
-    /// point of a metric and ignores what follows it. To be called after every [`row`](Self::row).
+    /// Ends a series, in a metric of its own: the Collector's Prometheus exporter ends only the first flagged point of
+    /// a metric and ignores what follows it. Must be called after every [`row`](Self::row).
     pub(super) fn end(&mut self, row: &Selected, labels: &Labels<'_>, at: Timestamp) {
         let mut metric = message(row);
         if let Some(points) = points_mut(&mut metric) {
@@ -146,7 +146,7 @@ impl Encoder {
                 attributes: labels.iter().map(of_label).collect(),
                 time_unix_nano: at.unix_nanos(),
                 flags: DataPointFlags::NoRecordedValueMask as u32,
-                // No value: who ignores the flag would take a 0 for real.
+                // No value: a receiver that ignores the flag would believe a 0.
                 value: None,
                 ..NumberDataPoint::default()
             });
@@ -194,16 +194,16 @@ fn points_mut(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
     }
 }
 
-/// A value in the type that its unit fixes. `None` where that type cannot hold it: an integer above 2⁶³ − 1, a
-/// number that is none.
+/// A value of the type that its unit demands. `None` where that type cannot hold it: an integer above 2⁶³ − 1, NaN,
+/// infinity.
 pub(super) fn wire(unit: Unit, value: Value) -> Option<Wire> {
     match value {
         #[expect(clippy::cast_precision_loss, reason = "a time in whole seconds beyond 2⁵³ does not occur")]
         Value::Integer(value) if unit.is_double() => Some(Wire::AsDouble(value as f64)),
         Value::Integer(value) => i64::try_from(value).ok().map(Wire::AsInt),
         Value::Double(value) if unit.is_double() => value.is_finite().then_some(Wire::AsDouble(value)),
-        // A row whose unit is counted in integers but reads a fraction is a mistake in the catalogue; a series that
-        // changed its type would be two on the receiving side.
+        // A fraction in a row with an integer unit is a mistake in the catalogue; a receiver would take a series that
+        // changed its type for two.
         Value::Double(_) => None,
     }
 }

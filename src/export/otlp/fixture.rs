@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::snapshot::Snapshot;
 
-/// A clock that stands where it was put, in milliseconds.
+/// A clock that stands still until set, in milliseconds.
 pub(super) struct TestClock(pub(super) AtomicU64);
 
 impl TestClock {
@@ -118,7 +118,7 @@ pub(super) fn identity(number: u128, name: &str) -> Arc<Identity> {
     })
 }
 
-/// A running VM that has been read at one second: CPU only.
+/// A running VM, read at one second: CPU only.
 pub(super) fn vm(number: u128) -> Vm {
     Vm {
         hypervisor: Some(HypervisorType::Kvm),
@@ -131,7 +131,7 @@ pub(super) fn vm(number: u128) -> Vm {
     }
 }
 
-/// A reading at so many milliseconds, counting from the same moment.
+/// A reading at `at` milliseconds that counts from one second, or earlier.
 pub(super) fn reading<T>(at: u64, value: T) -> Reading<T> {
     Reading { at: ms(at), start: ms(at.min(1_000)), value }
 }
@@ -179,7 +179,7 @@ pub(super) fn daemon(up: bool) -> Daemon {
     Daemon { id: daemon_id(), up, facts: None, domains: up.then_some([1; State::ALL.len()]) }
 }
 
-/// A snapshot of these VMs, published at so many milliseconds.
+/// A snapshot of these VMs, published at this millisecond.
 pub(super) fn snapshot(vms: Vec<Vm>, published: u64) -> Snapshot {
     Snapshot {
         published: ms(published),
@@ -191,7 +191,7 @@ pub(super) fn snapshot(vms: Vec<Vm>, published: u64) -> Snapshot {
     }
 }
 
-/// A commit of no consequence.
+/// An empty record.
 pub(super) fn record(number: usize) -> DeliveryRecord {
     DeliveryRecord::of(Key { namespace: None, instance: Instance::Domain(Uuid::from_u128(number as u128)) })
 }

@@ -1,4 +1,4 @@
-//! How it stands with the Collector: one log line for each change, however often requests fail.
+//! Whether the Collector accepts metrics: one log line for each change, however often requests fail.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use tonic::{Code, Status};
 use super::client::describe;
 use super::counters::OtlpCounters;
 
-/// How it stands with the Collector.
+/// Whether the Collector accepts metrics.
 #[derive(Debug)]
 pub(super) struct CollectorHealth {
     endpoint: String,
     counters: Arc<OtlpCounters>,
     condition: Condition,
-    /// Whether it rejects points out of requests that it accepts.
+    /// Whether it rejects points of requests that it accepts.
     rejecting: bool,
 }
 
@@ -34,12 +34,12 @@ enum Condition {
 }
 
 impl CollectorHealth {
-    /// Of a Collector that nothing is known of.
+    /// Nothing is known about the Collector yet.
     pub(super) fn new(endpoint: &str, counters: Arc<OtlpCounters>) -> Self {
         Self { endpoint: endpoint.to_owned(), counters, condition: Condition::Unknown, rejecting: false }
     }
 
-    /// A request was accepted, but for so many points.
+    /// A request was accepted, except `rejected` of its points.
     pub(super) fn accepted(&mut self, rejected: usize, message: &str) {
         let endpoint = &self.endpoint;
         match std::mem::replace(&mut self.condition, Condition::Accepting) {
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// What is logged meanwhile, line by line.
+    /// What `during` logs, line by line.
     fn logged(during: impl FnOnce()) -> Vec<String> {
         let log = Log::default();
         let writer = log.clone();

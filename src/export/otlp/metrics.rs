@@ -7,7 +7,7 @@ use crate::catalog::{Attribute, Label, OwnMetric, Unit};
 const REASON: Attribute =
     Attribute::closed("virt_otel.otlp.drop_reason", "reason", "Why points were not delivered.", &DropReason::NAMES);
 
-/// One row a metric.
+/// One row per metric.
 pub const METRICS: &[OwnMetric<OtlpCounters>] = &[
     OwnMetric::counter("virt_otel.otlp.points_sent", Unit::Count("point"), "Points the Collector accepted.", |now| {
         Some(now.points_sent().into())

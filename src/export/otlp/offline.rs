@@ -11,11 +11,11 @@ use super::settings::{REQUEST_LIMIT, ResourceSettings};
 use crate::catalog::Selection;
 use crate::snapshot::Snapshot;
 
-/// A snapshot as one `ExportMetricsServiceRequest` in OTLP's JSON encoding: what a first push of it would say.
+/// A snapshot as one `ExportMetricsServiceRequest` in OTLP's JSON encoding: what a first push of it would contain.
 ///
 /// # Errors
 ///
-/// When it cannot be serialised, which does not happen with what a snapshot holds.
+/// When it cannot be serialised, which does not happen with a snapshot.
 pub fn otlp_json(
     snapshot: &Arc<Snapshot>,
     selection: &Selection,
@@ -29,7 +29,7 @@ pub fn otlp_json(
     serde_json::to_string_pretty(&request)
 }
 
-/// A receiving side that takes everything: what would be pushed, push after push.
+/// What would be pushed, push after push, to a receiver that accepts everything.
 #[derive(Debug)]
 pub struct Requests(DeliveryState);
 

@@ -1,4 +1,4 @@
-//! When to push what: the task of the exporter.
+//! The exporter's task: when to push what.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,12 +22,12 @@ use crate::heartbeat::Pulse;
 use crate::model::Timestamp;
 use crate::snapshot::{Snapshot, Snapshots};
 
-/// Within what time a reading that was stamped is in a published snapshot. `observe` publishes every tenth of a second
-/// while readings come in; ten times that covers a machine under load. States of a snapshot that is older are stamped
-/// this far back, so that no reading that is on its way becomes out of order.
+/// How soon after its timestamp a reading is in a published snapshot. `observe` publishes every tenth of a second while
+/// readings come in; ten times that covers a machine under load. States of a snapshot that is older are stamped this
+/// far back, so that no unpublished reading becomes out of order.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
 
-/// The shortest interval at which everything is pushed, whatever is asked for: a timer of zero would not tick at all.
+/// The shortest interval at which everything is pushed, whatever is configured: tokio panics on a timer of zero.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Pushes until `shutdown` is cancelled, then once more.
@@ -63,12 +63,12 @@ pub(super) async fn run<T: Transport>(
     pusher.finish(last_push).await;
 }
 
-/// What makes a push at once when it moves.
+/// What triggers a push when it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Occasion {
-    /// Of the VMs whose lifecycle has changed.
+    /// Pushes the VMs whose lifecycle changed.
     lifecycle: u64,
-    /// Of everything: at the end of the first round the VMs have their first figures.
+    /// Pushes everything: after the first round, the VMs have their first statistics.
     complete: bool,
 }
 
@@ -77,7 +77,7 @@ impl Occasion {
         Self { lifecycle: snapshot.lifecycle, complete: snapshot.complete }
     }
 
-    /// What is to be pushed now that it has moved.
+    /// What to push after this change.
     fn extent_since(self, before: Self) -> Option<Extent> {
         if self.complete && !before.complete {
             return Some(Extent::Everything);
@@ -86,20 +86,20 @@ impl Occasion {
     }
 }
 
-/// Waits until it is time for a push, and says of what; `None` at once if there is none.
+/// Waits until a push is due and returns its extent; `None` at once if none is planned.
 async fn due(event: Option<(Instant, Extent)>) -> Option<Extent> {
     let (at, extent) = event?;
     tokio::time::sleep_until(at).await;
     Some(extent)
 }
 
-/// The task of the exporter.
+/// The exporter's task.
 struct Pusher<T> {
     delivery: DeliveryState,
     queue: Queue,
-    /// What is left of the push that is under way.
+    /// The remaining requests of the current push.
     requests: VecDeque<ExportRequest>,
-    /// When the push that is under way is given up.
+    /// When the current push is given up.
     give_up: Instant,
     state: State<T>,
     snapshots: Snapshots,
@@ -108,7 +108,7 @@ struct Pusher<T> {
     tuning: Tuning,
 }
 
-/// A request under way brings its sender back.
+/// A request in flight. It returns its sender.
 type Flight<T> = Pin<Box<dyn Future<Output = (Sender<T>, ExportRequest, Outcome)> + Send>>;
 
 enum State<T> {
@@ -117,7 +117,7 @@ enum State<T> {
         flight: Flight<T>,
         points: usize,
     },
-    /// Only while one of the others is replaced by the next.
+    /// Only while one state is replaced by the next.
     Moving,
 }
 
@@ -157,13 +157,13 @@ impl<T: Transport> Pusher<T> {
                     }
                     seen = now;
                 }
-                // A Collector that does not answer is waited for by the request alone.
+                // Only the request waits for a Collector that does not answer.
                 () = pulse.idle() => {}
             }
         }
     }
 
-    /// One last push, with all that waits before it, within `timeout`.
+    /// One last push, after all waiting ones, within `timeout`.
     async fn finish(&mut self, timeout: Duration) {
         self.enqueue(Extent::Everything);
         let all = async {
@@ -205,7 +205,7 @@ impl<T: Transport> Pusher<T> {
         self.next();
     }
 
-    /// Starts the next request, unless one is under way or there is none.
+    /// Starts the next request, unless one is in flight or none is left.
     fn next(&mut self) {
         if self.state.is_sending() {
             return;
@@ -232,7 +232,7 @@ impl<T: Transport> Pusher<T> {
         };
     }
 
-    /// Builds the requests of the push that has waited longest; `false` if none waits.
+    /// Builds the requests of the oldest waiting push; `false` if none waits.
     fn build(&mut self) -> bool {
         let Some(push) = self.queue.pop() else { return false };
         self.counters.set_queued(self.queue.len());
@@ -255,7 +255,7 @@ impl<T: Transport> State<T> {
         matches!(self, Self::Sending { .. })
     }
 
-    /// Waits until the request under way has landed, and notes it in the book; for ever if none is.
+    /// Waits for the request in flight and records its outcome; waits for ever if there is none.
     async fn landed(&mut self, delivery: &mut DeliveryState) {
         let Self::Sending { flight, .. } = self else { return std::future::pending().await };
         let (sender, request, outcome) = flight.as_mut().await;

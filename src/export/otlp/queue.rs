@@ -1,5 +1,5 @@
-//! The pushes that wait while one is under way. What waits is what was known, not what will be sent: a push is built
-//! when its turn comes, so that one that is dropped never leaves a gap in the book.
+//! The pushes that wait while another is in progress. A waiting push holds a snapshot, not messages: they are built
+//! when its turn comes, so that dropping it leaves no gap in the delivery state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::snapshot::Snapshot;
 pub(super) struct Waiting {
     /// What to push.
     pub(super) cycle: Cycle,
-    /// Since when it waits.
+    /// When it was queued.
     pub(super) since: Instant,
 }
 
@@ -31,10 +31,10 @@ impl Queue {
         Self { waiting: VecDeque::new(), limit: limit.max(1) }
     }
 
-    /// Puts a push at the end. Returns the one that had to go for it, if any (the oldest), and what is known in the
-    /// one that follows it.
+    /// Appends a push. Returns the one that was dropped for it, if any (the oldest, if the queue was full), and the
+    /// snapshot of the next one.
     ///
-    /// A push of changes that still waits is replaced by the next one, which has all of it: else a minute of
+    /// A waiting push of changes is replaced by the next push, which contains all of it: otherwise a minute of
     /// lifecycle changes would fill the queue.
     pub(super) fn push(&mut self, push: Waiting) -> Option<(Waiting, Arc<Snapshot>)> {
         let changes = self.waiting.back().is_some_and(|last| last.cycle.extent == Extent::Changes);

@@ -1,4 +1,4 @@
-//! Resources into requests: as many as fit, in order, none split.
+//! Packs Resources into requests: as many as fit, in order, none split.
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use prost::Message;
@@ -9,14 +9,14 @@ use super::delivery::{DeliveryRecord, TooLarge};
 /// The tag of `ExportMetricsServiceRequest.resource_metrics`: field 1, length-delimited.
 const RESOURCE_METRICS_TAG: u8 = (1 << 3) | 2;
 
-/// A request, encoded: it is encoded once however often it is sent, and takes a seventh of the memory.
+/// An encoded request: encoded once however often it is sent, and a seventh of the memory.
 #[derive(Debug)]
 pub(super) struct ExportRequest {
     /// An encoded `ExportMetricsServiceRequest`.
     pub(super) bytes: Bytes,
     /// How many points are in it.
     pub(super) points: usize,
-    /// What is to be remembered of each Resource in it when its fate is known.
+    /// What to remember about each Resource in it once its outcome is known.
     pub(super) records: Vec<DeliveryRecord>,
 }
 
@@ -36,7 +36,7 @@ impl ExportRequests {
         Self { limit, open: BytesMut::new(), points: 0, records: Vec::new(), done: Vec::new() }
     }
 
-    /// Adds messages that belong into one request.
+    /// Adds messages that must stay in one request.
     pub(super) fn add(
         &mut self,
         messages: &[&ResourceMetrics],
@@ -50,7 +50,7 @@ impl ExportRequests {
             let encoded = message.encode_length_delimited(&mut self.open);
             debug_assert!(encoded.is_ok());
         }
-        // Measured afterwards: to ask a message for its length costs as much as a part of encoding it.
+        // Measured afterwards: computing a message's length costs as much as part of encoding it.
         let bytes = self.open.len() - begin;
         if bytes > self.limit {
             self.open.truncate(begin);

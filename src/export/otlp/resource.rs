@@ -1,4 +1,4 @@
-//! Who a VM or a daemon is, as the attributes of an OpenTelemetry Resource.
+//! The OpenTelemetry Resource attributes of a VM or a daemon.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -8,10 +8,10 @@ use super::resource_kind::{Instance, Key, ResourceKind};
 use super::settings::ResourceSettings;
 use crate::model::{Identity, Launcher, Place};
 
-/// `service.name` of VMs, unless the configuration has another.
+/// `service.name` of VMs, unless the configuration sets another.
 pub const DOMAIN_SERVICE_NAME: &str = "libvirt-domain";
 
-/// `service.name` of VMs under KubeVirt, unless the configuration has another.
+/// `service.name` of VMs under KubeVirt, unless the configuration sets another.
 pub const VMI_SERVICE_NAME: &str = "kubevirt-vmi";
 
 /// `service.name` of libvirt daemons.
@@ -52,7 +52,7 @@ pub(super) fn resource(kind: &ResourceKind, key: &Key, settings: &ResourceSettin
         }
     }
     for (name, value) in &settings.attributes {
-        // What identifies the VM wins, and of two entries of the configuration the first.
+        // What identifies the VM wins; of two configured entries, the first.
         if !name.is_empty() && !attributes.iter().any(|known: &KeyValue| known.key == *name) {
             attributes.push(attribute(name, value));
         }
@@ -80,7 +80,7 @@ fn identity(identity: &Identity, put: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// What Kubernetes says of a VM, and what its guest says of its operating system.
+/// What Kubernetes reports about a VM, and its guest about its operating system.
 fn vmi(launcher: &Launcher, put: &mut impl FnMut(&str, &str)) {
     put("k8s.namespace.name", &launcher.namespace);
     put("k8s.node.name", &launcher.node);
@@ -121,7 +121,7 @@ fn host_arch(libvirt: &str) -> &str {
     }
 }
 
-/// An attribute whose value is a text.
+/// A string attribute.
 pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
@@ -228,7 +228,7 @@ mod tests {
         );
     }
 
-    /// The dictionary describes what is sent, and nothing is sent that it does not describe.
+    /// The catalogue describes every attribute that is sent.
     #[test]
     fn every_attribute_of_a_resource_is_in_the_dictionary() {
         let subjects = [

@@ -1,4 +1,4 @@
-//! What a Resource stands for: a VM or a daemon, with the points that the catalogue has of it.
+//! What a Resource describes: a VM or a daemon, with its points from the catalogue.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub(super) enum ResourceKind {
     Daemon(Arc<Daemon>),
 }
 
-/// What Prometheus keeps of a Resource, `service.namespace` and `service.instance.id` (`service.name` is the same for
-/// all of a kind): two Resources that agree in it are one to the receiving side, so time must not go backwards in it.
+/// What Prometheus keeps of a Resource: `service.namespace` and `service.instance.id` (`service.name` is the same for
+/// all of a kind). Receivers take two Resources with the same key for one, so their timestamps must not go backwards.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// `service.namespace`
@@ -38,7 +38,7 @@ pub(super) enum Instance {
 }
 
 impl ResourceKind {
-    /// What the receiving side tells it apart by.
+    /// The key that receivers distinguish it by.
     pub(super) fn key(&self, own_host: Option<&Arc<str>>) -> Key {
         match self {
             Self::Vm(vm) => {
@@ -63,13 +63,13 @@ impl ResourceKind {
             (Self::Vm(one), Self::Vm(other)) => {
                 Arc::ptr_eq(&one.identity, &other.identity) || one.identity == other.identity
             }
-            // All of a daemon's Resource is in the key.
+            // A daemon's whole Resource is in the key.
             (Self::Daemon(_), Self::Daemon(_)) => true,
             _ => false,
         }
     }
 
-    /// Whether something happened between the two that is worth a push at once.
+    /// Whether the difference between the two is worth an immediate push.
     pub(super) fn lifecycle_differs(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Vm(one), Self::Vm(other)) => {
@@ -87,7 +87,7 @@ impl ResourceKind {
         }
     }
 
-    /// The stamp of its newest reading.
+    /// The timestamp of its newest reading.
     pub(super) fn newest_reading(&self) -> Option<Timestamp> {
         match self {
             Self::Vm(vm) => vm.newest(),
@@ -95,7 +95,7 @@ impl ResourceKind {
         }
     }
 
-    /// When a group of it was read.
+    /// When one of its groups was read.
     pub(super) fn read_at(&self, group: Group) -> Option<Timestamp> {
         let Self::Vm(vm) = self else { return None };
         vm.read_at(group)
@@ -109,7 +109,7 @@ impl ResourceKind {
         }
     }
 
-    /// Every point that a row has of it.
+    /// Passes its points of a row to `emit`.
     pub(super) fn points(&self, row: &Selected, emit: &mut dyn FnMut(Point<'_>)) {
         match self {
             Self::Vm(vm) if row.metric.carries_identity() => {
@@ -124,7 +124,7 @@ impl ResourceKind {
         }
     }
 
-    /// How it is called in a log line.
+    /// Its name in log lines.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Vm(vm) => &vm.identity.name,
@@ -133,7 +133,7 @@ impl ResourceKind {
     }
 }
 
-/// Whether the API says something new that is worth a push at once.
+/// Whether the API reports a change that is worth an immediate push.
 fn vmi_differs(one: Option<&Arc<Vmi>>, other: Option<&Arc<Vmi>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one.has_moved_on_from(other),

@@ -7,19 +7,19 @@ use tonic_types::StatusExt;
 
 use crate::backoff::Waits;
 
-/// The waits between attempts. A Collector that restarts is back in about a second; the longest wait, with its jitter, is
-/// the longest interval of the Collector's own exporters, and twice ours between pushes.
+/// The waits between attempts. A Collector that restarts is back in about a second; the longest wait, with its jitter,
+/// is the longest of the Collector's own exporters, and twice our interval between pushes.
 pub const WAITS: Waits = Waits { first: Duration::from_millis(500), longest: Duration::from_secs(15), jitter: true };
 
 /// How long a push is kept while it cannot be delivered: as long as the Collector's own exporters keep theirs, and
 /// well below the age at which Prometheus refuses a point.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
 
-/// The longest wait that a Collector can ask for. It is obeyed, but a figure that makes no sense must not silence the
-/// agent for good.
+/// The longest wait that a Collector can ask for. Requests are obeyed, but an absurd figure must not silence the agent
+/// for good.
 pub const LARGEST_THROTTLE: Duration = Duration::from_secs(3_600);
 
-/// When and how long to try again.
+/// When to retry, and for how long.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
     /// See [`WAITS`].
@@ -34,19 +34,19 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What the specification says of a failure.
+/// What the specification demands after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryDecision {
-    /// It may pass: send the same again, not before the time that the Collector asked for.
+    /// It may be temporary: send the same again, no earlier than the Collector asked.
     Retry {
         /// What the Collector asked for (`google.rpc.RetryInfo`).
         after: Option<Duration>,
     },
-    /// It will not pass: the data must be dropped.
+    /// It is permanent: the data must be dropped.
     Drop,
 }
 
-/// What the specification says of a failure (OTLP/gRPC, "Failures" and "OTLP/gRPC Throttling").
+/// What the specification demands after a failure (OTLP/gRPC, "Failures" and "OTLP/gRPC Throttling").
 pub(super) fn retry_decision(status: &Status) -> RetryDecision {
     let asked = || {
         let info = status.get_details_retry_info()?;
@@ -59,7 +59,7 @@ pub(super) fn retry_decision(status: &Status) -> RetryDecision {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => RetryDecision::Retry { after: asked() },
-        // Only with the word that it is worth a second try; without, it is a request that is too large.
+        // Retried only if the Collector says when; otherwise the request is too large.
         Code::ResourceExhausted => match asked() {
             Some(after) => RetryDecision::Retry { after: Some(after) },
             None => RetryDecision::Drop,

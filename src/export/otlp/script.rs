@@ -43,7 +43,7 @@ impl Script {
         script
     }
 
-    /// What it answers from now on when nothing else is in the script.
+    /// What it answers from now on once the script is over.
     pub(super) fn otherwise(&self, answer: Answer) {
         self.0.lock().unwrap().otherwise = Some(answer);
     }
@@ -53,13 +53,13 @@ impl Script {
         self.0.lock().unwrap().received.iter().map(|(at, _)| *at).collect()
     }
 
-    /// What requests said.
+    /// The requests received.
     pub(super) fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
         let script = self.0.lock().unwrap();
         script.received.iter().map(|(_, bytes)| ExportMetricsServiceRequest::decode(bytes.clone()).unwrap()).collect()
     }
 
-    /// How often the connection was given up.
+    /// How often the connection was reset.
     pub(super) fn resets(&self) -> usize {
         self.0.lock().unwrap().resets
     }
@@ -99,7 +99,7 @@ pub(super) fn later(code: Code, after: Duration) -> Answer {
     Answer::Fail(Status::with_error_details(code, "later", ErrorDetails::with_retry_info(Some(after))))
 }
 
-/// A failure without further word.
+/// A failure without details.
 pub(super) fn fail(code: Code) -> Answer {
     Answer::Fail(Status::new(code, "no"))
 }

@@ -1,4 +1,4 @@
-//! One request after the other, each until it is delivered or must be dropped.
+//! Sends one request after another, each until it is delivered or dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::request::ExportRequest;
 use super::retry::{self, RetryDecision};
 use crate::backoff::{Backoff, Waits};
 
-/// Sends requests. There is one, and it sends one request at a time: that keeps the order.
+/// The only sender. It sends one request at a time, which keeps the order.
 pub(super) struct Sender<T> {
     transport: T,
     timeout: Duration,
     backoff: Backoff,
-    /// Until when nothing may be sent; it outlives the request that was answered so.
+    /// Until when nothing may be sent. It outlives the request that failed.
     pause: Option<Pause>,
-    /// Cancelled when the agent is about to end: a wait of our own choice is cut short, once.
+    /// Cancelled at shutdown: it cuts one backoff wait short.
     hurry: CancellationToken,
     hurried: bool,
     health: CollectorHealth,
@@ -40,7 +40,7 @@ struct Pause {
 pub(super) enum Outcome {
     /// The Collector has it.
     Delivered,
-    /// It was dropped; the Collector may have it all the same.
+    /// It was dropped; the Collector may have it anyway.
     Dropped,
 }
 
@@ -99,7 +99,7 @@ impl<T: Transport> Sender<T> {
         let answer =
             answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout))));
         let response = answer.inspect_err(|status| {
-            // The connection may be dead without knowing it (a peer that vanished): a new one is tried next.
+            // The connection may be dead unnoticed (the peer vanished): use a new one next.
             if status.code() == Code::DeadlineExceeded {
                 self.transport.reset();
             }

@@ -1,4 +1,4 @@
-//! What the exporter is told, already validated, and its bounds.
+//! The exporter's settings, already validated, and its limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,48 +10,47 @@ use crate::collector::Collector;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The largest request, in bytes before compression. Collectors refuse what is larger than 4 MiB after decompression,
-/// with a status that must not be retried; half a mebibyte is left for what they may count besides.
+/// with a status that must not be retried; half a mebibyte is left for whatever else they count.
 pub const REQUEST_LIMIT: usize = 3_584 * 1_024;
 
-/// How many pushes wait while one is under way or the Collector does not answer. Two minutes at the default interval,
-/// which is what the rolling update of a Collector takes; the oldest is dropped when there are more.
+/// How many pushes wait while one is in progress or the Collector does not answer. Two minutes at the default interval,
+/// which is what the rolling update of a Collector takes; if there are more, the oldest is dropped.
 pub const WAITING_PUSHES: usize = 8;
 
-/// The least time between two pushes of lifecycle changes: a host that starts a hundred VMs at once makes a few pushes
-/// of it, not a hundred.
+/// The minimum time between two pushes of lifecycle changes: a host that starts a hundred VMs at once causes a few
+/// pushes, not a hundred.
 pub const EVENT_SPACING: Duration = Duration::from_secs(1);
 
-/// The longest that the last push may take, with all that waits before it, however long a request may take otherwise.
-/// The agent gives its stages three seconds to push when it ends: below that, what is lost is counted and said.
+/// The longest that the last push may take, with all waiting ones, whatever the request timeout. At shutdown the agent
+/// gives its stages three seconds to push: this is less, so that what is lost is counted and logged.
 pub const LAST_PUSH: Duration = Duration::from_millis(2_500);
 
-/// Where VMs' metrics are pushed, how often, and what is said of every VM.
+/// Where VMs' metrics are pushed, how often, and with which configured attributes.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
     /// Where.
     pub collector: Collector,
     /// `OTEL_METRIC_EXPORT_INTERVAL`: how often everything is pushed; lifecycle changes are pushed at once.
     pub interval: Duration,
-    /// What is said of every VM.
+    /// Attributes of every VM.
     pub resource: ResourceSettings,
 }
 
-/// What is said of every VM and daemon besides what identifies it.
+/// Attributes of every VM and daemon besides those that identify it.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceSettings {
     /// `service.name` of VMs; `None`: `libvirt-domain`, under KubeVirt `kubevirt-vmi`.
     pub service_name: Option<String>,
-    /// `OTEL_RESOURCE_ATTRIBUTES`. A key that identifies the VM is not overridden by one of these.
+    /// `OTEL_RESOURCE_ATTRIBUTES`. These do not override a key that identifies the VM.
     pub attributes: Vec<(String, String)>,
-    /// The name of the machine that the agent runs on: a daemon that has never answered is told apart by it from
-    /// those on other machines.
+    /// The name of the agent's machine. It distinguishes a daemon that has never answered from those on other machines.
     pub host_name: Option<Arc<str>>,
 }
 
-/// What only tests change: the bounds whose values in use are constants of this module.
+/// Limits that only tests change; their defaults are constants.
 #[derive(Debug, Clone)]
 pub struct Tuning {
-    /// When and how long to try again.
+    /// When to retry, and for how long.
     pub retry: RetryPolicy,
     /// See [`EVENT_SPACING`].
     pub event_spacing: Duration,

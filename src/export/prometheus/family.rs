@@ -5,7 +5,7 @@ use super::write::{push_help, push_label, push_value};
 use crate::catalog::{Kind, Labels, Unit, Value};
 use crate::export::naming;
 
-/// What stands before the series of a family.
+/// The header lines of a family.
 #[derive(Debug)]
 pub(super) struct Header {
     /// The name of its series.
@@ -35,7 +35,7 @@ impl Header {
         }
         text.push_str(&format!("# TYPE {series} {word}\n"));
         openmetrics.push_str(&format!("# TYPE {family} {word}\n"));
-        // A unit that is not the end of the family's name costs the whole scrape.
+        // A unit that is not the end of the family's name fails the whole scrape.
         let unit = naming::unit(&unit.ucum());
         if !unit.is_empty() && family.strip_suffix(&unit).is_some_and(|rest| rest.ends_with('_')) {
             openmetrics.push_str(&format!("# UNIT {family} {unit}\n"));
@@ -52,7 +52,7 @@ impl Header {
     }
 }
 
-/// Appends a series: its name, the labels that are written out already, further ones, and its value.
+/// Appends a series: its name, the labels that are already rendered, further ones, and its value.
 pub(super) fn push_sample(series: &str, written: &str, labels: &Labels<'_>, value: Value, out: &mut String) {
     out.push_str(series);
     let mut separator = '{';

@@ -27,7 +27,7 @@ fn each_call(daemons: &Daemons, emit: Emit<'_>, value: fn(&CallCounters) -> Valu
     }
 }
 
-/// One row a metric.
+/// One row per metric.
 pub const METRICS: &[OwnMetric<Daemons>] = &[
     OwnMetric::counters(
         "virt_otel.libvirt.calls",
@@ -54,7 +54,7 @@ pub const METRICS: &[OwnMetric<Daemons>] = &[
         "virt_otel.libvirt.call_duration",
         Unit::Seconds,
         &[&OWN_URI, &CALL],
-        "Time that the calls into libvirt took which have returned.",
+        "Time taken by calls into libvirt that have returned.",
         |now, emit| each_call(now, emit, |call| call.duration().into()),
     ),
     OwnMetric::gauges(

@@ -1,4 +1,4 @@
-//! The agent's own metrics, as they leave: on the page and over the wire.
+//! The agent's own metrics as exported: on the page and over OTLP.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,7 +26,7 @@ struct Counters {
 
 const KIND: Attribute = Attribute::open("virt_otel.test.kind", "kind", "A kind.", &["list"]);
 
-/// A row of each sort that there is.
+/// A row of each kind.
 const ROWS: &[OwnMetric<Counters>] = &[
     OwnMetric::counter("virt_otel.turns", Unit::Count("turn"), "Turns.", |_| Some(9_u64.into())),
     OwnMetric::counter("virt_otel.duration", Unit::Seconds, "Time.", |_| Some(Duration::from_millis(1_500).into())),
@@ -75,6 +75,23 @@ fn what_is_not_known_has_no_series() {
     assert!(!page(None).contains("virt_otel_age"), "{}", page(None));
 }
 
+/// Thirty-two daemons, each asked for eight things.
+const MANY: &[OwnMetric<Counters>] =
+    &[OwnMetric::counters("virt_otel.many", Unit::Count("call"), &[&KIND], "Calls.", |_, emit| {
+        for number in 0..256_u32 {
+            emit(&[Label::new(&KIND, &number.to_string())], number.into());
+        }
+    })];
+
+#[test]
+fn a_row_with_hundreds_of_series_has_them_all() {
+    let rows: Vec<Observable> = observables(MANY, &Arc::new(Counters::default())).collect();
+    let page = Page::new(&identity(), &rows).expect("a registry of its own");
+    let families = page.families();
+    let many = families.iter().find(|family| family.name() == "virt_otel_many_total").expect("the family");
+    assert_eq!(many.get_metric().len(), 256);
+}
+
 #[test]
 fn the_resource_is_told_once() {
     let page = page(None);
@@ -113,7 +130,7 @@ fn a_pushed_collection_has_every_row_with_its_unit_scope_and_keys() {
     drop(provider);
 }
 
-/// A Collector that takes connections and never says a word.
+/// A Collector that accepts connections and never answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_does_not_wait_for_a_mute_collector() {
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

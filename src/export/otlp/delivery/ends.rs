@@ -1,4 +1,4 @@
-//! The ends of series: what was sent and is no more.
+//! Ends series that were sent and no longer exist.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -13,7 +13,7 @@ use super::{STEP, Version};
 use crate::catalog::{Labels, Selection};
 use crate::model::Timestamp;
 
-/// What ends are written with: the Resource's key, and what the book has for all of them.
+/// What ends are written with: the Resource's key, and what all Resources share.
 pub(super) struct EndContext<'b> {
     pub(super) key: &'b Key,
     pub(super) selection: &'b Selection,
@@ -21,27 +21,27 @@ pub(super) struct EndContext<'b> {
     pub(super) hasher: &'b RandomState,
 }
 
-/// Bytes that the ends of one Resource may take in a push that also says its values. Of a VM whose devices all get other
-/// names, these are five thousand; what is not ended ends at the receiver by itself, after five minutes without a point.
+/// Bytes that the ends of one Resource may take in a push that also contains its values: about three thousand ends. If
+/// all devices of a VM get other names, those that do not fit end at the receiver by themselves, after five minutes
+/// without a point.
 pub(super) const ENDS_MAX: usize = 1_024 * 1_024;
 
-/// The same where nothing else is said.
+/// The same in a push without values.
 pub(super) const LAST_ENDS_MAX: usize = REQUEST_LIMIT - 256 * 1_024;
 
-/// Bytes that one end takes, without the values of its labels: each is in a metric of its own, with its name and what it
-/// means.
+/// Bytes that one end takes, without its label values: each is in a metric of its own, with its name and description.
 const END_BYTES: usize = 320;
 
-/// How much may still be ended.
+/// Bytes left for ends.
 #[derive(Debug)]
 pub(super) struct Room {
     bytes: usize,
-    /// Ends that found none.
+    /// Ends that did not fit.
     pub(super) cut: usize,
 }
 
 impl Room {
-    /// For so many bytes.
+    /// This many bytes.
     pub(super) const fn of(bytes: usize) -> Self {
         Self { bytes, cut: 0 }
     }
@@ -55,7 +55,7 @@ impl Room {
     }
 }
 
-/// A series within its Resource. The hash has a random key: no name can be chosen so that two series collide.
+/// Identifies a series within its Resource. The hash key is random: nobody can choose names that collide.
 pub(super) fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u64 {
     let mut hash = hasher.build_hasher();
     hash.write_usize(row);
@@ -65,14 +65,14 @@ pub(super) fn series(hasher: &RandomState, row: usize, labels: &Labels<'_>) -> u
     hash.finish()
 }
 
-/// Messages that end every series of those versions that have another Resource than `current`, one message a
-/// Resource, how many series they end, and the stamp of the last. They are stamped from `at` on, each after the one
-/// before: receivers that keep only a part of the Resource take them for one.
+/// Messages that end every series of the versions with another Resource than `current`, one per Resource; the number of
+/// series; and the last timestamp. Timestamps start at `at` and increase: receivers that keep only a part of a Resource
+/// take these for one.
 pub(super) fn ends(
     versions: &[Version],
     current: Option<&ResourceKind>,
     at: Timestamp,
-    page: &EndContext<'_>,
+    context: &EndContext<'_>,
     room: &mut Room,
 ) -> (Vec<ResourceMetrics>, usize, Timestamp) {
     let (mut messages, mut points, mut last) = (Vec::new(), 0, at);
@@ -83,9 +83,9 @@ pub(super) fn ends(
             continue;
         }
         let mut encoder = Encoder::new(&[]);
-        encoder.begin(resource(&version.kind, page.key, page.settings));
+        encoder.begin(resource(&version.kind, context.key, context.settings));
         let at = if messages.is_empty() { at } else { last.after(STEP) };
-        end_missing(versions, &version.kind, &HashSet::new(), at, page, &mut encoder, room);
+        end_missing(versions, &version.kind, &HashSet::new(), at, context, &mut encoder, room);
         if let Some((message, count)) = encoder.finished() {
             messages.push(message.clone());
             points += count;
@@ -95,13 +95,13 @@ pub(super) fn ends(
     (messages, points, last)
 }
 
-/// Ends, once each, the series of those versions that have the Resource of `subject` and that are not in `present`.
+/// Ends, once each, the series of the versions with the Resource of `kind` that are not in `present`.
 pub(super) fn end_missing(
     versions: &[Version],
     kind: &ResourceKind,
     present: &HashSet<u64>,
     at: Timestamp,
-    page: &EndContext<'_>,
+    context: &EndContext<'_>,
     encoder: &mut Encoder,
     room: &mut Room,
 ) {
@@ -111,9 +111,9 @@ pub(super) fn end_missing(
             continue;
         }
         let alive: HashSet<u64> = version.series.iter().copied().collect();
-        for (index, row) in version.kind.rows(page.selection).iter().enumerate() {
+        for (index, row) in version.kind.rows(context.selection).iter().enumerate() {
             version.kind.points(row, &mut |point| {
-                let id = series(page.hasher, index, point.labels);
+                let id = series(context.hasher, index, point.labels);
                 if alive.contains(&id) && !present.contains(&id) && done.insert(id) && room.takes(point.labels) {
                     encoder.end(row, point.labels, at);
                 }

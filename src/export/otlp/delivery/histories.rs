@@ -1,4 +1,4 @@
-//! Random histories of VMs and pushes against the strict receiving side.
+//! Random histories of VMs and pushes against the strict receiver.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::testing::receiver::Attributes;
 #[derive(Debug, Clone)]
 enum Happening {
     Nothing,
-    /// Some of its groups are read, with these devices. The number is how late it is published, in milliseconds.
+    /// Some of its groups are read, with these devices.
     Read {
         groups: u8,
         disks: usize,
@@ -41,7 +41,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 const DISKS: [&str; 4] = ["vda", "vdb", "vdc", "vdd"];
 const NICS: [&str; 3] = ["vnet0", "vnet1", "vnet2"];
 
-/// Lets it happen. Readings are stamped from `at` on, a millisecond apart, as `observe` does.
+/// Applies it. Readings are stamped from `at` on, a millisecond apart, as `observe` does.
 fn happen(slot: &mut Option<Vm>, number: u128, happening: &Happening, mut at: u64) {
     let mut stamp = || {
         at += 1;
@@ -103,8 +103,8 @@ fn present(snapshot: &Snapshot) -> HashSet<(String, String, Attributes)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// The receiver asserts the order of points and the form of ends; see there. Here: whatever happens to VMs and
-    /// to pushes, nothing that is gone stays alive at the receiving side, and nothing is ended that lives.
+    /// The receiver asserts the order of points and the form of ends. Asserted here: whatever happens to VMs and
+    /// pushes, nothing that is gone stays alive at the receiver.
     #[test]
     fn whatever_happens_the_receiving_side_has_what_there_is_and_in_order(
         steps in prop::collection::vec(

@@ -1,12 +1,12 @@
-//! Which series may be alive at the receiving side.
+//! Which series may be alive at the receiver.
 
 use super::super::resource_kind::ResourceKind;
 use super::Version;
 
-/// The series that may be alive under a Resource, asked for in about the order in which they are kept.
+/// The series that may be alive under a Resource, looked up in about the order in which they are stored.
 pub(super) struct Known<'b> {
     lists: Vec<&'b [u64]>,
-    /// Where in the first list the next is expected.
+    /// Where in the first list to expect the next.
     expected: usize,
     found: usize,
     /// How many there are.
@@ -39,7 +39,7 @@ impl<'b> Known<'b> {
         others.iter().any(|list| list.contains(&id))
     }
 
-    /// Whether each of them was asked for. Certain only while there is one list; else the answer is no.
+    /// Whether each was looked up. Certain only with one list; with more, the answer is no.
     pub(super) fn all_found(&self) -> bool {
         self.found == self.count
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// So many are found one by one; of more, a table is made. Most rows have one or two.
+/// Up to this many are searched one by one, more in a table. Most rows have one or two.
 const LIST_MAX: usize = 32;
 
 /// See the module.
@@ -12,12 +12,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A row whose series come after so many others.
+    /// A row whose series come after `first` others.
     pub(super) fn after(first: usize) -> Self {
         Self { first, table: HashSet::new() }
     }
 
-    /// Adds a series to those that are there, unless it is.
+    /// Adds a series to `present`; `false` if the row has it.
     pub(super) fn add(&mut self, id: u64, present: &mut Vec<u64>) -> bool {
         let row = &present[self.first..];
         if row.len() < LIST_MAX {

@@ -7,19 +7,19 @@ use super::*;
 use crate::model::{Bytes, Daemon, HypervisorType, Identity, State, Status, Vm};
 use crate::testing::receiver::{Receiver, attributes, points};
 
-/// A book with the receiving side that it writes for.
+/// A delivery state, and the receiver of its pushes.
 pub(super) struct Push {
     pub(super) delivery: DeliveryState,
     pub(super) receiver: Receiver,
     left_out: LeftOut,
 }
 
-/// What is to become of a push.
+/// What becomes of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Delivered,
     Lost,
-    /// It arrived, but nobody said so.
+    /// It arrived, but this was not confirmed.
     Unconfirmed,
 }
 
@@ -257,7 +257,7 @@ fn a_renamed_vm_ends_under_its_old_name_before_it_begins_under_the_new_one() {
     assert_eq!(second.iter().map(name_of).collect::<Vec<_>>(), ["vm-1", "other"]);
     assert_eq!(ends_in(&second[0]).len(), State::ALL.len() + 2);
     assert!(ends_in(&second[1]).is_empty());
-    // For Prometheus both are one: the ends lie between the last point of the old and the first of the new.
+    // Prometheus takes both for one: the ends lie between the last point of the old and the first of the new.
     let ended = points(&metrics(&second[0])[0])[0].time_unix_nano;
     assert_eq!(ended, ms(2_001).unix_nanos());
     assert_eq!(named(&second[1], "cpu.usage")[0].time_unix_nano, ms(16_000).unix_nanos());
@@ -457,7 +457,7 @@ fn a_vmi_is_pushed_by_the_resource_that_it_keeps() {
     assert_eq!(push.everything(2_000, vec![vm(1)]).len(), 1);
     let mut push = Push::new();
     assert_eq!(push.everything(1_000, vec![bare(Some(HypervisorType::Unknown))]).len(), 1, "nobody can tell when");
-    // Once told of, it is told of until it goes.
+    // Once pushed, it is pushed until it is gone.
     let later = push.everything(2_000, vec![bare(None)]);
     assert_eq!(later.len(), 1);
     assert_eq!(ends_in(&later[0]), []);

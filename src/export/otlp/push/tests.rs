@@ -48,7 +48,7 @@ fn test(answers: impl IntoIterator<Item = Answer>) -> Test {
 }
 
 impl Test {
-    /// Now, in milliseconds: the clock of stamps goes with that of tokio.
+    /// Now, in milliseconds: the wall clock follows tokio's.
     fn now(&self) -> u64 {
         let now = 1_000 + u64::try_from(self.began.elapsed().as_millis()).unwrap();
         self.clock.set(now);
@@ -56,7 +56,7 @@ impl Test {
     }
 
     async fn pass(&self, time: Duration) {
-        // In small steps, so that the clock of stamps keeps up.
+        // In small steps, so that the wall clock keeps up.
         let end = Instant::now() + time;
         while Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(100).min(end - Instant::now())).await;
@@ -235,7 +235,7 @@ async fn a_collector_that_is_away_or_mute_does_not_stop_the_heartbeat() {
             assert_eq!(test.beats.still(), []);
         }
     }
-    // And an agent that has nothing new to say.
+    // Nor does having nothing new to push.
     test.pass(INTERVAL * 4).await;
     assert_eq!(test.beats.still(), []);
 }

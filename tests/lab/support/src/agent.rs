@@ -44,8 +44,7 @@ impl Agent {
         Agent::launch_by(command, arguments).ready()
     }
 
-    /// Starts `virt-otel run` where it may have so many files open and cannot allow itself more, and waits until its
-    /// endpoint answers.
+    /// Starts `virt-otel run` with a hard limit of `files` open files, and waits until its endpoint answers.
     #[track_caller]
     pub fn with_files(files: u64, arguments: &[&str], environment: &[(&str, &str)]) -> Agent {
         let mut command = Command::new("prlimit");
@@ -125,14 +124,14 @@ impl Agent {
     pub fn output_inside(namespace: &Namespace, user: u32, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut command = namespace.command("setpriv");
         command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", &program()]);
-        // One that a user may look into.
+        // Any user may enter it.
         command.args(arguments).current_dir("/");
         steer_by(&mut command, environment);
         process::run(command, Duration::from_secs(60))
             .unwrap_or_else(|| panic!("virt-otel {arguments:?} did not end within 60 s"))
     }
 
-    /// The processes that it has started, those included that have ended and were not taken in.
+    /// The processes that it has started, including zombies.
     pub fn children(&self) -> Vec<u32> {
         process::children(self.pid())
     }
@@ -179,12 +178,12 @@ impl Agent {
         })
     }
 
-    /// Asks it to end with SIGTERM, and gives it 20 s.
+    /// Sends SIGTERM, and gives it 20 s.
     pub fn terminate(&mut self) -> Exit {
         self.process.terminate(Duration::from_secs(20))
     }
 
-    /// Waits for it to end by itself, and kills it when the time is over.
+    /// Waits for it to end by itself, and kills it after the timeout.
     pub fn wait_end(&mut self, timeout: Duration) -> Exit {
         self.process.wait_end(timeout)
     }
@@ -216,7 +215,7 @@ impl Agent {
         self.status("Threads").parse().expect("a number of threads")
     }
 
-    /// How many files it may have open, and how many it may allow itself.
+    /// The soft and hard limits of its open files.
     #[track_caller]
     pub fn open_files(&self) -> (u64, u64) {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid())).expect("its limits");
@@ -263,7 +262,7 @@ fn command(environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// What is set where the tests run must not steer the agent.
+/// The tests' environment must not configure the agent.
 fn steer_by(command: &mut Command, environment: &[(&str, &str)]) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("VIRT_OTEL_")) {

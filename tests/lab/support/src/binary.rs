@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-/// The variable that names the program that was built by itself.
+/// The variable that names the separately built program.
 const ALONE: &str = "VIRT_OTEL_TEST_BINARY";
 
-/// Where it is: what `make test` has built by itself, as users do, or else what Cargo has built beside the test, with the
-/// features that the tests' own packages ask for.
+/// Its path: the program that `make test` built separately, as users do, or else the one that Cargo built beside the
+/// test, with the features of the tests' packages.
 pub fn binary() -> PathBuf {
     if let Some(alone) = std::env::var_os(ALONE) {
         return alone.into();

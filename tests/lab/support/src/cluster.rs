@@ -1,5 +1,5 @@
-//! What the tests under KubeVirt have in common: an API server in which the agent may do what its manifest says, and
-//! the metric that the product was founded for.
+//! What the KubeVirt tests share: an API server that allows the agent what its manifest says, and the product's central
+//! metric.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub const HYPERVISOR: &str = "kubevirt_vmi_hypervisor_info";
 /// An API server with KubeVirt's objects and the role that ships.
 pub struct Cluster {
     pub api: ApiServer,
-    /// What the agent has.
+    /// The agent's kubeconfig.
     pub kubeconfig: PathBuf,
 }
 
@@ -31,8 +31,8 @@ impl Cluster {
     }
 }
 
-/// The type of a VirtualMachineInstance's hypervisor on a page; none where it has no series. Panics when it has more
-/// than one, or other labels than it was promised with.
+/// A VirtualMachineInstance's hypervisor type on a page; none if it has no series. Panics if it has more than one
+/// series or unexpected labels.
 #[track_caller]
 pub fn hypervisor(page: &Metrics, namespace: &str, name: &str) -> Option<String> {
     let series = page.all(HYPERVISOR, &[("namespace", namespace), ("name", name)]);

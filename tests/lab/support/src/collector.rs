@@ -24,30 +24,30 @@ pub struct CollectorOptions {
     pub shipped: Vec<&'static str>,
     /// More configurations, as text.
     pub texts: Vec<String>,
-    /// Variables that the configurations read, over those set here for ports and paths.
+    /// Variables that the configurations read, which override the ports and paths set here.
     pub environment: Vec<(String, String)>,
 }
 
 impl CollectorOptions {
-    /// What is received is written to a file, nothing else.
+    /// Writes what it receives to a file, nothing else.
     pub fn file() -> CollectorOptions {
         CollectorOptions { shipped: vec!["debug.yaml"], ..CollectorOptions::default() }
     }
 
-    /// Also sent to this Prometheus, by the configuration that ships.
+    /// Also sends to this Prometheus, with the shipped configuration.
     pub fn and_prometheus(mut self, port: u16) -> CollectorOptions {
         self.shipped.push("prometheus-remote.yaml");
         self.environment.push(("PROMETHEUS_OTLP_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}/api/v1/otlp")));
         self
     }
 
-    /// Also served to scrapers, by the configuration that ships.
+    /// Also serves scrapers, with the shipped configuration.
     pub fn and_scrapers(mut self) -> CollectorOptions {
         self.shipped.push("prometheus-scrape.yaml");
         self
     }
 
-    /// Also sent as deltas to this port, by the configuration that ships.
+    /// Also sends deltas to this port, with the shipped configuration.
     pub fn and_delta_backend(mut self, port: u16) -> CollectorOptions {
         self.shipped.push("delta.yaml");
         self.environment.push(("DELTA_OTLP_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}")));
@@ -71,11 +71,11 @@ pub struct Collector {
     own: u16,
     exporter: u16,
     folder: TempDir,
-    /// What of its file was read so far.
+    /// What was read of its file so far.
     read: Mutex<Read>,
 }
 
-/// What of a Collector's file was read: tests look at it again and again while it grows.
+/// What was read of a Collector's file: tests read it again and again while it grows.
 #[derive(Debug, Default)]
 struct Read {
     bytes: u64,
@@ -124,7 +124,7 @@ impl Collector {
         self.process = Some(process);
     }
 
-    /// Ends it with SIGTERM: its queues are sent first, for as long as they can be.
+    /// Ends it with SIGTERM: it first sends its queues, as far as it can.
     #[track_caller]
     pub fn stop(&mut self) -> Exit {
         self.process.take().expect("a Collector that runs").terminate(Duration::from_secs(20))
@@ -142,7 +142,7 @@ impl Collector {
         self.start_again();
     }
 
-    /// Makes it mute with SIGSTOP.
+    /// Freezes it with SIGSTOP.
     #[track_caller]
     pub fn freeze(&self) {
         process::signal(self.pid(), Signal::STOP);
@@ -158,7 +158,7 @@ impl Collector {
         self.process.as_ref().expect("a Collector that runs").pid()
     }
 
-    /// What an agent is given as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The agent's `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc)
     }
@@ -179,13 +179,13 @@ impl Collector {
         page(self.exporter)
     }
 
-    /// The Collector's figures about itself.
+    /// The Collector's own metrics.
     #[track_caller]
     pub fn own_metrics(&self) -> Metrics {
         page(self.own)
     }
 
-    /// Points which its exporters gave up on, over all of them; 0 when all is well.
+    /// Points that its exporters gave up on, in total; 0 if all is well.
     #[track_caller]
     pub fn points_lost(&self) -> f64 {
         let metrics = self.own_metrics();
@@ -253,7 +253,7 @@ impl Collector {
     }
 }
 
-/// A point with whose it is.
+/// A point and its origin.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The attributes of its Resource, as in [`attributes`].
@@ -326,7 +326,7 @@ pub fn attributes(list: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Validates a configuration that ships with the Collector's own check.
+/// Validates a shipped configuration with the Collector's own check.
 #[track_caller]
 pub fn validate(file: &Path) {
     let mut command = Command::new(prepared("collector", "bin/otelcol-lab"));

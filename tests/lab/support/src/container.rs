@@ -7,7 +7,7 @@ use std::process::Command;
 /// Where a pod has the files of its service account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// How a program is held.
+/// How a program is confined.
 #[derive(Debug, Clone, Default)]
 pub struct Container {
     user: u32,
@@ -17,7 +17,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// A user with no capability at all, root among them, and no way to get any.
+    /// A user without any capability, even root, and no way to get one.
     pub fn of_user(user: u32) -> Container {
         Container { user, ..Container::default() }
     }
@@ -34,13 +34,13 @@ impl Container {
         self
     }
 
-    /// A folder of ours where a pod has the files of its service account, with nothing else in `/run`.
+    /// A folder of ours where a pod has its service account's files, with nothing else in `/run`.
     pub fn account(mut self, source: &Path) -> Container {
         self.account = Some(source.to_owned());
         self
     }
 
-    /// A command that becomes the program; its arguments are to follow.
+    /// A command that becomes the program; add its arguments.
     pub fn command(&self, program: &str) -> Command {
         let mut script = "set -e\n".to_owned();
         if let Some(source) = &self.account {

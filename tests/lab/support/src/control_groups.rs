@@ -1,4 +1,4 @@
-//! The control groups of guests, which outlive them when nobody takes them away in order.
+//! The control groups of guests, which outlive the guests unless somebody removes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ fn of_guest(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Takes a group and those in it away; they must hold no process any more.
+/// Removes a group and those in it; they must no longer hold a process.
 pub fn remove(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -13,7 +13,7 @@ pub enum Hypervisor {
     Tcg,
 }
 
-/// A guest to be. Made by [`Domain::kvm`], [`Domain::tcg`] or [`Domain::tcg_linux`] and refined by the methods.
+/// A guest's definition. Made by [`Domain::kvm`], [`Domain::tcg`] or [`Domain::tcg_linux`] and refined by the methods.
 #[derive(Debug, Clone)]
 pub struct Domain {
     name: String,
@@ -67,7 +67,7 @@ impl Domain {
             iotune: None,
             disk_aliases: Vec::new(),
             nic_aliases: Vec::new(),
-            // Its PCI slots take hot-plugged devices without ports that have to be reserved for them.
+            // Its PCI slots take hot-plugged devices without reserved ports.
             machine: "pc".to_owned(),
             devices: String::new(),
             elements: String::new(),
@@ -236,7 +236,7 @@ fn alias(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!("<alias name='{name}'/>"))
 }
 
-/// How a guest's NIC is tied to the host.
+/// How a guest's NIC is connected to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nic {
     /// A tap device of its own: libvirt has its traffic. Needs root.

@@ -30,7 +30,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Reads a page; panics with the line that is no metric.
+    /// Parses a page; panics with the first invalid line.
     #[track_caller]
     pub fn parse(text: &str) -> Metrics {
         let mut metrics = Metrics::default();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::namespace::Namespace;
 use super::process::Process;
 
-/// Listens, and starts a netcat in the private network for each who comes. All of them end when it is dropped.
+/// Listens, and starts a netcat in the private network for each client. All end when it is dropped.
 pub struct Forward {
     port: u16,
     stop: Arc<AtomicBool>,

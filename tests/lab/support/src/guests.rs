@@ -82,7 +82,7 @@ impl Libvirtd {
         self.plug(domain.name(), &domain.disk_xml(&self.images(), target));
     }
 
-    /// Takes a disk out of a running guest; only an operating system in it lets go.
+    /// Unplugs a disk from a running guest; only a guest with an operating system releases it.
     #[track_caller]
     pub fn unplug_disk(&self, domain: &Domain, target: &str) {
         self.virsh(&["detach-disk", domain.name(), target, "--live"]);
@@ -97,7 +97,7 @@ impl Libvirtd {
         self.plug(name, &self.nic().xml(PLUGGED, Some(mac), None));
     }
 
-    /// Takes the NIC with this MAC out of a running guest; only an operating system in it lets go.
+    /// Unplugs the NIC with this MAC from a running guest; only a guest with an operating system releases it.
     #[track_caller]
     pub fn unplug_nic(&self, name: &str, mac: &str) {
         let file = self.folder().join(format!("unplug-{}.xml", uuid()));
@@ -147,7 +147,7 @@ impl Libvirtd {
         process::signal(self.qemu_pid(name), Signal::KILL);
     }
 
-    /// The definition of a guest as this daemon needs it, for a `virsh` of one's own.
+    /// The definition of a guest as this daemon needs it, for the caller's own `virsh`.
     #[track_caller]
     pub fn definition(&self, domain: &Domain) -> String {
         for target in domain.disk_targets() {

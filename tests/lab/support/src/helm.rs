@@ -16,7 +16,7 @@ pub fn chart() -> PathBuf {
     repository().join("deploy/helm/virt-otel")
 }
 
-/// The files of values that the chart is tried with, beside its defaults.
+/// The values files that the chart is tested with, besides its defaults.
 #[track_caller]
 pub fn values() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(chart().join("ci")).expect("deploy/helm/virt-otel/ci");
@@ -28,7 +28,7 @@ pub fn values() -> Vec<PathBuf> {
 /// Runs Helm to its end.
 #[track_caller]
 pub fn helm(arguments: &[&str], values: Option<&Path>) -> Output {
-    // Nothing of whoever runs the tests: no plugins, no repositories, no cluster.
+    // None of the user's settings: no plugins, repositories or cluster.
     let home = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new("env");
     command.arg("-i").arg(format!("HOME={}", home.path().display()));
@@ -39,7 +39,7 @@ pub fn helm(arguments: &[&str], values: Option<&Path>) -> Output {
     process::run(command, Duration::from_secs(60)).unwrap_or_else(|| panic!("helm {arguments:?} did not end in 60 s"))
 }
 
-/// [`helm`] template, whatever comes of it.
+/// [`helm`] template, successful or not.
 #[track_caller]
 pub fn try_template(values: Option<&Path>, more: &[&str]) -> Output {
     let chart = chart().display().to_string();

@@ -1,4 +1,4 @@
-//! A fake: a daemon that speaks libvirt's protocol well, until it does what a launcher does that somebody has taken over.
+//! A fake daemon that speaks libvirt's protocol correctly until it behaves like a compromised launcher.
 
 pub mod longest;
 pub mod words;
@@ -21,7 +21,7 @@ use words::{Body, CALL, Call, KEEPALIVE, MESSAGE, Named, REMOTE, REPLY, frame, l
 pub enum Manner {
     /// Nothing wrong.
     Honest,
-    /// A frame that says it has no byte.
+    /// A frame with the length 0.
     LengthZero,
     /// A frame shorter than its own length word.
     LengthThree,
@@ -37,7 +37,7 @@ pub enum Manner {
     WrongProgram,
     /// A call instead of an answer.
     WrongType,
-    /// An answer that is neither one nor an error.
+    /// An answer whose status is neither success nor error.
     WrongStatus,
     /// The answer, twice.
     TwoReplies,
@@ -59,15 +59,15 @@ pub enum Manner {
     UnknownEvents,
     /// Events of its domain, without end.
     Events,
-    /// Events of domains that nobody has heard of, each another, without end.
+    /// Events of ever new unknown domains, without end.
     NewDomains,
     /// PINGs without end.
     Pings,
-    /// As many PINGs as fill what the client has for their answers, and nothing read.
+    /// Enough PINGs to fill the client's buffer for the answers, and nothing read.
     FullOfPongs,
     /// Nothing is read any more.
     ReadsNothing,
-    /// It hangs up as soon as it was introduced.
+    /// It hangs up right after the event registration.
     HangsUp,
     /// It says that it has closed the connection, and goes on.
     SaysClosed,
@@ -77,14 +77,14 @@ pub enum Manner {
     Immense,
     /// Another thousand domains each time it is asked.
     Thousands,
-    /// To every question the longest answer that there may be.
+    /// The longest possible answer to every question.
     Fullest,
-    /// The same but for the last byte, which never comes.
+    /// The same without the last byte, which never comes.
     Hoards,
 }
 
 impl Manner {
-    /// All that is wrong.
+    /// All but `Honest`.
     pub const ALL: [Manner; 30] = [
         Manner::LengthZero,
         Manner::LengthThree,
@@ -130,7 +130,7 @@ impl Manner {
         Manner::Hoards,
     ];
 
-    /// What the log must say when the connection ends for it; `None` where it goes on.
+    /// What the log must say if this ends the connection; `None` if it does not.
     pub fn ends_with(self) -> Option<&'static str> {
         Some(match self {
             Manner::LengthZero => "a message of 0 bytes",
@@ -168,12 +168,12 @@ impl Manner {
 }
 
 impl Manner {
-    /// Whether every answer is as long as may be.
+    /// Whether every answer is as long as possible.
     fn is_full(self) -> bool {
         matches!(self, Manner::Fullest | Manner::Hoards)
     }
 
-    /// Whether only time tells: its connection ends after half a minute, and the next one is as good for as long.
+    /// Whether only time tells: its connection ends after half a minute, and the next one lasts as long.
     pub fn lasts(self) -> bool {
         matches!(self, Manner::Trickle | Manner::FullOfPongs | Manner::ReadsNothing | Manner::Hoards)
     }
@@ -189,13 +189,13 @@ struct Shared {
     manner: Manner,
     domain: Named,
     over: AtomicBool,
-    /// Those that are connected, by the numbers of their connections.
+    /// The connected clients, by connection number.
     clients: Mutex<Vec<(usize, UnixStream)>>,
     connections: AtomicUsize,
 }
 
 impl Hostile {
-    /// Listens on a socket of this user at a path that nothing is at, of any length.
+    /// Listens on a socket of this user at an unused path of any length.
     #[track_caller]
     pub fn start(socket: &Path, user: u32, manner: Manner, domain: &str) -> Hostile {
         let listener = listen(socket, user);
@@ -238,7 +238,7 @@ impl Drop for Hostile {
         for (_, client) in self.shared.clients.lock().expect("the clients").drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
-        // Wakes the thread that accepts, by a name that a socket may have.
+        // Wakes the accepting thread, through a path short enough for a socket.
         let folder = tempfile::tempdir().expect("a temporary folder");
         let short = folder.path().join("sock");
         if std::fs::hard_link(&self.socket, &short).is_ok() {
@@ -314,7 +314,7 @@ impl Peer<'_> {
             273 => self.list(),
             298 => Body::of(&[0, 0]),
             316 => Body::of(&[self.callbacks + 1]),
-            // Whichever was asked about.
+            // For the requested domain.
             344 if self.shared.manner.is_full() => {
                 let asked = Named { uuid: call.domain.unwrap_or(domain.uuid), ..domain.clone() };
                 longest::statistics(Body::of(&[1]).domain(&asked))
@@ -431,7 +431,7 @@ impl Peer<'_> {
             }
             _ => return Ok(()),
         };
-        // Its calls are answered all the same.
+        // Calls are still answered.
         let mut writer = client.try_clone()?;
         std::thread::spawn(move || while writer.write_all(&flood).is_ok() {});
         Ok(())

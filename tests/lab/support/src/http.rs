@@ -1,4 +1,4 @@
-//! The least HTTP client that the tests need: one request, one connection, one deadline.
+//! A minimal HTTP client for the tests: one request, one connection, one deadline.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -40,7 +40,7 @@ fn request(method: &str, port: u16, path: &str, headers: &[(&str, &str)], body: 
     exchange(&mut connect(port)?, method, port, path, headers, body)
 }
 
-/// A connection to a port of this machine on which no read or write takes for ever.
+/// A connection to a port of this machine, with timeouts for reads and writes.
 pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -49,7 +49,7 @@ pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A request and its answer on a connection, be it encrypted or not, that serves for nothing else.
+/// One request and its answer on a connection, encrypted or not, that is used only once.
 pub fn exchange(
     stream: &mut (impl Read + Write),
     method: &str,
@@ -89,7 +89,7 @@ fn parse(answer: &[u8]) -> Option<Response> {
     let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value.contains("chunked"));
     let body = if chunked { unchunk(rest)? } else { rest.to_vec() };
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    // A body that was cut is no body.
+    // Refuse a truncated body.
     if length.is_some_and(|length: usize| length != body.len()) {
         return None;
     }
@@ -111,7 +111,7 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// A text as it may stand in a query.
+/// A text escaped for a query.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {

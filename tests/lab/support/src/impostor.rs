@@ -1,4 +1,4 @@
-//! What may listen on a launcher's socket and is no libvirt.
+//! Listeners on a launcher's socket that are not libvirt.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,7 +33,7 @@ pub struct Impostor {
 }
 
 impl Impostor {
-    /// Listens on a socket of this user at a path that nothing is at, of any length.
+    /// Listens on a socket of this user at an unused path of any length.
     #[track_caller]
     pub fn start(socket: &Path, user: u32, manner: Manner) -> Impostor {
         let listener = listen(socket, user);
@@ -46,7 +46,7 @@ impl Impostor {
                 match listener.accept() {
                     Ok((client, _)) => {
                         counted.fetch_add(1, Ordering::Relaxed);
-                        // A handle is held so that the client sees no end when the test ends before it does.
+                        // A handle is held so that the client sees no end of the connection before the impostor ends.
                         held.extend(client.try_clone().ok().filter(|_| manner != Manner::HangUp));
                         std::thread::spawn(move || serve(client, manner));
                     }
@@ -81,7 +81,7 @@ impl Drop for Impostor {
 /// A listening socket at a path of any length. Dropped, it leaves a socket that nobody listens on.
 #[track_caller]
 pub fn listen(socket: &Path, user: u32) -> UnixListener {
-    // A socket's name has 107 bytes at most when it is bound; a file's has more.
+    // A bound socket's path has at most 107 bytes; a file's may have more.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let short = folder.path().join("sock");
     let listener = UnixListener::bind(&short).expect("a socket of our own");
@@ -91,7 +91,7 @@ pub fn listen(socket: &Path, user: u32) -> UnixListener {
 }
 
 fn serve(mut client: UnixStream, manner: Manner) {
-    // Only matters where accept hands its own way of not waiting on.
+    // Needed only where accepted sockets inherit the non-blocking mode.
     let _ = client.set_nonblocking(false);
     match manner {
         Manner::HangUp => {}

@@ -1,4 +1,4 @@
-//! The least client of a Kubernetes API that the tests need: one request, one connection.
+//! A minimal client of a Kubernetes API for the tests: one request, one connection.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub fn vmis_of(namespace: &str) -> String {
     format!("/apis/kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances")
 }
 
-/// One user's way to an API server.
+/// One user's access to an API server.
 #[derive(Clone)]
 pub struct Client {
     port: u16,
@@ -77,7 +77,7 @@ impl Client {
         self.granted("GET", path, None)
     }
 
-    /// Makes an object in a collection, and returns it as the server has it.
+    /// Creates an object in a collection, and returns it as the server has it.
     #[track_caller]
     pub fn create(&self, collection: &str, object: &Value) -> Value {
         self.granted("POST", collection, Some(("application/json", object.to_string().as_bytes())))
@@ -89,13 +89,13 @@ impl Client {
         self.granted("POST", collection, Some(("application/yaml", text.as_bytes())))
     }
 
-    /// Merges this into an object (null takes a field away), and returns it as the server has it then.
+    /// Merges this into an object (null removes a field), and returns it as the server then has it.
     #[track_caller]
     pub fn patch(&self, path: &str, change: &Value) -> Value {
         self.granted("PATCH", path, Some(("application/merge-patch+json", change.to_string().as_bytes())))
     }
 
-    /// Puts an object in place of what is there.
+    /// Replaces an object.
     #[track_caller]
     pub fn replace(&self, path: &str, object: &Value) -> Value {
         self.granted("PUT", path, Some(("application/json", object.to_string().as_bytes())))
@@ -106,7 +106,7 @@ impl Client {
         self.granted("DELETE", path, None);
     }
 
-    /// Makes a namespace unless it is there.
+    /// Creates a namespace unless it exists.
     #[track_caller]
     pub fn ensure_namespace(&self, name: &str) {
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });

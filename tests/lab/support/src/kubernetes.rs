@@ -1,7 +1,7 @@
 //! A real Kubernetes API server with its store, and with roles that are enforced.
 //!
-//! It serves what KubeVirt's own does of its VirtualMachineInstances: no more is needed, as nobody but the tests acts on
-//! them (there is no kubelet, no scheduler, no KubeVirt).
+//! It serves VirtualMachineInstances as in a KubeVirt cluster. No more is needed, because only the tests act on them
+//! (there is no kubelet, scheduler or KubeVirt).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ use super::{free_port, prepared, uuid, wait_until};
 pub enum User {
     /// May do everything.
     Admin,
-    /// Whom the agent runs as.
+    /// The agent's user.
     Agent,
-    /// Of whom no role knows.
+    /// Has no role.
     Stranger,
 }
 
@@ -109,7 +109,7 @@ impl ApiServer {
         let mut command = Command::new(prepared("apiserver", "bin/kube-apiserver"));
         command.arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_ports[0]));
         command.args(["--bind-address=127.0.0.1".to_owned(), format!("--secure-port={}", self.port)]);
-        // Else it wants an address that pods could reach it at, and the machine may have none.
+        // Otherwise it needs an address that pods could reach, and the machine may have none.
         command.args(["--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
         command.args([format!("--tls-cert-file={}", file("server.pem"))]);
         command.args([format!("--tls-private-key-file={}", file("server.key"))]);
@@ -137,27 +137,27 @@ impl ApiServer {
         server.wait_end(Duration::from_secs(20))
     }
 
-    /// Makes the API server mute with SIGSTOP: connections to it open, nobody answers.
+    /// Freezes the API server with SIGSTOP: connections open, nobody answers.
     #[track_caller]
     pub fn freeze(&self) {
         process::signal(self.pid(), Signal::STOP);
     }
 
-    /// Lets a mute API server go on.
+    /// Lets a frozen API server go on.
     #[track_caller]
     pub fn thaw(&self) {
         process::signal(self.pid(), Signal::CONT);
     }
 
-    /// An outage in which things change unseen: the API server is away from its port, and for as long as this takes
-    /// another one, on a port that nobody knows, takes the changes.
+    /// An outage during which things change unseen: the API server is gone from its port, and meanwhile another one, on
+    /// an unknown port, accepts the changes.
     #[track_caller]
     pub fn outage(&mut self, meanwhile: impl FnOnce(&ApiServer)) {
         let known = self.go_away(meanwhile);
         self.come_back(known);
     }
 
-    /// An [`outage`](Self::outage) after which all history is forgotten: whoever goes on with a watch from what it
+    /// An [`outage`](Self::outage) after which all history is forgotten: a client that resumes a watch from what it
     /// last saw is answered 410 Gone.
     ///
     /// Both keep a history, so both lose it: the store is compacted, and the API server starts with an empty cache.
@@ -200,7 +200,7 @@ impl ApiServer {
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
             serde_json::from_slice(&answer.body).expect("JSON of etcd")
         };
-        // The key "k", as base64; what it holds is of no interest, the revision is.
+        // The key "k" in base64; only the revision matters, not the value.
         let revision = ask("/v3/kv/range", &json!({ "key": "aw==" }))["header"]["revision"].clone();
         ask("/v3/kv/compaction", &json!({ "revision": revision, "physical": true }));
     }
@@ -229,12 +229,12 @@ impl ApiServer {
         self.folder.path().join("kube-apiserver.log")
     }
 
-    /// Who may do everything.
+    /// The administrator's client.
     pub fn admin(&self) -> &Client {
         &self.admin
     }
 
-    /// A client that is this user.
+    /// A client of this user.
     pub fn client(&self, user: User) -> Client {
         self.admin.with_token(self.token(user))
     }
@@ -244,7 +244,7 @@ impl ApiServer {
         token
     }
 
-    /// The certificate of the authority that the server's is signed with.
+    /// The certificate of the authority that signed the server's.
     pub fn authority_file(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }
@@ -261,8 +261,7 @@ impl ApiServer {
         self.kubeconfig(user.name(), self.token(user), port)
     }
 
-    /// A kubeconfig for a service account, made with its namespace where missing, with a token that is good for an
-    /// hour.
+    /// A kubeconfig for a service account, created with its namespace if missing, with a token valid for an hour.
     #[track_caller]
     pub fn kubeconfig_for_account(&self, namespace: &str, name: &str) -> PathBuf {
         self.admin.ensure_namespace(namespace);
@@ -271,7 +270,7 @@ impl ApiServer {
         self.kubeconfig(&format!("{namespace}-{name}"), &self.token_of(namespace, name), self.port)
     }
 
-    /// A token of a service account that is there, good for an hour.
+    /// A token of an existing service account, valid for an hour.
     #[track_caller]
     pub fn token_of(&self, namespace: &str, name: &str) -> String {
         let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
@@ -295,8 +294,8 @@ impl ApiServer {
         file
     }
 
-    /// Defines VirtualMachineInstances as KubeVirt does: no status subresource, no selectable fields. What is in them
-    /// is not checked, so that a test can write what no KubeVirt would.
+    /// Defines VirtualMachineInstances as KubeVirt does: no status subresource, no selectable fields. Their content is
+    /// not checked, so that a test can write what KubeVirt never would.
     #[track_caller]
     pub fn create_crd_vmi(&self) {
         let crd = json!({

@@ -1,4 +1,4 @@
-//! Nodes with virt-launcher pods, as far as their libvirt goes.
+//! Nodes with virt-launcher pods, reduced to their libvirt.
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -24,7 +24,7 @@ const LIBVIRT_VOLUME: &str = "libvirt-runtime";
 pub struct Node {
     name: String,
     pods_dir: PathBuf,
-    // Shared with the launchers, in whichever order a test lets go of them.
+    // Shared with the launchers, in whichever order a test drops them.
     _folder: Arc<TempDir>,
 }
 
@@ -77,15 +77,15 @@ impl Node {
         self.launcher_at(self.place(), options)
     }
 
-    /// [`launcher_with`](Self::launcher_with) in a place that was made before it.
+    /// [`launcher_with`](Self::launcher_with) in an existing place.
     #[track_caller]
     pub fn launcher_at(&self, place: Place, mut options: LibvirtdOptions) -> Launcher {
         options.launcher = Some(self.make_pod(&place.pod_uid));
         let libvirtd = Libvirtd::start(options);
         let user = place.user.to_string();
-        // Everywhere with udev it is everybody's; in some containers only root's.
+        // With udev everybody may use it; in some containers only root.
         fs::set_permissions("/dev/net/tun", fs::Permissions::from_mode(0o666)).expect("a device for taps");
-        // KubeVirt makes them too, so that QEMU needs no right to.
+        // KubeVirt creates them too, so that QEMU needs no permission.
         for tap in ["tap0", "tap1"] {
             libvirtd.namespace().run("ip", &["tuntap", "add", "dev", tap, "mode", "tap", "user", &user]);
             libvirtd.namespace().run("ip", &["link", "set", tap, "up"]);
@@ -93,12 +93,12 @@ impl Node {
         Launcher { libvirtd, place, node: self.clone() }
     }
 
-    /// A place for a pod on this node, of which there is nothing in the folder yet.
+    /// A place for a pod on this node, without any folder yet.
     pub fn place(&self) -> Place {
         Place { node: self.name.clone(), pod_uid: uuid(), user: qemu_user().0 }
     }
 
-    /// The folder of a pod's sockets, be it there or not.
+    /// The folder of a pod's sockets, existing or not.
     pub fn sockets_of(&self, pod_uid: &str) -> PathBuf {
         self.pods_dir().join(pod_uid).join(EMPTY_DIRS).join(LIBVIRT_VOLUME)
     }
@@ -116,7 +116,7 @@ impl Node {
         sockets
     }
 
-    /// Takes the folders of a pod away, as a kubelet does some time after its end.
+    /// Removes a pod's folders, as a kubelet does some time after its end.
     #[track_caller]
     pub fn remove_pod(&self, pod_uid: &str) {
         fs::remove_dir_all(self.pods_dir().join(pod_uid)).expect("the folders of a pod");
@@ -124,9 +124,9 @@ impl Node {
 }
 
 /// A virt-launcher pod: a libvirtd of a plain user whose socket is where a virtqemud's is. It ends with its QEMU when
-/// dropped, and its folders stay until the node goes or [`Node::remove_pod`] takes them.
+/// dropped, and its folders stay until the node goes or [`Node::remove_pod`] removes them.
 ///
-/// Everything that a [`Libvirtd`] can do, it can.
+/// It can do everything that a [`Libvirtd`] can.
 pub struct Launcher {
     libvirtd: Libvirtd,
     place: Place,
@@ -179,8 +179,8 @@ impl Launcher {
         guest
     }
 
-    /// Puts a proxy where the daemon's socket is, which counts what goes over it and may change what the daemon
-    /// answers. Through it goes our own `virsh` too. The daemon must not be started again after this.
+    /// Puts a proxy in place of the daemon's socket, which counts the traffic and may change the daemon's answers. Our
+    /// own `virsh` uses it too. The daemon must not be started again after this.
     #[track_caller]
     pub fn intercept(&self, rewrite: Option<Rewrite>) -> Proxy {
         let (socket, behind) = (self.socket(), self.socket().with_file_name("behind-the-proxy"));

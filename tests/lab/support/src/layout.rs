@@ -26,7 +26,7 @@ impl Layout {
     pub fn new(options: &LibvirtdOptions, folder: &Path) -> Layout {
         let mut layout = Layout::of(options.kind, folder);
         if let Some(launcher) = &options.launcher {
-            // What the daemon calls xdg/libvirt is this folder, and the way there may be too long for a socket's name.
+            // The daemon's xdg/libvirt is this folder, and its path may be too long for a socket.
             layout.qemu_run = launcher.join("qemu/run");
             layout.socket = folder.join("launcher/virtqemud-sock");
         }
@@ -53,8 +53,8 @@ impl Layout {
     }
 
     pub fn write_configuration(&self, options: &LibvirtdOptions) {
-        // Sockets without polkit, and a host UUID of its own: a migration within one host is refused. libvirt takes the
-        // first value of a setting, so a test's own lines go before.
+        // Sockets without polkit, and a host UUID of its own, because libvirt refuses a migration within one host.
+        // libvirt takes the first value of a setting, so a test's lines come first.
         let daemon = format!(
             "{}\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_ro_perms = \"0777\"\n\
              host_uuid = \"{}\"\nlog_outputs = \"3:stderr\"\n",
@@ -92,7 +92,7 @@ pub fn give_away(path: &Path, user: u32, group: u32) {
     }
 }
 
-/// Copies the files of a folder, not those further down.
+/// Copies a folder's files, without subfolders.
 pub fn copy_files(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder to copy from") {
         let entry = entry.expect("an entry of the folder");
@@ -104,8 +104,8 @@ pub fn copy_files(from: &Path, to: &Path) {
 
 /// The folder with QEMU's capabilities as libvirt caches them, so that not every daemon probes for 3 to 4 s.
 ///
-/// The first call on a machine lets a daemon of its own find them out. libvirt checks what it reads against the
-/// binaries and probes again where they differ, so a stale copy costs time and nothing else.
+/// On a machine's first call, a separate daemon probes for them. libvirt compares the cache with the binaries and
+/// probes again if they differ, so a stale copy only costs time.
 pub fn warm_capabilities(kind: Kind) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -124,7 +124,7 @@ pub fn warm_capabilities(kind: Kind) -> PathBuf {
         options.cold_cache = true;
         let libvirtd = Libvirtd::start(options);
         libvirtd.virsh(&["capabilities"]);
-        // Complete or not there: another test process may be doing the same.
+        // Complete or absent: another test process may be doing the same.
         let building = tempfile::tempdir_in(&store).expect("a folder in target/lab");
         copy_files(&libvirtd.layout().capabilities, building.path());
         if fs::rename(building.path(), &warm).is_ok() {

@@ -1,7 +1,7 @@
 //! Real daemons for the lab's tests: started on free ports and private sockets, waited for, and ended with everything
 //! they started, also when a test panics or the test process itself is killed.
 //!
-//! What it needs is made by `tests/lab/prepare.sh`; a part that is missing is named with the command that makes it.
+//! `tests/lab/prepare.sh` makes what it needs; an error about a missing part names the command that makes it.
 
 #![allow(
     missing_docs,
@@ -77,14 +77,14 @@ pub fn repository() -> &'static Path {
     ours.ancestors().nth(3).expect("the repository that this crate is part of")
 }
 
-/// A thing that `tests/lab/prepare.sh PART` leaves under target/lab.
+/// A file that `tests/lab/prepare.sh PART` leaves under target/lab.
 pub fn prepared(part: &str, path: &str) -> PathBuf {
     let full = repository().join("target/lab").join(path);
     assert!(full.exists(), "target/lab/{path} is missing: make it with: tests/lab/prepare.sh {part}");
     full
 }
 
-/// Asks until there is an answer, and panics with what was waited for when there is none in time.
+/// Polls until there is an answer; after the timeout, panics with what it waited for.
 #[track_caller]
 pub fn wait_until<T>(timeout: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -118,7 +118,7 @@ pub fn uuid() -> String {
     text.trim().to_owned()
 }
 
-/// Whether KVM domains can be started here. Access is put right where root is all it takes.
+/// Whether KVM domains can start here. Fixes the device's permissions where root can.
 ///
 /// `VIRT_OTEL_LAB_NO_KVM=1` says no, to see what the tests do on a machine without it.
 pub fn kvm() -> bool {
@@ -139,8 +139,8 @@ pub fn kvm() -> bool {
     File::options().read(true).write(true).open(path).is_ok()
 }
 
-/// [`kvm`], and when it is not there, the name of the test that is skipped: on the real stderr, as libtest would keep
-/// the output of a test that passes to itself.
+/// [`kvm`]; if it is missing, prints the skipped test's name to the real stderr, because libtest hides the output of
+/// tests that pass.
 pub fn kvm_or_skip() -> bool {
     let usable = kvm();
     if !usable {

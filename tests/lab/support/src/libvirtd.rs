@@ -28,9 +28,9 @@ pub const VIRTQEMUD_SOCKET: &str = "virtqemud-sock";
 /// Which of libvirt's two kinds of daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Of root: what a libvirt host runs. Guests have tap devices, and so figures of their NICs.
+    /// Runs as root, as on a libvirt host. Guests have tap devices, and so NIC figures.
     System,
-    /// Of a plain user: what stands in for the virtqemud in a launcher pod.
+    /// Runs as a plain user, in place of the virtqemud in a launcher pod.
     Session,
 }
 
@@ -38,19 +38,19 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct LibvirtdOptions {
     pub kind: Kind,
-    /// The host's name, with a dot in it (else libvirt asks the resolver for its domain); made up when none.
+    /// The host's name, with a dot in it (otherwise libvirt asks the resolver for its domain); generated if none.
     pub host_name: Option<String>,
-    /// To start without knowing QEMU's capabilities: the first reading in the daemon's life then takes 3 to 4 s.
+    /// Starts without QEMU's cached capabilities: the first reading in the daemon's life then takes 3 to 4 s.
     pub cold_cache: bool,
     /// Lets libvirt put guests into control groups of the machine, as hosts with systemd do. Off by default because
     /// they are named by id and domain name, and two private daemons may have the same.
     pub control_groups: bool,
-    /// The folder of a launcher pod in which the sockets and the state of this session daemon are to be, as those of a
-    /// virtqemud are: see [`Launcher`](super::launcher::Launcher).
+    /// The launcher pod's folder for this session daemon's sockets and state, as for a virtqemud: see
+    /// [`Launcher`](super::launcher::Launcher).
     pub launcher: Option<PathBuf>,
     /// Lets it listen on TCP ports too, as libvirtd.conf says. They are ports of its own network.
     pub listen: bool,
-    /// More lines of libvirtd.conf, which go before ours.
+    /// More lines of libvirtd.conf, which come before ours.
     pub libvirtd_conf: String,
     /// More lines of qemu.conf.
     pub qemu_conf: String,
@@ -92,13 +92,13 @@ struct Daemon {
 }
 
 impl Libvirtd {
-    /// A daemon of root with warm capabilities.
+    /// A daemon of root with cached capabilities.
     #[track_caller]
     pub fn system() -> Libvirtd {
         Libvirtd::start(LibvirtdOptions::new(Kind::System))
     }
 
-    /// A daemon of a plain user with warm capabilities.
+    /// A daemon of a plain user with cached capabilities.
     #[track_caller]
     pub fn session() -> Libvirtd {
         Libvirtd::start(LibvirtdOptions::new(Kind::Session))
@@ -138,7 +138,7 @@ impl Libvirtd {
             copy_files(warm, &layout.capabilities);
         }
         let mounts = match options.kind {
-            // What the system daemon has compiled in. Bound from our folder, its socket is seen from outside too.
+            // The system daemon's compiled-in paths. Bound from our folder, so its socket is visible outside too.
             Kind::System => ["run", "lib", "cache", "etc", "log"].map(|name| path.join(name)).to_vec(),
             Kind::Session => Vec::new(),
         };
@@ -157,7 +157,7 @@ impl Libvirtd {
             give_away(path, user, group);
         }
         if let Some(launcher) = &options.launcher {
-            // For us, who are not in its namespace: a way that is short enough for the name of a socket.
+            // For us, outside its namespace: a path short enough for a socket.
             std::os::unix::fs::symlink(launcher, path.join("launcher")).expect("a link of our own");
         }
         let nic = match (options.kind, &options.launcher) {
@@ -203,7 +203,7 @@ impl Libvirtd {
         format!("test+unix:///default?socket={}-ro", self.socket().display())
     }
 
-    /// The URI of the socket on which only reading is possible; a session daemon has none.
+    /// The URI of the read-only socket; a session daemon has none.
     pub fn read_only_uri(&self) -> String {
         assert_eq!(self.kind, Kind::System, "a session daemon has no read-only socket");
         format!("{}-ro", self.uri())
@@ -215,7 +215,7 @@ impl Libvirtd {
         self.daemon.as_ref().expect("a libvirtd that runs").pid
     }
 
-    /// What the daemon has logged, over all its lives.
+    /// What the daemon has logged, across restarts.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder().join("libvirtd.log")).unwrap_or_default()).into_owned()
     }
@@ -248,7 +248,7 @@ impl Libvirtd {
             // It removes its socket when it ends in order, but knows it by another name in a launcher.
             let _ = fs::remove_file(self.socket());
         }
-        // Where it hung in a frozen guest, SIGTERM was not enough; `nsenter` is gone, the daemon may not be.
+        // If it hung in a frozen guest, SIGTERM was not enough: `nsenter` is gone, the daemon may not be.
         if process::alive(daemon.pid) {
             process::signal(daemon.pid, Signal::KILL);
             wait_until(Duration::from_secs(10), "libvirtd's end", || (!process::alive(daemon.pid)).then_some(()));
@@ -273,12 +273,12 @@ impl Libvirtd {
     #[track_caller]
     pub fn launch(&mut self) {
         assert!(self.daemon.is_none(), "this libvirtd runs already");
-        // A socket that is left over takes connections into nowhere; a daemon that was killed leaves it.
+        // A killed daemon leaves its socket, on which nobody listens.
         let _ = fs::remove_file(self.socket());
         let command = match self.kind {
             Kind::System => {
                 let mut command = self.namespace.command("libvirtd");
-                // Its usual place is one that all daemons of the machine would share.
+                // All daemons of the machine would share the default path.
                 command.args(["--pid-file", "/run/libvirt/libvirtd.pid"]);
                 command.args(self.listen.then_some("--listen"));
                 command
@@ -297,26 +297,26 @@ impl Libvirtd {
                 command
             }
         };
-        // `nsenter` must outlive the daemon to take it in: as an orphan it would be up to whatever is process 1 outside,
-        // and where that never does (in many containers) the namespace could not end.
+        // `nsenter` must outlive the daemon to reap it: an orphan would be left to process 1 outside, and where that
+        // never reaps (in many containers), the namespace could not end.
         let mut outer = Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
         let pid = outer.only_child();
         let mut daemon = Daemon { outer, pid };
         if self.socket().ends_with(VIRTQEMUD_SOCKET) {
-            // Debian has no virtqemud, so its socket has libvirtd's name. A socket may change its name, and needs no
-            // link for that, which nobody should follow.
+            // Debian has no virtqemud, so its socket has libvirtd's name. It is renamed, not linked, because nobody
+            // should follow a link.
             let own = self.socket().with_file_name("libvirt-sock");
             daemon.outer.wait_ready(Duration::from_secs(30), || fs::rename(&own, self.socket()).ok());
         }
         self.daemon = Some(daemon);
     }
 
-    /// Makes the daemon mute with SIGSTOP: connections to it open, nobody answers.
+    /// Freezes the daemon with SIGSTOP: connections open, nobody answers.
     pub fn freeze_daemon(&self) {
         process::signal(self.pid(), Signal::STOP);
     }
 
-    /// Lets a mute daemon go on.
+    /// Lets a frozen daemon go on.
     pub fn thaw_daemon(&self) {
         process::signal(self.pid(), Signal::CONT);
         // `nsenter` stops itself when its child is stopped.
@@ -331,7 +331,7 @@ impl Libvirtd {
         self.try_virsh(arguments).unwrap_or_else(|error| panic!("virsh {arguments:?}: {error}"))
     }
 
-    /// [`virsh`](Self::virsh) with what it said when it failed.
+    /// [`virsh`](Self::virsh), with the error output if it fails.
     pub fn try_virsh(&self, arguments: &[&str]) -> Result<String, String> {
         self.virsh_within(VIRSH_TIMEOUT, arguments)
     }
@@ -341,7 +341,7 @@ impl Libvirtd {
         virsh::run(&self.uri(), timeout, arguments)
     }
 
-    /// How many of the daemon's workers have something to do, by its own account.
+    /// How many of the daemon's workers are busy, according to the daemon.
     #[track_caller]
     pub fn busy_workers(&self) -> usize {
         let socket = self.socket().with_file_name("libvirt-admin-sock");
@@ -358,15 +358,15 @@ impl Libvirtd {
         number("nWorkers") - number("freeWorkers")
     }
 
-    /// Another client of the daemon, which listens to a guest's lifecycle: a line of its log for each event, with the
-    /// time at which it came.
+    /// Another client of the daemon, which listens to a guest's lifecycle and logs a line for each event, with its
+    /// time.
     #[track_caller]
     pub fn listener(&self, name: &str) -> Process {
         let log = self.folder().join("events.log");
         Process::spawn("virsh event", virsh::lifecycle_events(&self.uri(), name), &log)
     }
 
-    /// How NICs of this daemon's guests are tied to the host.
+    /// How NICs of this daemon's guests are connected to the host.
     pub fn nic(&self) -> Nic {
         self.nic
     }

@@ -16,7 +16,7 @@ pub fn asked_to_measure() -> bool {
     asked
 }
 
-/// A bench that has begun, and says how far it is.
+/// A running bench that reports its progress.
 pub struct Progress(Instant);
 
 impl Progress {
@@ -34,7 +34,7 @@ impl Progress {
         Some(Progress(Instant::now()))
     }
 
-    /// Says what comes now.
+    /// Prints the current step.
     pub fn say(&self, what: &str) {
         eprintln!("bench: {:>4} s: {what}", self.0.elapsed().as_secs());
     }
@@ -139,7 +139,7 @@ pub fn row<const CELLS: usize>(cells: [&str; CELLS]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-/// A row of the table of promises: what was promised, what was measured, and whether that is kept.
+/// A row of the table of promises: what was promised, what was measured, and whether it is kept.
 pub fn promise(what: &str, promised: &str, measured: &str, kept: bool) -> Vec<String> {
     row([what, promised, measured, if kept { "kept" } else { "**missed**" }])
 }

@@ -7,7 +7,7 @@ use super::libvirtd::Libvirtd;
 use super::process::{self, Exit, Process};
 use super::{uuid, virsh, wait_until};
 
-/// How long a migration may take before it is no use to wait: the lab's guests are small.
+/// How long a migration may take: the lab's guests are small.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A migration that has begun. The guest's disk images stay where they are.
@@ -20,7 +20,7 @@ pub struct Migration {
 /// How to migrate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// A limit in MiB a second, so that it can be watched; none is as fast as it goes.
+    /// A limit in MiB per second, so that the migration can be watched; none for full speed.
     pub mebibytes_a_second: Option<u32>,
     /// Lets [`Migration::switch_to_post_copy`] be called.
     pub post_copy: bool,
@@ -38,7 +38,7 @@ impl Libvirtd {
         self.begin_migration(name, to, Pace::default()).finish();
     }
 
-    /// Begins to move a running guest, and returns when the other daemon has it listed.
+    /// Begins to move a running guest, and returns when the other daemon lists it.
     #[track_caller]
     pub fn begin_migration(&self, name: &str, to: &Libvirtd, pace: Pace) -> Migration {
         let target = to.uri();
@@ -72,7 +72,7 @@ impl Migration {
         assert_eq!(exit.code, Some(0), "virsh migrate: {}", self.virsh.log());
     }
 
-    /// Waits for an end that is none: aborted, or broken. Returns what virsh said.
+    /// Waits for the end of an aborted or failed migration. Returns virsh's output.
     #[track_caller]
     pub fn finish_failed(mut self) -> String {
         let exit = self.end();
@@ -97,7 +97,7 @@ impl Migration {
             .collect()
     }
 
-    /// Takes the limit of its speed away, so that it ends soon.
+    /// Removes its speed limit, so that it ends soon.
     #[track_caller]
     pub fn hurry(&self) {
         self.source_virsh(&["migrate-setspeed", &self.name, "1000"]).expect("a new speed");
@@ -119,7 +119,7 @@ impl Migration {
         self.finish_failed()
     }
 
-    /// Has it fail, as the target's QEMU is killed: the guest goes on where it was.
+    /// Makes it fail by killing the target's QEMU: the guest goes on where it was.
     #[track_caller]
     pub fn fail(self, target: &Libvirtd) -> String {
         target.kill_qemu(&self.name);

@@ -1,4 +1,4 @@
-//! A set of namespaces in which a libvirtd and its QEMUs live apart from the machine's own.
+//! Namespaces that separate a libvirtd and its QEMUs from the machine's own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +10,8 @@ use super::process::{self, Process};
 
 /// Private mounts, network, host name and process ids, held open by one process.
 ///
-/// That process is number 1 of the process namespace: when it goes, the kernel kills everything else in there, be it
-/// stopped, orphaned or started by a daemon that is long gone. This is how a test leaves nothing running.
+/// That process is PID 1 of the process namespace: when it ends, the kernel kills everything else in it, even if
+/// stopped, orphaned or started by a daemon that is long gone. So a test leaves nothing running.
 pub struct Namespace {
     unshare: Process,
     holder: u32,
@@ -29,8 +29,8 @@ impl Namespace {
             script += &format!("mkdir -p {target}; mount --bind {source} {target}\n");
         }
         script += &format!("ip link set lo up; hostname {host_name}; : >{}\n", ready.display());
-        // Process 1 inherits the orphaned QEMUs and must take them in when they end: libvirt waits 40 s for a zombie
-        // to go. To ignore SIGCHLD makes the kernel do it; shells refuse to, so env does.
+        // Process 1 inherits the orphaned QEMUs and must reap them: libvirt waits 40 s for a zombie to go. Ignoring
+        // SIGCHLD makes the kernel reap them; shells refuse to ignore it, so env does.
         script += "exec env --ignore-signal=CHLD sleep infinity\n";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]);
@@ -53,8 +53,8 @@ impl Namespace {
         command
     }
 
-    /// A command that runs inside but for the network, which is the one of the tests: a server that they can reach, and
-    /// that ends with the namespace.
+    /// A command that runs inside except for the network, which is the tests': a server that they can reach and that
+    /// ends with the namespace.
     pub fn command_on_our_network(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.holder.to_string(), "--mount", "--uts", "--pid", "--", program]);
@@ -88,7 +88,7 @@ impl Namespace {
         self.processes().into_iter().filter(|&pid| process::status_field(pid, "Name").as_deref() == Some(name)).count()
     }
 
-    /// The process id, as seen from outside, of the process that has this one inside.
+    /// The outside process id of the process with this id inside.
     pub fn outside(&self, inside: u32) -> Option<u32> {
         let inside = inside.to_string();
         self.processes().into_iter().find(|&pid| {

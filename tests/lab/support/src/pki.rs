@@ -8,20 +8,20 @@ use rcgen::{
     KeyPair, RevokedCertParams, date_time_ymd,
 };
 
-/// Whose certificate it is to be.
+/// The subject of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// Of these names: a subjectAltName for each.
     Names(&'static [&'static str]),
-    /// Of these names, and out of date.
+    /// Of these names, and expired.
     Expired(&'static [&'static str]),
-    /// With a common name and nothing else, as they were made once.
+    /// With only a common name, as was once usual.
     CommonName(&'static str),
-    /// Of these names, and taken back since.
+    /// Of these names, and revoked.
     Revoked(&'static [&'static str]),
 }
 
-/// The number of a certificate that is taken back.
+/// The serial number of a revoked certificate.
 const REVOKED: u64 = 4_711;
 
 /// An authority.
@@ -43,7 +43,7 @@ impl Authority {
         fs::write(path, self.issuer.pem()).expect("a certificate");
     }
 
-    /// Writes a certificate that it has signed, and the key of it.
+    /// Writes a certificate that it has signed, and its key.
     pub fn issue(&self, subject: Subject, certificate: &Path, key: &Path) {
         let names = match subject {
             Subject::Names(names) | Subject::Expired(names) | Subject::Revoked(names) => names,
@@ -62,7 +62,7 @@ impl Authority {
         fs::write(key, pair.serialize_pem()).expect("the file of its key");
     }
 
-    /// Writes the list of what it has taken back.
+    /// Writes its certificate revocation list.
     pub fn revoke(&self, path: &Path) {
         let revoked = RevokedCertParams {
             serial_number: REVOKED.into(),
@@ -81,7 +81,7 @@ impl Authority {
         fs::write(path, list.signed_by(&self.issuer).expect("a list").pem().expect("its text")).expect("its file");
     }
 
-    /// Makes a folder for `pkipath=`: a client who trusts this authority and has a certificate of `signer`.
+    /// Makes a folder for `pkipath=`: a client that trusts this authority and has a certificate of `signer`.
     pub fn client(&self, folder: &Path, signer: &Authority) -> PathBuf {
         fs::create_dir_all(folder).expect("a folder for a client");
         self.write(&folder.join("cacert.pem"));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::libvirtd::Libvirtd;
 use super::process::{self, Process};
 
-/// polkit's own place for it: it is started by the bus, by no path.
+/// Where polkit installs it: the bus starts it, PATH lacks it.
 const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
 
-/// How long either may take to be there.
+/// How long either may take to start.
 const READY: Duration = Duration::from_secs(20);
 
 /// A system bus with polkit on it. Both end with the namespaces.
@@ -21,7 +21,7 @@ pub struct Polkit {
 }
 
 impl Polkit {
-    /// Takes the machine's own bus and rules out of the daemon's sight. One that has looked for its bus before must be
+    /// Hides the machine's own bus and rules from the daemon. A daemon that has already looked for its bus must be
     /// restarted.
     #[track_caller]
     pub fn hide(libvirtd: &Libvirtd) {
@@ -60,7 +60,7 @@ impl Polkit {
         Polkit { _bus: bus, _polkitd: polkitd }
     }
 
-    /// A rule that no user but root may read libvirt. polkit takes it in when it is started.
+    /// A rule that only root may read libvirt. polkit loads it when it notices the file.
     pub fn forbid(libvirtd: &Libvirtd) {
         let rule = "polkit.addRule(function(action) {\n    if (action.id == \"org.libvirt.unix.monitor\") return polkit.Result.NO;\n});\n";
         let path = libvirtd.folder().join("rules/00-lab.rules");

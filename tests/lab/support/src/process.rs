@@ -1,4 +1,4 @@
-//! Child processes that end with their handle, and with this process whatever becomes of it.
+//! Child processes that end with their handle, and with this process however it ends.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ impl Process {
         Process::spawn_unbound(name, dying_with_us(&command), log)
     }
 
-    /// [`spawn`](Self::spawn) without being killed when this process is: for what a namespace ends.
+    /// [`spawn`](Self::spawn), but not killed with this process: for what a namespace ends.
     #[track_caller]
     pub fn spawn_unbound(name: &str, mut command: Command, log: &Path) -> Process {
         let output = File::options().create(true).append(true).open(log).expect("a log file for the child");
@@ -49,7 +49,7 @@ impl Process {
         Process { child, name: name.to_owned(), log: log.to_owned(), ended: None }
     }
 
-    /// [`spawn`](Self::spawn) with a connection in place of its standard input and output; nothing is kept of what it says.
+    /// [`spawn`](Self::spawn) with a connection in place of its standard input and output; its errors are discarded.
     #[track_caller]
     pub fn spawn_on(name: &str, command: Command, client: &TcpStream) -> Process {
         let mut command = dying_with_us(&command);
@@ -97,7 +97,7 @@ impl Process {
         }
     }
 
-    /// The only child of it, such as the program behind `nsenter`.
+    /// Its only child, such as the program behind `nsenter`.
     #[track_caller]
     pub fn only_child(&mut self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
@@ -106,12 +106,12 @@ impl Process {
         })
     }
 
-    /// Waits for its end without asking for it, and kills it when the time is over.
+    /// Waits for its end without requesting it, and kills it after the timeout.
     pub fn wait_end(&mut self, timeout: Duration) -> Exit {
         self.end_within(timeout, Instant::now())
     }
 
-    /// Asks it to end with SIGTERM, and kills it when it has not within the time.
+    /// Sends SIGTERM, and kills it if it has not ended within the timeout.
     pub fn terminate(&mut self, timeout: Duration) -> Exit {
         let started = Instant::now();
         if self.running() {
@@ -163,8 +163,8 @@ fn other_than_init(pid: u32) -> Pid {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The same command, whose process the kernel kills when this one ends, however that comes about. Nothing that it takes
-/// over from us by default may have been cleared.
+/// The same command, whose process the kernel kills when this one ends, however it ends. The command's inherited
+/// environment must not have been cleared.
 fn dying_with_us(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
     bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
@@ -211,7 +211,7 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs a command to its end; none when it had not ended in time (it is killed then).
+/// Runs a command to its end; none if it did not end in time (it is killed then).
 pub fn run(command: Command, timeout: Duration) -> Option<Output> {
     let described = format!("{command:?}");
     let mut command = dying_with_us(&command);
@@ -281,7 +281,7 @@ fn account(file: &str, name: &str) -> Option<Vec<String>> {
     Some(line.split(':').map(str::to_owned).collect())
 }
 
-/// Whether this process may do what only root may.
+/// Whether this process runs as root.
 pub fn is_root() -> bool {
     geteuid().is_root()
 }

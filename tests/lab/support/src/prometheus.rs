@@ -13,7 +13,7 @@ use super::http;
 use super::process::{self, Exit, Process};
 use super::{free_port, prepared, repository, wait_until};
 
-/// What to change of otel/prometheus/prometheus.yml.
+/// What to change in otel/prometheus/prometheus.yml.
 #[derive(Debug, Clone, Default)]
 pub struct PrometheusOptions {
     /// The port of an agent to scrape; without one its scrape job points at a port where nobody listens.
@@ -24,7 +24,7 @@ pub struct PrometheusOptions {
     pub scrape_interval: Option<String>,
     /// Another out_of_order_time_window; `0s` for Prometheus' own default.
     pub out_of_order_time_window: Option<String>,
-    /// Other text replacements: what is there, and what shall be.
+    /// Other text replacements: old and new.
     pub replacements: Vec<(String, String)>,
     /// More flags, such as `--enable-feature=created-timestamp-zero-ingestion`.
     pub flags: Vec<String>,
@@ -114,7 +114,7 @@ impl Prometheus3 {
         self.ask(&format!("/api/v1/query?query={}", http::escape(expression)))
     }
 
-    /// [`query`](Self::query), and nothing where the answer is an error, such as two series that match one.
+    /// [`query`](Self::query), or `None` if the answer is an error, such as two series that match one.
     pub fn try_query(&self, expression: &str) -> Option<Vec<Series>> {
         self.try_ask(&format!("/api/v1/query?query={}", http::escape(expression))).ok()
     }
@@ -204,7 +204,7 @@ fn pair(value: &Value) -> Option<(f64, f64)> {
     Some((value.get(0)?.as_f64()?, number))
 }
 
-/// The file that ships, with ports and times put in; every replacement must find its text.
+/// The shipped file with ports and times inserted; every replacement must find its text.
 #[track_caller]
 fn configuration(options: &PrometheusOptions) -> String {
     let path = repository().join("otel/prometheus/prometheus.yml");

@@ -23,14 +23,14 @@ pub const GET_STATS: u32 = 344;
 /// `virDomainGetJobStats` on the wire.
 pub const GET_JOB_STATS: u32 = 298;
 
-/// The procedures whose answer may take long, whatever it waits for: those above, and for a state and the list.
+/// Procedures whose answer may take long: those above, and those for a state and for the list.
 const MAY_BE_LATE: [u32; 5] = [GET_XML, GET_STATS, GET_JOB_STATS, 212, 273];
 
 /// The groups of statistics that libvirt answers without the QEMU: state and interface.
 const NO_MONITOR: u32 = 1 | 16;
 
-/// A call that has no answer for longer than this hangs: it is the agent's default deadline. Whatever is younger may as
-/// well be one of the calls that come and go all the time, of which there are some at any moment.
+/// A call without an answer for longer than this hangs: it is the agent's default deadline. A younger one may be one of
+/// the calls in flight at any moment.
 const HANGS: Duration = Duration::from_secs(3);
 
 /// What went over the socket.
@@ -38,13 +38,13 @@ const HANGS: Duration = Duration::from_secs(3);
 pub struct Traffic {
     /// How many calls of each procedure were sent.
     pub calls: HashMap<u32, usize>,
-    /// The most calls that may wait for a QEMU which were ever without an answer at the same time.
+    /// The most calls that may wait for a QEMU and were ever unanswered at the same time.
     pub most_waiting: usize,
-    /// The most calls for statistics likewise, those included that no QEMU has to answer.
+    /// The most calls for statistics likewise, including those that no QEMU has to answer.
     pub most_reading: usize,
     /// The most calls for a domain's XML likewise.
     pub most_for_xml: usize,
-    /// The most calls of any kind that one connection ever had without an answer while one of them might be late.
+    /// The most unanswered calls of any kind on one connection while one of them might be late.
     pub most_on_one_connection: usize,
     /// Connections that are open now.
     pub connections: usize,
@@ -86,21 +86,21 @@ impl Traffic {
     }
 }
 
-/// A socket that passes everything on to a daemon's and counts.
+/// A socket that forwards everything to a daemon's and counts.
 pub struct Proxy {
     traffic: Arc<Mutex<Traffic>>,
     stop: Arc<AtomicBool>,
-    /// The procedure whose answers are held back; none is 0.
+    /// The procedure whose answers are held back; 0 for none.
     held: Arc<AtomicU32>,
     socket: PathBuf,
     folder: Option<TempDir>,
 }
 
-/// What to put in place of a text that a daemon answers with, of the same length: its packets say how long they are.
+/// An old and a new text of equal length, to change a daemon's answers: packets state their length.
 pub type Rewrite = (&'static str, &'static str);
 
 impl Proxy {
-    /// Listens on a socket of its own for a daemon that has this one.
+    /// Listens on its own socket for the daemon at this one.
     pub fn start(daemon: &Path) -> Proxy {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("sock");
@@ -137,7 +137,7 @@ impl Proxy {
         format!("{base}socket={}", self.socket.display())
     }
 
-    /// Holds back the answers to this procedure until [`release`](Self::release): the daemon is merely late with them.
+    /// Holds back the answers to this procedure until [`release`](Self::release), as if the daemon were late.
     pub fn hold(&self, procedure: u32) {
         self.held.store(procedure, Ordering::Relaxed);
     }

@@ -14,10 +14,10 @@ use super::libvirtd::Libvirtd;
 use super::process::{self, Process};
 use super::{free_port, wait_until};
 
-/// It starts others of itself, and so wants to know where it is.
+/// sshd starts itself again, so it needs its full path.
 const SSHD: &str = "/usr/sbin/sshd";
 
-/// Where it wants an empty folder.
+/// The empty folder that sshd requires.
 const EMPTY: &str = "/run/sshd";
 
 /// Which host keys an ssh knows.
@@ -27,7 +27,7 @@ pub enum Knows {
     It,
     /// None.
     Nobody,
-    /// Another one of this sshd.
+    /// Another one for this sshd.
     Another,
 }
 
@@ -64,7 +64,8 @@ impl Sshd {
         }
         fs::create_dir_all(EMPTY).expect("sshd's folder");
         let shown = path.display();
-        // Passwords are offered, so that a client whose key is refused would ask for one. No PAM: it wants a whole host.
+        // Passwords are offered, so that a client whose key is refused would ask for one. No PAM: it needs a complete
+        // host.
         let configuration = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {shown}/host\nAuthorizedKeysFile {shown}/authorized\n\
              PidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication yes\n"
@@ -83,7 +84,7 @@ impl Sshd {
         self.uri_as(Knows::It, "user", more)
     }
 
-    /// [`uri`](Self::uri), for an ssh that knows these hosts and has this key: `user`, who is let in, or `stranger`.
+    /// [`uri`](Self::uri), for an ssh that knows these hosts and has this key: `user` (accepted) or `stranger`.
     pub fn uri_as(&self, knows: Knows, key: &str, more: &str) -> String {
         let ssh = match knows {
             Knows::It => "ssh",
@@ -104,14 +105,14 @@ impl Sshd {
         process::children(self.listener).into_iter().filter(|&pid| process::alive(pid)).collect()
     }
 
-    /// Sends this to each of them, and returns which they were.
+    /// Sends a signal to each session, and returns them.
     pub fn signal_sessions(&self, signal: Signal) -> Vec<u32> {
         let sessions = self.sessions();
         sessions.iter().for_each(|&pid| process::signal(pid, signal));
         sessions
     }
 
-    /// Makes it mute: connections to it open, nobody answers.
+    /// Freezes it: connections open, nobody answers.
     pub fn freeze(&self) {
         process::signal(self.listener, Signal::STOP);
     }
@@ -145,7 +146,7 @@ fn make_key(path: &Path) {
     assert_eq!(output.code, Some(0), "ssh-keygen: {}", output.stderr);
 }
 
-/// An ssh that nothing of this machine's configuration steers, and that knows the hosts of a file.
+/// An ssh that ignores this machine's configuration and knows the hosts in a file.
 fn write_ssh(path: &Path, known: &Path) {
     let script = format!(
         "#!/bin/sh\nexec ssh -F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null -o IdentitiesOnly=yes \

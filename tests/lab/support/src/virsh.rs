@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::process;
 
-/// Runs it on the daemon of a URI, and kills it after the time given. What it printed, or what it said when it failed.
+/// Runs it on a URI's daemon, and kills it after the timeout. Returns its output, or its errors if it failed.
 pub fn run(uri: &str, timeout: Duration, arguments: &[&str]) -> Result<String, String> {
     match process::run(command(uri, arguments), timeout) {
         None => Err(format!("no end within {timeout:?}")),
@@ -21,9 +21,9 @@ pub fn command(uri: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Prints a line for each event in a guest's lifecycle, with the time at which it came, until it is killed.
+/// Prints a line for each event in a guest's lifecycle, with its time, until it is killed.
 pub fn lifecycle_events(uri: &str, name: &str) -> Command {
-    // Into a pipe or file virsh would keep its lines until they fill a buffer.
+    // virsh buffers its output to a pipe or file.
     let mut command = Command::new("stdbuf");
     command.args(["-oL", "virsh", "--quiet", "--connect", uri]);
     command.args(["event", "--loop", "--timestamp", "--event", "lifecycle", "--domain", name]);
@@ -31,7 +31,7 @@ pub fn lifecycle_events(uri: &str, name: &str) -> Command {
     command
 }
 
-/// Messages are compared by tests, and no user's own settings may change them.
+/// Tests compare messages, so no user settings may change them.
 fn plain(command: &mut Command) {
     command.env("LC_ALL", "C").env_remove("LIBVIRT_DEFAULT_URI").env_remove("VIRSH_DEFAULT_CONNECT_URI");
 }

@@ -1,6 +1,6 @@
 //! VirtualMachineInstances as KubeVirt writes them, and the updates it makes in the order it makes them.
 //!
-//! Each function is one update of the object, as each is one there: what an agent sees of it is one event.
+//! Each function is one update of the object, as in KubeVirt: an agent sees it as one event.
 
 use std::time::SystemTime;
 
@@ -10,9 +10,9 @@ use super::kube_client::{Client, vmis_of};
 use super::launcher::{Place, domain_name};
 use super::{kubernetes::ApiServer, uuid};
 
-/// The label that says whose a VirtualMachineInstance is.
+/// The label with a VirtualMachineInstance's node.
 const NODE: &str = "kubevirt.io/nodeName";
-/// The label that says where it is migrating to.
+/// The label with its migration's target node.
 const TARGET_NODE: &str = "kubevirt.io/migrationTargetNodeName";
 
 /// A VirtualMachineInstance in an API server.
@@ -24,7 +24,7 @@ pub struct Vmi {
 }
 
 impl Vmi {
-    /// Makes one that nobody has scheduled yet, with its namespace where missing.
+    /// Creates one that is not scheduled yet, and its namespace if missing.
     #[track_caller]
     pub fn create(api: &ApiServer, namespace: &str, name: &str) -> Vmi {
         Vmi::create_with(api, namespace, name, &json!({}))
@@ -37,7 +37,7 @@ impl Vmi {
         Vmi::create_with(api, namespace, name, &json!({ "metadata": { "labels": labels } }))
     }
 
-    /// [`create`](Self::create) with these fields over the usual ones (null takes one away).
+    /// [`create`](Self::create) with these fields over the usual ones (null removes one).
     #[track_caller]
     pub fn create_with(api: &ApiServer, namespace: &str, name: &str, change: &Value) -> Vmi {
         let client = api.admin().clone();
@@ -48,7 +48,7 @@ impl Vmi {
         Vmi { client, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// One that runs, in a single write: for many of them, or where the way there does not matter.
+    /// Creates a running one in a single write: for many of them, or where the steps do not matter.
     #[track_caller]
     pub fn create_running(api: &ApiServer, namespace: &str, name: &str, place: &Place) -> Vmi {
         Vmi::create_running_with(api, namespace, name, place, &json!({}))
@@ -63,12 +63,12 @@ impl Vmi {
         Vmi::create_with(api, namespace, name, &all)
     }
 
-    /// One that was made before.
+    /// An existing one.
     pub fn known(api: &ApiServer, namespace: &str, name: &str) -> Vmi {
         Vmi { client: api.admin().clone(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// After a [`delete`](Self::delete): another one of the same name, which runs, in a single write.
+    /// After a [`delete`](Self::delete): another running one of the same name, in a single write.
     #[track_caller]
     pub fn make_anew_running(&self, place: &Place) {
         let mut new = object(&self.namespace, &self.name);
@@ -85,7 +85,7 @@ impl Vmi {
         &self.name
     }
 
-    /// What its domain is called.
+    /// Its domain's name.
     pub fn domain(&self) -> String {
         domain_name(&self.namespace, &self.name)
     }
@@ -106,13 +106,13 @@ impl Vmi {
         self.get()["metadata"]["uid"].as_str().expect("a UID").to_owned()
     }
 
-    /// Any update, merged into the object (null takes a field away).
+    /// Any update, merged into the object (null removes a field).
     #[track_caller]
     pub fn update(&self, change: &Value) -> Value {
         self.client.patch(&self.path(), change)
     }
 
-    /// Puts in place of the object whatever becomes of it, literally: a null stays one. It may be nested deeper than
+    /// Replaces the object with its changed form, literally: a null stays one. It may be nested deeper than
     /// [`get`](Self::get) can read.
     #[track_caller]
     pub fn rewrite(&self, change: impl FnOnce(&mut Value)) {
@@ -150,13 +150,13 @@ impl Vmi {
         self.set_condition(&condition("Paused", "True", Some(reason)));
     }
 
-    /// virt-handler, when it goes on: the condition is taken away, not set to False.
+    /// virt-handler, when it goes on: the condition is removed, not set to False.
     #[track_caller]
     pub fn resume(&self) {
         self.change_conditions(|conditions| conditions.retain(|known| known["type"] != "Paused"));
     }
 
-    /// Sets a condition in place of the one of its type.
+    /// Replaces the condition of its type.
     #[track_caller]
     pub fn set_condition(&self, new: &Value) {
         self.change_conditions(|conditions| {
@@ -185,7 +185,7 @@ impl Vmi {
                     "sourceNode": source.node, "sourcePod": pod_name(&self.name, source),
                     "targetNode": target.node, "targetPod": pod_name(&self.name, target),
                     "migrationConfiguration": { "allowPostCopy": false, "bandwidthPerMigration": "0" },
-                    // What an earlier one has left, as KubeVirt begins with a new state.
+                    // Clears what an earlier one left, as KubeVirt begins with a new state.
                     "endTimestamp": null, "completed": null, "failed": null, "failureReason": null,
                     "abortRequested": null, "abortStatus": null,
                     "targetNodeDomainDetected": null, "targetNodeDomainReadyTimestamp": null,
@@ -200,7 +200,7 @@ impl Vmi {
         self.update(&json!({ "status": { "migrationState": { "startTimestamp": now() } } }));
     }
 
-    /// virt-handler of the target, when the incoming domain, paused yet, is there.
+    /// virt-handler of the target, when the incoming domain exists, still paused.
     #[track_caller]
     pub fn target_domain_detected(&self) {
         self.update(&json!({ "status": { "migrationState": { "targetNodeDomainDetected": true } } }));
@@ -253,7 +253,7 @@ impl Vmi {
         self.drop_pod(source);
     }
 
-    /// virt-handler of the source, when it did not work: the node stays.
+    /// virt-handler of the source, when the migration failed: the node stays.
     #[track_caller]
     pub fn migration_failed(&self, reason: &str) {
         self.update(&json!({ "status": { "migrationState": {
@@ -310,7 +310,7 @@ pub fn condition(kind: &str, status: &str, reason: Option<&str>) -> Value {
     condition
 }
 
-/// What a user has asked for, as KubeVirt has filled it up, before anything was done about it.
+/// A user's object with KubeVirt's defaults, before anything else has happened.
 fn object(namespace: &str, name: &str) -> Value {
     // A label's value has 63 bytes at most, a name may have more.
     let label = &name[..name.len().min(63)];
@@ -401,7 +401,7 @@ fn running() -> Value {
     })
 }
 
-/// What KubeVirt calls a launcher's pod.
+/// The name of a launcher's pod.
 fn pod_name(vmi: &str, place: &Place) -> String {
     format!("virt-launcher-{vmi}-{}", &place.pod_uid[..5])
 }

@@ -1,4 +1,4 @@
-//! OpenTelemetry's weaver: it judges the registry, and what arrives by the registry.
+//! OpenTelemetry's weaver: it checks the registry, and what arrives against the registry.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{free_port, http, repository};
 
-/// Where there is one for those who have none.
+/// Where to get weaver.
 const WHERE: &str = "https://github.com/open-telemetry/weaver/releases";
 
 /// A copy of the registry that weaver can resolve without the network.
@@ -25,7 +25,7 @@ impl Registry {
     /// conventions that the manifest depends on; without it weaver fetches them.
     #[track_caller]
     pub fn committed() -> Registry {
-        // weaver does not look into hidden folders, and says nothing of it.
+        // weaver silently ignores hidden folders.
         let folder = tempfile::Builder::new().prefix("weaver-").tempdir().expect("a temporary folder");
         let registry = Registry { folder };
         fs::create_dir(registry.path()).expect("a folder");
@@ -111,7 +111,7 @@ impl LiveCheck {
         LiveCheck { process, grpc, admin, output, _registry: registry }
     }
 
-    /// What an agent needs to be told to push here. weaver takes nothing compressed.
+    /// The variables that make an agent push here. weaver accepts nothing compressed.
     pub fn environment(&self) -> [(&'static str, String); 3] {
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.grpc)),
@@ -120,7 +120,7 @@ impl LiveCheck {
         ]
     }
 
-    /// Ends it; what it has found.
+    /// Ends it; returns its findings.
     #[track_caller]
     pub fn finish(mut self) -> Findings {
         http::post(self.admin, "/stop", &[], &[]).expect("weaver can be stopped");
@@ -140,12 +140,12 @@ impl LiveCheck {
 pub struct Findings {
     /// Resources, metrics, points and attributes that it has looked at.
     pub entities: u64,
-    /// How often it said what: level, identifier, message.
+    /// Counts by level, identifier, message.
     advice: BTreeMap<(String, String, String), usize>,
 }
 
 impl Findings {
-    /// What it said on a level, with how often.
+    /// The findings of a level, with counts.
     pub fn on(&self, level: &str) -> Vec<String> {
         let of_level = self.advice.iter().filter(|((of, ..), _)| of == level);
         of_level.map(|((_, id, message), times)| format!("{times} × {id}: {message}")).collect()

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// No end of what is passed on.
+/// Unlimited forwarding.
 const WITHOUT_END: u64 = u64::MAX;
 
 /// A port that passes everything on to another one.
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Wire {
-    /// Listens on a port of its own for whoever listens on that one.
+    /// Listens on its own port and forwards to that one.
     pub fn to(port: u16) -> Wire {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on the loopback address");
         let state = Arc::new(State {
@@ -69,7 +69,7 @@ impl Wire {
         self.state.cut();
     }
 
-    /// [`cut`](Self::cut) when so many bytes more have been passed on to clients: in the midst of what a server says.
+    /// [`cut`](Self::cut) after this many more bytes to clients: in the middle of a server's answer.
     pub fn cut_after(&self, bytes: u64) {
         self.state.left.store(bytes, Ordering::SeqCst);
     }
@@ -126,7 +126,7 @@ impl State {
 
 /// Passes bytes on until one side hangs up or `may` forbids it, then hangs up on both.
 fn pass(mut from: TcpStream, mut to: TcpStream, mut may: impl FnMut(u64) -> bool) {
-    // Small pieces, so that what is cut is cut in its midst.
+    // Small pieces, so that a cut hits the middle of an answer.
     let mut piece = [0; 512];
     while let Ok(read @ 1..) = from.read(&mut piece) {
         if !may(read as u64) || to.write_all(&piece[..read]).is_err() {

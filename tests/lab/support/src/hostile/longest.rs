@@ -36,7 +36,7 @@ pub fn document(head: &str) -> String {
     document + TAIL
 }
 
-/// Disks with long names, and then as many figures of processors as still fit, after a record's head.
+/// A record's head, disks with long names, and as many vCPU figures as still fit.
 pub fn statistics(mut record: Body) -> Body {
     static ALL: OnceLock<(u32, Body)> = OnceLock::new();
     let (count, all) = ALL.get_or_init(all);
@@ -69,7 +69,7 @@ fn all() -> (u32, Body) {
     (count, all)
 }
 
-/// As many parameters as there may be, after a record's head: states of processors.
+/// As many parameters as allowed, after a record's head: vCPU states.
 #[allow(dead_code, reason = "for who measures")]
 pub fn parameters(record: Body) -> Body {
     let body = basics(record.u32(PARAMETERS));

@@ -24,7 +24,7 @@ pub struct Named {
     pub uuid: Uuid,
 }
 
-/// What is in a frame, as it grows.
+/// A frame's body under construction.
 #[derive(Debug, Default, Clone)]
 pub struct Body(pub Vec<u8>);
 
@@ -91,7 +91,7 @@ pub fn ping() -> Vec<u8> {
     frame(KEEPALIVE, 1, MESSAGE, 0, 0, &Body::default())
 }
 
-/// That something happened to a domain: `virDomainEventType` and its detail.
+/// A domain's lifecycle event: `virDomainEventType` and its detail.
 pub fn lifecycle(callback: u32, domain: &Named, event: u32, detail: u32) -> Vec<u8> {
     let body = Body::of(&[callback]).domain(domain).u32(event).u32(detail);
     frame(REMOTE, 318, MESSAGE, 0, 0, &body)

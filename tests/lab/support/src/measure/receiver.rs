@@ -40,7 +40,7 @@ impl Receiver {
         self.address
     }
 
-    /// What an agent is given as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The agent's `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -19,7 +19,7 @@ pub const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 /// Between two scrapes: they come one at a time, and the agent has other work in between.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The times of so many scrapes and the size of the body, in the order of [`FORMATS`].
+/// The times of `count` scrapes and the size of the body, in the order of [`FORMATS`].
 pub fn of(agent: &Agent, count: usize) -> Vec<(Spread, usize)> {
     FORMATS.map(|(_, headers)| in_one_format(agent, headers, count)).to_vec()
 }
