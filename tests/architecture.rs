@@ -261,8 +261,8 @@ fn a_row_a_group_and_a_flag_are_where_the_guide_says() {
     let mut wrong = Vec::new();
     for (heading, words) in [
         ("A metric from a field", &["\"storage.flush_requests\""][..]),
-        ("A group of statistics", &["Group::Dirtyrate", "Self::Dirtyrate", "dirty_rate:", "DirtyRate,"]),
-        ("A flag with its variable", &["health_listen:", "\"health-listen\""]),
+        ("A group of statistics", &["Group::Cpu", "Self::Cpu", ": Cpu,", "<Cpu as"]),
+        ("A flag with its variable", &["health_listen:", "\"health-listen\"", "\"node-name\"", "node_name:"]),
     ] {
         let allowed = listed(heading);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

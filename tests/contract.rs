@@ -176,7 +176,7 @@ fn one_metric_alone_carries_the_vms_identity_over_otlp() {
 fn a_brief_is_one_sentence_with_a_full_stop() {
     let briefs = all()
         .map(|row| (row.name, row.brief))
-        .chain(attribute::ALL.into_iter().map(|attribute| (attribute.key, attribute.brief)));
+        .chain(attribute::ALL.iter().copied().map(|attribute| (attribute.key, attribute.brief)));
     for (name, brief) in briefs {
         assert!(brief.ends_with('.') && !brief.ends_with(".."), "{name}: {brief}");
         assert!(brief.starts_with(|c: char| c.is_ascii_uppercase()), "{name}: {brief}");
@@ -205,10 +205,10 @@ fn every_attribute_of_a_row_is_in_the_dictionary() {
 
 #[test]
 fn the_dictionary_has_each_key_once_and_none_is_the_namespace_of_another() {
-    for attribute in attribute::ALL {
+    for attribute in attribute::ALL.iter().copied() {
         let namespace = format!("{}.", attribute.key);
         assert_eq!(attribute::ALL.iter().filter(|other| other.key == attribute.key).count(), 1, "{}", attribute.key);
-        for other in attribute::ALL {
+        for other in attribute::ALL.iter().copied() {
             assert!(!other.key.starts_with(&namespace), "{} is a namespace of {}", attribute.key, other.key);
         }
         assert!(
@@ -446,6 +446,21 @@ fn the_comparison_with_kubevirt_is_up_to_date() {
     let text = std::fs::read_to_string(PATH).unwrap();
     let text = parts.iter().fold(text, |text, (begin, rendered, end)| between(PATH, &text, begin, rendered, end));
     assert_rendered([(PATH, text)]);
+}
+
+#[test]
+fn the_configuration_is_up_to_date() {
+    assert_rendered([("docs/configuration.md", virt_otel::config::markdown())]);
+}
+
+/// A chart is text: what it accepts as a group is compared with the groups that there are.
+#[test]
+fn the_chart_accepts_the_groups_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/virt-otel/values.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let accepted = schema["properties"]["groupIntervals"]["propertyNames"]["enum"].as_array().unwrap();
+    let accepted: Vec<&str> = accepted.iter().filter_map(serde_json::Value::as_str).collect();
+    assert_eq!(accepted, Group::WORDS);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use lab_support as lab;
 use lab_support::measure as support;
 use lab_support::measure::Progress;
 use lab_support::measure::receiver::Receiver;
-use peers::{Exporter, SAME_GROUPS};
+use peers::{Exporter, same_groups};
 use report::Report;
 
 /// Intervals of 15 s through which the agent is watched in service, and `virsh` as well.
@@ -72,7 +72,7 @@ fn main() {
 
     say("virsh");
     let bulk = peers::virsh(&fleet, &[], READINGS, Duration::ZERO);
-    let same_groups = peers::virsh(&fleet, &SAME_GROUPS, READINGS, Duration::ZERO);
+    let same_groups = peers::virsh(&fleet, &same_groups(), READINGS, Duration::ZERO);
     let bulk_in_service = peers::virsh(&fleet, &[], INTERVALS, agent::INTERVAL);
     say("Debian's exporter");
     let exporter = Exporter::start(&fleet);

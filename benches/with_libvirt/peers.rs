@@ -10,10 +10,17 @@ use crate::lab::http::{self, Response};
 use crate::lab::process::{self, Process};
 use crate::lab::{Metrics, free_port, prepared};
 use crate::support::Spread;
+use virt_otel::model::Group;
 
 /// The groups that virt-otel reads, as options of `virsh domstats`.
-pub(crate) const SAME_GROUPS: [&str; 8] =
-    ["--state", "--cpu-total", "--balloon", "--vcpu", "--interface", "--block", "--iothread", "--dirtyrate"];
+pub(crate) fn same_groups() -> Vec<String> {
+    let of_virsh = |group: &Group| match group {
+        Group::Job => None,
+        Group::Cpu => Some("--cpu-total".to_owned()),
+        group => Some(format!("--{}", group.as_str())),
+    };
+    Group::ALL.iter().filter_map(of_virsh).collect()
+}
 
 /// What a reading costs.
 pub(crate) struct Reading {
@@ -23,8 +30,8 @@ pub(crate) struct Reading {
 
 /// Readings by `virsh domstats --nowait`: one call for all domains, and for all groups or these. In a pause before
 /// each, other processes use the machine's caches.
-pub(crate) fn virsh(fleet: &Fleet, groups: &[&str], runs: u32, pause: Duration) -> Reading {
-    let arguments: Vec<&str> = ["domstats", "--nowait"].into_iter().chain(groups.iter().copied()).collect();
+pub(crate) fn virsh(fleet: &Fleet, groups: &[String], runs: u32, pause: Duration) -> Reading {
+    let arguments: Vec<&str> = ["domstats", "--nowait"].into_iter().chain(groups.iter().map(String::as_str)).collect();
     let read = || {
         std::thread::sleep(pause);
         let started = Instant::now();

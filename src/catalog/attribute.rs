@@ -59,7 +59,7 @@ impl Attribute {
 }
 
 /// Every attribute, in the order of the documentation.
-pub const ALL: [&Attribute; 81] = [
+pub const ALL: &[&Attribute] = &[
     &DOMAIN,
     &UUID,
     &NAMESPACE,

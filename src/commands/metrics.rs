@@ -57,7 +57,7 @@ fn own_attributes() -> Vec<&'static Attribute> {
 pub fn json(out: &mut impl Write) -> io::Result<()> {
     let metrics: Vec<_> =
         SECTIONS.iter().flat_map(|section| section.metrics.iter().map(move |row| json_metric(section, row))).collect();
-    let attributes: Vec<_> = attribute::ALL.into_iter().map(json_attribute).collect();
+    let attributes: Vec<_> = attribute::ALL.iter().copied().map(json_attribute).collect();
     serde_json::to_writer_pretty(&mut *out, &json!({ "metrics": metrics, "attributes": attributes }))?;
     writeln!(out)
 }

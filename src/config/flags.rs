@@ -1,5 +1,6 @@
 //! The command line as clap sees it: all values are text.
 
+use crate::model::Group;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
@@ -241,7 +242,7 @@ pub(super) struct ReadingFlags {
     pub(super) interval: Option<String>,
     /// How often one group of statistics is read; may be given several times
     ///
-    /// GROUP is one of state, cpu, balloon, vcpu, interface, block, iothread, dirtyrate, job: libvirt's names, as in
+    /// GROUP is one of {groups}: libvirt's names, as in
     /// `virsh domstats`. Groups that are not named are read at --interval. Disks (block) cost libvirt the most.
     #[arg(long, value_name = "GROUP=DURATION", action = clap::ArgAction::Append)]
     pub(super) group_interval: Vec<String>,
@@ -338,7 +339,10 @@ fn described(command: Command) -> Command {
         let variable = if flag == "format" { String::new() } else { format!(" [env: {}]", variable(&flag)) };
         let notes = format!("{default}{variable}");
         let help = arg.get_help().map(|help| format!("{help}{notes}"));
-        let long = arg.get_long_help().map(|help| format!("{help}\n\n{}", notes.trim_start()));
+        let long = arg.get_long_help().map(|help| {
+            let help = help.to_string().replace("{groups}", &Group::WORDS.join(", "));
+            format!("{help}\n\n{}", notes.trim_start())
+        });
         let arg = match help {
             Some(help) => arg.help(help),
             None => arg,

@@ -404,15 +404,3 @@ fn help_names_every_variable_and_default() {
 fn clap_agrees_with_itself() {
     command().debug_assert();
 }
-
-/// The page in docs/ is rendered; a stale one is rewritten, and the test fails once.
-#[test]
-fn the_documentation_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    let rendered = markdown();
-    if std::fs::read_to_string(path).is_ok_and(|page| page == rendered) {
-        return;
-    }
-    std::fs::write(path, rendered).expect("docs/configuration.md can be written");
-    panic!("docs/configuration.md was stale and has been rendered again: commit it");
-}

@@ -150,27 +150,28 @@ impl Draft {
         // libvirt reports nothing about I/O threads where there are none.
         let io_threads = (self.io_threads.answered() || spoke).then(|| devices::iothreads(self.io_threads));
         let nics = self.nics.answered().then(|| self.nics.named(|nic| &nic.target));
-        Stats {
+        let mut stats = Stats {
             id,
             status,
-            cpu: asked_for(asked, Group::Cpu, some(self.cpu)),
-            memory: asked_for(asked, Group::Balloon, some(self.memory)),
-            vcpus: asked_for(asked, Group::Vcpu, self.vcpus.finish()),
-            disks: asked_for(asked, Group::Block, disks),
-            nics: asked_for(asked, Group::Interface, nics),
-            io_threads: asked_for(asked, Group::Iothread, io_threads),
-            dirty_rate: asked_for(asked, Group::Dirtyrate, self.dirty.measured()),
+            cpu: some(self.cpu),
+            memory: some(self.memory),
+            vcpus: self.vcpus.finish(),
+            disks,
+            nics,
+            io_threads,
+            dirty_rate: self.dirty.measured(),
             monitor,
             ..Stats::default()
+        };
+        // The state is part of every answer.
+        for group in Group::ALL.into_iter().filter(|group| *group != Group::State && !asked.contains(*group)) {
+            stats.forget(group);
         }
+        stats
     }
 }
 
 /// `None` if no field was set.
 fn some<T: Default + PartialEq>(said: T) -> Option<T> {
     (said != T::default()).then_some(said)
-}
-
-fn asked_for<T>(asked: Groups, group: Group, said: Option<T>) -> Option<T> {
-    said.filter(|_| asked.contains(group))
 }

@@ -98,6 +98,15 @@ impl Group {
     }
 }
 
+// Arrays by group are filled from `ALL` and indexed by the group.
+const _: () = {
+    let mut index = 0;
+    while index < Group::ALL.len() {
+        assert!(Group::ALL[index] as usize == index, "ALL is in the order of the variants");
+        index += 1;
+    }
+};
+
 /// A set of groups.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Groups(u16);

@@ -41,16 +41,34 @@ impl Figures {
         let Arrival { at, seen, .. } = arrival;
         let whole = stats.monitor == Monitor::Answered;
         self.expect_anew(&stats);
+        // Every field by its name: a new group cannot be forgotten here.
+        let Stats {
+            id: _,
+            status: _,
+            cpu,
+            memory,
+            vcpus,
+            disks,
+            nics,
+            io_threads,
+            dirty_rate,
+            job,
+            monitor: _,
+            unknown_parameters: _,
+            left_out: _,
+            parameters: _,
+            took: _,
+        } = stats;
         let mut dropped = 0;
-        if let Some(cpu) = stats.cpu {
+        if let Some(cpu) = cpu {
             let start = self.starts.cpu(seen, at, &cpu);
             vm.cpu = Some(Reading { at, start, value: cpu });
             self.read(Group::Cpu, arrival);
         }
-        if let Some(memory) = stats.memory {
+        if let Some(memory) = memory {
             self.take_memory(vm, memory, whole, arrival);
         }
-        if let Some(mut vcpus) = stats.vcpus {
+        if let Some(mut vcpus) = vcpus {
             vcpus.each.sort_by_key(|vcpu| vcpu.number);
             vcpus.each.dedup_by_key(|vcpu| vcpu.number);
             let (start, each) = self.starts.vcpus(seen, at, vcpus.each);
@@ -58,31 +76,31 @@ impl Figures {
             vm.vcpus = Some(Reading { at, start, value });
             self.read(Group::Vcpu, arrival);
         }
-        if let Some(mut disks) = stats.disks {
+        if let Some(mut disks) = disks {
             dropped += drop_duplicates(&mut disks);
             let (start, mut value) = self.starts.disks(seen, at, disks);
             join(&mut value, vm.description.as_deref());
             vm.disks = Some(Reading { at, start, value });
             self.read(Group::Block, arrival);
         }
-        if let Some(mut nics) = stats.nics {
+        if let Some(mut nics) = nics {
             dropped += drop_duplicates(&mut nics);
             let (start, mut value) = self.starts.nics(seen, at, nics);
             join(&mut value, vm.description.as_deref());
             vm.nics = Some(Reading { at, start, value });
             self.read(Group::Interface, arrival);
         }
-        if let Some(mut threads) = stats.io_threads {
+        if let Some(mut threads) = io_threads {
             threads.sort_by_key(|thread| thread.id);
             threads.dedup_by_key(|thread| thread.id);
             vm.io_threads = Some(gauge(vm.io_threads.as_ref(), threads, arrival));
             self.read(Group::Iothread, arrival);
         }
-        if let Some(rate) = stats.dirty_rate {
+        if let Some(rate) = dirty_rate {
             vm.dirty_rate = Some(gauge(vm.dirty_rate.as_ref(), rate, arrival));
             self.read(Group::Dirtyrate, arrival);
         }
-        if let Some(job) = stats.job {
+        if let Some(job) = job {
             vm.job = job.map(|job| Reading { at, start: self.starts.job(seen, at, &job), value: job });
             self.read(Group::Job, arrival);
         }

@@ -50,66 +50,43 @@ pub(super) trait Named {
     fn name(&self) -> &Self::Name;
 }
 
-impl Counters for Cpu {
-    const GROUP: Group = Group::Cpu;
-    type Values = [Option<u64>; counters_of(Group::Cpu)];
+/// Says of each type with counters to which group it belongs, and what a row reads of it.
+macro_rules! counted {
+    ($($counted:ident: $group:ident, |$of:ident, $read:ident| $value:expr;)+) => {
+        $(impl Counters for $counted {
+            const GROUP: Group = Group::$group;
+            type Values = [Option<u64>; counters_of(Group::$group)];
 
-    fn value(&self, read: &Read) -> Option<Value> {
-        if let Read::Cpu(read) = read { read(self) } else { None }
-    }
-}
-
-impl Counters for Memory {
-    const GROUP: Group = Group::Balloon;
-    type Values = [Option<u64>; counters_of(Group::Balloon)];
-
-    fn value(&self, read: &Read) -> Option<Value> {
-        if let Read::Memory(read) = read { read(self) } else { None }
-    }
-}
-
-impl Counters for Vcpu {
-    const GROUP: Group = Group::Vcpu;
-    type Values = [Option<u64>; counters_of(Group::Vcpu)];
-
-    fn value(&self, read: &Read) -> Option<Value> {
-        match read {
-            Read::Vcpu(read) => read(self),
-            Read::VcpuEach(_, read) => {
-                let mut value = None;
-                read(self, &mut |_, of_one| value = Some(of_one));
-                value
+            fn value(&self, read: &Read) -> Option<Value> {
+                let value: fn(&Self, &Read) -> Option<Value> = |$of, $read| $value;
+                value(self, read)
             }
-            _ => None,
+        })+
+
+        /// The groups whose counters are followed.
+        #[cfg(test)]
+        const FOLLOWED: &[Group] = &[$(Group::$group),+];
+    };
+}
+
+counted! {
+    Cpu: Cpu, |cpu, read| if let Read::Cpu(read) = read { read(cpu) } else { None };
+    Memory: Balloon, |memory, read| if let Read::Memory(read) = read { read(memory) } else { None };
+    Vcpu: Vcpu, |vcpu, read| match read {
+        Read::Vcpu(read) => read(vcpu),
+        Read::VcpuEach(_, read) => {
+            let mut value = None;
+            read(vcpu, &mut |_, of_one| value = Some(of_one));
+            value
         }
-    }
-}
-
-impl Counters for Disk {
-    const GROUP: Group = Group::Block;
-    type Values = [Option<u64>; counters_of(Group::Block)];
-
-    fn value(&self, read: &Read) -> Option<Value> {
-        if let Read::Disk(read) = read { read(self) } else { None }
-    }
-}
-
-impl Counters for Nic {
-    const GROUP: Group = Group::Interface;
-    type Values = [Option<u64>; counters_of(Group::Interface)];
-
-    fn value(&self, read: &Read) -> Option<Value> {
-        if let Read::Nic(read) = read { read(self) } else { None }
-    }
-}
-
-impl Counters for Job {
-    const GROUP: Group = Group::Job;
-    type Values = [Option<u64>; counters_of(Group::Job)];
-
-    fn value(&self, read: &Read) -> Option<Value> {
-        if let Read::Migration(read) | Read::Job(read) = read { read(self) } else { None }
-    }
+        _ => None,
+    };
+    Disk: Block, |disk, read| if let Read::Disk(read) = read { read(disk) } else { None };
+    Nic: Interface, |nic, read| if let Read::Nic(read) = read { read(nic) } else { None };
+    Job: Job, |job, read| match read {
+        Read::Migration(read) | Read::Job(read) => read(job),
+        _ => None,
+    };
 }
 
 impl Named for Vcpu {
@@ -146,10 +123,9 @@ mod tests {
     /// A counter without a start time of its own would keep its start when it goes back.
     #[test]
     fn every_counter_of_the_catalogue_is_followed() {
-        let followed = [Cpu::GROUP, Memory::GROUP, Vcpu::GROUP, Disk::GROUP, Nic::GROUP, Job::GROUP];
         for row in catalog::all().filter(|row| row.kind == Kind::Counter) {
             let group = row.read.group();
-            assert!(group.is_some_and(|group| followed.contains(&group)), "{} has no start time", row.name);
+            assert!(group.is_some_and(|group| FOLLOWED.contains(&group)), "{} has no start time", row.name);
         }
     }
 

@@ -127,11 +127,29 @@ impl CounterStarts {
     /// Whether any host-side counter has gone back. What the guest reports of its memory is left out: a guest that
     /// reboots resets it.
     pub(super) fn went_back(&self, stats: &Stats) -> bool {
-        let cpu = self.cpu.as_ref().zip(stats.cpu.as_ref());
+        // Every field by its name: whether a new group's counters are the host's is decided here.
+        let Stats {
+            id: _,
+            status: _,
+            cpu,
+            memory: _,
+            vcpus,
+            disks,
+            nics,
+            io_threads: _,
+            dirty_rate: _,
+            job: _,
+            monitor: _,
+            unknown_parameters: _,
+            left_out: _,
+            parameters: _,
+            took: _,
+        } = stats;
+        let cpu = self.cpu.as_ref().zip(cpu.as_ref());
         cpu.is_some_and(|(series, cpu)| went_back(&series.last, &cpu.counters()))
-            || any_went_back(self.vcpus.as_ref(), stats.vcpus.as_ref().map(|vcpus| vcpus.each.as_slice()))
-            || any_went_back(self.disks.as_ref(), stats.disks.as_deref())
-            || any_went_back(self.nics.as_ref(), stats.nics.as_deref())
+            || any_went_back(self.vcpus.as_ref(), vcpus.as_ref().map(|vcpus| vcpus.each.as_slice()))
+            || any_went_back(self.disks.as_ref(), disks.as_deref())
+            || any_went_back(self.nics.as_ref(), nics.as_deref())
     }
 }
 

@@ -71,7 +71,7 @@ fn attributes() -> String {
     let mut out = format!("{RENDERED}file_format: definition/2\nattributes:\n");
     let own = instruments().flat_map(|instrument| instrument.attributes).copied();
     let mut keys = BTreeSet::from(UPSTREAM);
-    for attribute in attribute::ALL.into_iter().chain(own) {
+    for attribute in attribute::ALL.iter().copied().chain(own) {
         if keys.insert(attribute.key) {
             push_attribute(attribute, &mut out);
         }
@@ -275,7 +275,7 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
 fn check(sent: &Value, found: &mut BTreeSet<String>) {
     let key = sent["key"].as_str().unwrap_or_default();
     let own = instruments().flat_map(|instrument| instrument.attributes).copied();
-    let declared = attribute::ALL.into_iter().chain(own).find(|declared| {
+    let declared = attribute::ALL.iter().copied().chain(own).find(|declared| {
         let template = declared.key.strip_suffix(TEMPLATE).map(|stem| format!("{stem}."));
         declared.key == key || template.is_some_and(|stem| key.starts_with(&stem))
     });
