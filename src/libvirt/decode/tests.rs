@@ -1,10 +1,11 @@
-//! Decodes real answers (`fixtures/`, from libvirt 9.0 with QEMU 7.2) and invented ones.
+//! Decodes real answers (`fixtures/`; those in no folder are from libvirt 9.0 with QEMU 7.2) and invented ones.
 
 mod hostile;
 mod jobs;
 mod monitor;
 mod properties;
 mod real;
+mod versions;
 
 use super::*;
 
