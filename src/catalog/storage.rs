@@ -151,7 +151,7 @@ const METRICS: &[Metric] = &[
         kind: Kind::UpDownCounter,
         brief: "How much of the disk has been written to, as its highest offset or its allocated size.",
         stability: Stability::Development,
-        source: "virDomainListGetStats block.<n>.allocation",
+        source: "virDomainListGetStats block.<n>.allocation; from libvirt 11 on a raw file has none",
         kubevirt: "",
         read: Read::Disk(|disk| disk.allocation.map(Value::from)),
     },

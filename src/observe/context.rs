@@ -8,7 +8,7 @@ use super::counters::ObserveCounters;
 use super::lines::Lines;
 use super::settings::Intervals;
 use super::share::Share;
-use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Vmi};
+use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Version, Vmi};
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub(super) struct DaemonContext {
     pub(super) daemon: DaemonId,
     /// The host's name, as the daemon reports it.
     pub(super) host_name: Arc<str>,
+    /// The version of its libvirt, once it has told it.
+    pub(super) libvirt: Option<Version>,
     /// Where the VMI runs, if the daemon is a launcher's.
     pub(super) launcher: Option<Arc<Launcher>>,
     /// The VMI, as the Kubernetes API reports it.

@@ -142,6 +142,7 @@ impl DaemonState {
         self.connection.trying_until = None;
         self.connection.generation = self.connection.generation.wrapping_add(1);
         self.context.host_name = Arc::clone(&facts.host_name);
+        self.context.libvirt = facts.libvirt;
         self.connection.facts = Some(facts);
         self.listing.backoff.reset();
         self.listing.wanted = self.is_open();

@@ -2,11 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::labels::{drop_duplicates, join};
+use super::labels::{drop_duplicates, drop_meaningless, join};
 use super::room::{self, Cut};
 use super::settings::Intervals;
 use super::starts::CounterStarts;
-use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Vm};
+use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Version, Vm};
 use crate::source::{Monitor, Stats};
 
 /// What is remembered besides the statistics themselves.
@@ -32,13 +32,15 @@ pub(super) struct Arrival {
     pub(super) now: Instant,
     /// The start of the incarnation, if it was seen.
     pub(super) seen: Option<Timestamp>,
+    /// The version of the daemon's libvirt.
+    pub(super) libvirt: Option<Version>,
 }
 
 impl Figures {
     /// Takes a reading in. A group missing from it keeps its last one. Returns how many devices were left out because
     /// another has the same target.
     pub(super) fn take(&mut self, vm: &mut Vm, stats: Stats, arrival: Arrival) -> u64 {
-        let Arrival { at, seen, .. } = arrival;
+        let Arrival { at, seen, libvirt, .. } = arrival;
         let whole = stats.monitor == Monitor::Answered;
         self.expect_anew(&stats);
         // Every field by its name: a new group cannot be forgotten here.
@@ -80,6 +82,7 @@ impl Figures {
             dropped += drop_duplicates(&mut disks);
             let (start, mut value) = self.starts.disks(seen, at, disks);
             join(&mut value, vm.description.as_deref());
+            drop_meaningless(&mut value, libvirt);
             vm.disks = Some(Reading { at, start, value });
             self.read(Group::Block, arrival);
         }

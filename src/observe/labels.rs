@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::monotonic::Named;
-use crate::model::{Description, Disk, Nic, Since, ambiguous};
+use crate::model::{Bytes, Description, Disk, Nic, Since, Version, ambiguous};
 
 /// A device that the XML describes.
 pub(super) trait Described: Named<Name = Arc<str>> {
@@ -57,6 +57,25 @@ pub(super) fn drop_duplicates<T: Named<Name = Arc<str>>>(devices: &mut Vec<T>) -
     u64::try_from(before - devices.len()).unwrap_or(u64::MAX)
 }
 
+/// From this version on `block.<n>.allocation` of a raw file is always 0.
+const NO_ALLOCATION_OF_RAW_FILES: Version = Version(11_000_000);
+
+/// Drops an allocation of 0 that the version says of every raw file. The XML tells which disks are such; until it is
+/// known, any may be one.
+pub(super) fn drop_meaningless(disks: &mut [Since<Disk>], libvirt: Option<Version>) {
+    if libvirt.is_none_or(|version| version.0 < NO_ALLOCATION_OF_RAW_FILES.0) {
+        return;
+    }
+    for disk in disks.iter_mut().map(|disk| &mut disk.value).filter(|disk| disk.allocation == Some(Bytes(0))) {
+        let is = |value: &Option<Arc<str>>, expected| value.as_deref() == Some(expected);
+        let may_be_raw_file =
+            disk.description.as_ref().is_none_or(|disk| is(&disk.format, "raw") && is(&disk.source_kind, "file"));
+        if may_be_raw_file {
+            disk.allocation = None;
+        }
+    }
+}
+
 /// Gives every device its description. An alias that is the target of a device that the XML does not have yet gives way
 /// (see [`ambiguous`]); those within the XML are distinct.
 pub(super) fn join<T: Described>(devices: &mut [Since<T>], description: Option<&Description>) {
@@ -94,6 +113,25 @@ mod tests {
         join(&mut both, Some(&description));
         assert_eq!([both[0].value.drive(), both[1].value.drive()], ["vda", "vdb"]);
         assert!(both[1].value.description.is_none());
+    }
+
+    #[test]
+    fn an_allocation_of_nothing_is_dropped_where_the_version_says_it_of_every_raw_file() {
+        let described = |format: &str| {
+            let (format, source_kind) = (Some(format.into()), Some("file".into()));
+            Some(Arc::new(DiskDescription { format, source_kind, ..DiskDescription::default() }))
+        };
+        let shown = |description, allocation, libvirt: u64| {
+            let value = Disk { description, allocation: Some(Bytes(allocation)), ..Disk::default() };
+            let mut disks = [Since { start: Timestamp::default(), value }];
+            drop_meaningless(&mut disks, Some(Version(libvirt)));
+            disks[0].value.allocation
+        };
+        assert_eq!(shown(described("raw"), 0, 11_003_000), None);
+        assert_eq!(shown(None, 0, 12_008_000), None, "it may be one");
+        assert_eq!(shown(described("raw"), 0, 9_000_000), Some(Bytes(0)), "nothing was written to it yet");
+        assert_eq!(shown(described("qcow2"), 0, 11_003_000), Some(Bytes(0)));
+        assert_eq!(shown(described("raw"), 4_096, 11_003_000), Some(Bytes(4_096)));
     }
 
     #[test]

@@ -194,7 +194,12 @@ impl DomainState {
 
     fn take(&mut self, stats: Stats, moment: Moment, context: &DaemonContext) {
         context.counters.unknown_parameters.add(stats.unknown_parameters.into());
-        let arrival = Arrival { at: self.incarnation.stamp(moment), now: moment.instant, seen: self.incarnation.seen };
+        let arrival = Arrival {
+            at: self.incarnation.stamp(moment),
+            now: moment.instant,
+            seen: self.incarnation.seen,
+            libvirt: context.libvirt,
+        };
         if let Some(status) = stats.status {
             self.vm_mut().status = Some(status);
             self.figures.state_read(moment.instant);

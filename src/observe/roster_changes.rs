@@ -23,6 +23,7 @@ impl Engine {
         let context = DaemonContext {
             daemon: daemon.clone(),
             host_name: Arc::from(""),
+            libvirt: None,
             launcher: None,
             vmi: None,
             told: None,

@@ -101,6 +101,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
     let origin = Instant::now();
     let context = DaemonContext {
         daemon: DaemonId("fake:///one".into()),
+        libvirt: None,
         host_name: "host".into(),
         launcher: None,
         vmi: None,
