@@ -34,7 +34,7 @@ programs() {
     local directory=$1
     shift
     cargo test --locked --no-run --message-format=json "$@" 2>/dev/null |
-        sed -n '/"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
+        sed -n '/"profile":{[^}]*"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
 }
 
 need_cargo
