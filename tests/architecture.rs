@@ -246,6 +246,7 @@ fn every_file_that_the_guide_names_is_there() {
         "A flag with its variable",
         "Another way of sending OTLP",
         "TLS and passwords",
+        "A fact of the XML",
         "Another source of facts",
     ] {
         let files = listed(heading);
