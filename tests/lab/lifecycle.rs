@@ -1,5 +1,8 @@
 //! A VM's life, as the endpoint and the Collector show it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::support::process::Process;
@@ -265,12 +268,15 @@ fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
 
 /// The time from libvirt's own event, as another client of libvirtd receives it, to the new state on the page.
 ///
-/// A busy machine may delay a sample by preempting any of the three processes; an agent that is too slow fails each of
+/// A busy machine may delay a sample by preempting any of the three processes. How long it lets a process wait is
+/// measured meanwhile, and allowed for each of the turns that an event takes; an agent that is too slow fails each of
 /// three tries.
 #[test]
 fn an_event_is_visible_within_100_ms() {
     const ROUNDS: usize = 10;
     const LIMIT: Duration = Duration::from_millis(100);
+    /// libvirtd, the agent's event and its query, libvirtd again, the agent's answer and page, this test.
+    const TURNS: u32 = 6;
     let libvirtd = Libvirtd::system();
     libvirtd.define(&Domain::tcg("blinks"));
     let agent = agent(&libvirtd);
@@ -286,6 +292,7 @@ fn an_event_is_visible_within_100_ms() {
     });
     let mut slowest = Duration::MAX;
     for _ in 0..3 {
+        let naps = Naps::begin();
         let mut delays: Vec<Duration> = (0..ROUNDS)
             .flat_map(|_| {
                 [("start", "running"), ("suspend", "paused"), ("resume", "running"), ("destroy", "shutoff")]
@@ -293,21 +300,62 @@ fn an_event_is_visible_within_100_ms() {
             })
             .collect();
         delays.sort_unstable();
-        let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+        let naps = naps.end();
+        let at = |share: usize| share_of(&delays, share);
+        let [half, longest] = [50, 100].map(|share| TURNS * share_of(&naps, share));
         println!(
-            "from libvirt's event to the page: p50 {:?} p90 {:?} p99 {:?} max {:?}",
+            "from libvirt's event to the page: p50 {:?} p90 {:?} p99 {:?} max {:?}; {TURNS} turns wait {half:?}, {longest:?} \
+             at most",
             at(50),
             at(90),
             at(99),
             at(100)
         );
-        assert!(at(50) < LIMIT / 2, "half take {:?}", at(50));
-        slowest = slowest.min(at(100));
+        assert!(at(50) < LIMIT / 2 + half, "half take {:?}", at(50));
+        slowest = slowest.min(at(100).saturating_sub(longest));
         if slowest < LIMIT {
             return;
         }
     }
     panic!("in each of three tries some event took more than {LIMIT:?}, {slowest:?} at best");
+}
+
+/// The duration that so many percent do not exceed.
+fn share_of(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
+/// How long a process that could run waits for a processor: a thread that naps again and again, and wakes too late.
+struct Naps {
+    over: Arc<AtomicBool>,
+    napping: JoinHandle<Vec<Duration>>,
+}
+
+impl Naps {
+    const LENGTH: Duration = Duration::from_millis(1);
+
+    fn begin() -> Naps {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let napping = std::thread::spawn(move || {
+            let mut late = Vec::new();
+            while !told.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                std::thread::sleep(Naps::LENGTH);
+                late.push(began.elapsed().saturating_sub(Naps::LENGTH));
+            }
+            late
+        });
+        Naps { over, napping }
+    }
+
+    /// How late it woke each time, in ascending order.
+    fn end(self) -> Vec<Duration> {
+        self.over.store(true, Ordering::Relaxed);
+        let mut late = self.napping.join().unwrap();
+        late.sort_unstable();
+        late
+    }
 }
 
 /// How long the state took from the first event of a command to the page.
