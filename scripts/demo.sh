@@ -92,7 +92,7 @@ wait_for() {
 
 prepare() {
     need_cargo
-    [ "$(id -u)" -eq 0 ] || fail "the demo makes namespaces: run as root (sudo -E make demo)"
+    need_root demo
     prepare_packages packages
     step "guest" tests/lab/prepare.sh guest
     # The Collector is built while Rust compiles.

@@ -38,7 +38,7 @@ programs() {
 }
 
 need_cargo
-[ "$(id -u)" -eq 0 ] || fail "the lab's tests start daemons in namespaces of their own: run as root (sudo -E make flicker)"
+need_root flicker
 if [ "$stress" -gt 0 ] && ! command -v stress-ng >/dev/null; then
     step "stress-ng" apt-get install -y --no-install-recommends stress-ng
 fi

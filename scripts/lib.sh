@@ -34,6 +34,11 @@ need_cargo() {
     command -v cargo >/dev/null || fail "'cargo' is missing: install Rust with its installer from https://rustup.rs"
 }
 
+# need_root TARGET: the lab cannot do without.
+need_root() {
+    [ "$(id -u)" -eq 0 ] || fail "the lab starts daemons in namespaces of their own: run as root (sudo -E make $1)"
+}
+
 # prepare_packages [PART...]: the Debian packages of the lab, and of the judge unless the parts are named.
 prepare_packages() {
     [ "$#" -gt 0 ] || set -- packages judge

@@ -77,7 +77,7 @@ wait_for_lab() {
 }
 
 need_cargo
-[ "$(id -u)" -eq 0 ] || fail "the lab's tests start daemons in namespaces of their own: run as root (sudo -E make test)"
+need_root test
 prepare_packages
 
 mkdir -p "$root/target/lab"

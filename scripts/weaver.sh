@@ -13,7 +13,7 @@ if ! command -v "${WEAVER:-weaver}" >/dev/null; then
     fail "${WEAVER:-weaver} is missing: get it from https://github.com/open-telemetry/weaver/releases, and put it on PATH or name it in WEAVER"
 fi
 need_cargo
-[ "$(id -u)" -eq 0 ] || fail "the lab's tests start daemons in namespaces of their own: run as root (sudo -E make weaver)"
+need_root weaver
 prepare_packages
 "$root/tests/lab/prepare.sh" guest apiserver
 the_agent_alone

@@ -36,14 +36,12 @@ enum OwnRead<C> {
 impl<C> OwnMetric<C> {
     /// A monotonic sum with one series; none while `read` gives `None`.
     pub const fn counter(name: &'static str, unit: Unit, brief: &'static str, read: fn(&C) -> Option<Value>) -> Self {
-        let instrument = Instrument { name, unit, kind: Kind::Counter, brief, attributes: &[] };
-        Self { instrument, read: OwnRead::One(read) }
+        Self::row(Kind::Counter, name, unit, &[], brief, OwnRead::One(read))
     }
 
     /// A gauge with one series; none while `read` gives `None`.
     pub const fn gauge(name: &'static str, unit: Unit, brief: &'static str, read: fn(&C) -> Option<Value>) -> Self {
-        let instrument = Instrument { name, unit, kind: Kind::Gauge, brief, attributes: &[] };
-        Self { instrument, read: OwnRead::One(read) }
+        Self::row(Kind::Gauge, name, unit, &[], brief, OwnRead::One(read))
     }
 
     /// A monotonic sum with a series for each set of values of these attributes.
@@ -54,8 +52,7 @@ impl<C> OwnMetric<C> {
         brief: &'static str,
         read: fn(&C, Emit<'_>),
     ) -> Self {
-        let instrument = Instrument { name, unit, kind: Kind::Counter, brief, attributes };
-        Self { instrument, read: OwnRead::Each(read) }
+        Self::row(Kind::Counter, name, unit, attributes, brief, OwnRead::Each(read))
     }
 
     /// A gauge with a series for each set of values of these attributes.
@@ -66,8 +63,18 @@ impl<C> OwnMetric<C> {
         brief: &'static str,
         read: fn(&C, Emit<'_>),
     ) -> Self {
-        let instrument = Instrument { name, unit, kind: Kind::Gauge, brief, attributes };
-        Self { instrument, read: OwnRead::Each(read) }
+        Self::row(Kind::Gauge, name, unit, attributes, brief, OwnRead::Each(read))
+    }
+
+    const fn row(
+        kind: Kind,
+        name: &'static str,
+        unit: Unit,
+        attributes: &'static [&'static Attribute],
+        brief: &'static str,
+        read: OwnRead<C>,
+    ) -> Self {
+        Self { instrument: Instrument { name, unit, kind, brief, attributes }, read }
     }
 
     /// The metric's description.

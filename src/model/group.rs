@@ -1,6 +1,6 @@
 //! What is read together, and where a [`Vm`] keeps it.
 
-use super::{Reading, Status, Timestamp, Vm};
+use super::{Reading, Status, Timestamp, Vm, names};
 
 /// What is read together: one group of `virDomainListGetStats`, or the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,15 +50,7 @@ impl Group {
     ];
 
     /// The names of all of them, in the same order.
-    pub const WORDS: [&'static str; Self::ALL.len()] = {
-        let mut words = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < words.len() {
-            words[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        words
-    };
+    pub const WORDS: [&'static str; Self::ALL.len()] = names!(Self::ALL);
 
     const fn about(self) -> About {
         let (word, monitor, flag) = match self {

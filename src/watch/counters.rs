@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::fault::FaultKind;
 use super::object::Tally;
+use crate::model::names;
 
 /// The kinds of events that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,15 +30,7 @@ impl EventKind {
     pub const ALL: [Self; 4] = [Self::Restarted, Self::Applied, Self::Deleted, Self::Synced];
 
     /// The name of every value, for a closed set of labels.
-    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        names
-    };
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = names!(Self::ALL);
 
     /// Its name in labels.
     #[must_use]

@@ -2,6 +2,8 @@
 
 use kube::runtime::watcher;
 
+use crate::model::names;
+
 /// The kinds of failures: a closed set, since they become labels and each is logged once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
@@ -40,15 +42,7 @@ impl FaultKind {
     ];
 
     /// The name of every value, for a closed set of labels.
-    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        names
-    };
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = names!(Self::ALL);
 
     /// Its name in labels.
     #[must_use]

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::names;
+
 /// Why points were not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
@@ -27,15 +29,7 @@ impl DropReason {
         [Self::QueueFull, Self::Refused, Self::GivenUp, Self::TooLarge, Self::Late, Self::Duplicate, Self::Shutdown];
 
     /// The name of every value, for a closed set of labels.
-    pub(super) const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        names
-    };
+    pub(super) const NAMES: [&'static str; Self::ALL.len()] = names!(Self::ALL);
 
     /// The value of the attribute `reason`.
     #[must_use]
