@@ -161,7 +161,7 @@ async fn start(
     let (publish, snapshots) = snapshot::channel();
     let heartbeats = Heartbeats::new();
     let reading = heartbeats.part("observe");
-    let health = Arc::new(ObserveCounters::of(reading.clone()));
+    let reads = Arc::new(ObserveCounters::of(reading.clone()));
     let otlp_counters = config.otlp_metrics.is_some().then(|| Arc::new(OtlpCounters::default()));
     let scrapes = Arc::new(ScrapeCounters::default());
 
@@ -178,7 +178,7 @@ async fn start(
     let mut sources = Sources::start(&config.source, &heartbeats).await?;
     let counted = Counted {
         published: Arc::new(Published { snapshots: snapshots.clone(), clock: Arc::clone(&clock) }),
-        health: Arc::clone(&health),
+        reads: Arc::clone(&reads),
         daemons: Arc::new(sources.endpoints()),
         watch: sources.watch(),
         otlp: otlp_counters,
@@ -209,7 +209,7 @@ async fn start(
     let farewell = sources.farewell();
     let (feeds, roster) = sources.into_feeds();
     stages.spawn(&reading, ShutdownPhase::Read, |stop| {
-        observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, health, stop)
+        observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, reads, stop)
     });
     if let Some((pulse, exporter)) = exporter {
         stages.spawn(&pulse, ShutdownPhase::Push, |stop| exporter.run(snapshots, stop));

@@ -44,7 +44,7 @@ impl Published {
 /// The counters of every stage that runs.
 pub(super) struct Counted {
     pub(super) published: Arc<Published>,
-    pub(super) health: Arc<ObserveCounters>,
+    pub(super) reads: Arc<ObserveCounters>,
     pub(super) daemons: Arc<endpoint::Daemons>,
     pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) otlp: Option<Arc<OtlpCounters>>,
@@ -55,7 +55,7 @@ impl Counted {
     /// Every row of the stages that run.
     pub(super) fn observables(&self) -> Vec<Observable> {
         observables(METRICS, &self.published)
-            .chain(observables(observe::METRICS, &self.health))
+            .chain(observables(observe::METRICS, &self.reads))
             .chain(observables(endpoint::METRICS, &self.daemons))
             .chain(self.watch.iter().flat_map(|watch| observables(watch::METRICS, watch)))
             .chain(self.otlp.iter().flat_map(|otlp| observables(otlp::METRICS, otlp)))

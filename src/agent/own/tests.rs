@@ -12,7 +12,7 @@ fn counted() -> Counted {
     let (_, snapshots) = snapshot::channel();
     Counted {
         published: Arc::new(Published { snapshots, clock: Arc::new(SystemClock::new()) }),
-        health: Arc::default(),
+        reads: Arc::default(),
         daemons: Arc::new(vec![("qemu:///system".to_owned(), Arc::default())]),
         watch: Some(Arc::default()),
         otlp: Some(Arc::default()),
