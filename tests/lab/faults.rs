@@ -263,10 +263,9 @@ fn a_mute_libvirtd_is_down_and_no_vm_is_stuck() {
     println!("up is 0 after {down_after:?} of silence");
     assert!(down_after.is_some(), "a daemon that was mute for a minute is up:\n{}", agent.log());
     libvirtd.thaw_daemon();
-    wait_until(Duration::from_secs(30), "everything to be back", || {
-        let page = agent.metrics();
-        let all = names.iter().all(|name| page.has(WRITES, &[("domain", name)]) && !stuck(&page, name));
-        (all && page.get("libvirt_up", &[]) == Some(1.0)).then_some(())
+    agent.wait_for(Duration::from_secs(30), "everything to be back", |page| {
+        let all = names.iter().all(|name| page.has(WRITES, &[("domain", name)]) && !stuck(page, name));
+        all && page.get("libvirt_up", &[]) == Some(1.0)
     });
 }
 

@@ -14,7 +14,7 @@ use super::http::{self, Response};
 use super::launcher::{Launcher, Node};
 use super::namespace::Namespace;
 use super::process::{self, Exit, Output, Process};
-use super::{free_port, wait_until};
+use super::{answer_within, free_port};
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -169,13 +169,14 @@ impl Agent {
         Metrics::parse(&response.text())
     }
 
-    /// Asks for metrics until they are as wanted.
+    /// Asks for metrics until they are as wanted; after the timeout, panics with the agent's log.
     #[track_caller]
     pub fn wait_for(&self, timeout: Duration, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
-        wait_until(timeout, what, || {
+        let answer = answer_within(timeout, || {
             let metrics = self.metrics();
             wanted(&metrics).then_some(metrics)
-        })
+        });
+        answer.unwrap_or_else(|| panic!("waited {timeout:?} in vain for: {what}; the agent's log:\n{}", self.log()))
     }
 
     /// Sends SIGTERM, and gives it 20 s.

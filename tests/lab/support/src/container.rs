@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::private_mounts;
+
 /// Where a pod has the files of its service account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -62,8 +64,6 @@ impl Container {
         let _ = write!(script, " --bounding-set=-all{capability} --inh-caps=-all{capability}");
         let _ = write!(script, " --ambient-caps=-all{}", if user == 0 { "" } else { &capability });
         script += " --pdeathsig KILL /proc/self/fd/9 \"$@\"\n";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
-        command
+        private_mounts::command(&[], &script)
     }
 }

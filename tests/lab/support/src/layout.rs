@@ -2,13 +2,46 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 use super::libvirtd::{Kind, Libvirtd, LibvirtdOptions};
 use super::{kvm, process, repository, uuid};
+
+/// The daemon that the lab starts: libvirt's monolithic one or, where only that is installed, the modular one for QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// Its name, which its configuration and its admin server have too.
+    pub name: &'static str,
+    /// How the names of its sockets begin.
+    sockets: &'static str,
+}
+
+impl Program {
+    const MONOLITHIC: Program = Program { name: "libvirtd", sockets: "libvirt" };
+    const MODULAR: Program = Program { name: "virtqemud", sockets: "virtqemud" };
+
+    /// The one that is installed.
+    pub fn installed() -> Program {
+        let there = |program: &&Program| Path::new("/usr/sbin").join(program.name).exists();
+        *[&Program::MONOLITHIC, &Program::MODULAR]
+            .into_iter()
+            .find(there)
+            .expect("libvirtd (libvirt-daemon-system) is missing: install it with: tests/lab/prepare.sh packages")
+    }
+
+    /// The name of its socket.
+    pub fn socket(self) -> String {
+        format!("{}-sock", self.sockets)
+    }
+
+    /// The name of its socket for administrators.
+    pub fn admin_socket(self) -> String {
+        format!("{}-admin-sock", self.sockets)
+    }
+}
 
 /// The paths within a daemon's folder.
 #[derive(Debug, Clone)]
@@ -36,14 +69,14 @@ impl Layout {
     fn of(kind: Kind, folder: &Path) -> Layout {
         match kind {
             Kind::System => Layout {
-                socket: folder.join("run/libvirt-sock"),
+                socket: folder.join("run").join(Program::installed().socket()),
                 configuration: folder.join("etc"),
                 capabilities: folder.join("cache/qemu/capabilities"),
                 run: folder.join("run"),
                 qemu_run: folder.join("run/qemu"),
             },
             Kind::Session => Layout {
-                socket: folder.join("xdg/libvirt/libvirt-sock"),
+                socket: folder.join("xdg/libvirt").join(Program::installed().socket()),
                 configuration: folder.join("config/libvirt"),
                 capabilities: folder.join("cache/libvirt/qemu/cache/capabilities"),
                 run: folder.join("xdg"),
@@ -71,15 +104,19 @@ impl Layout {
             qemu += "cgroup_controllers = []\n";
         }
         qemu += &options.qemu_conf;
-        fs::write(self.configuration.join("libvirtd.conf"), daemon).expect("libvirtd.conf");
+        let name = format!("{}.conf", Program::installed().name);
+        fs::write(self.configuration.join(name), daemon).expect("the daemon's configuration");
         fs::write(self.configuration.join("qemu.conf"), qemu).expect("qemu.conf");
     }
 }
 
-/// The user and group that QEMU runs as under a session daemon: libvirt's own, whose group may use KVM.
+/// The user and group that QEMU runs as under a session daemon: libvirt's own user, and the group that may use KVM.
 pub fn qemu_user() -> (u32, u32) {
-    process::user_ids("libvirt-qemu")
-        .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages")
+    let (user, group) = process::user_ids("libvirt-qemu")
+        .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages");
+    // Newer packages give this user a group of its own, and another root may number the group kvm differently.
+    let device = fs::metadata("/dev/kvm").ok().map(|device| device.gid()).filter(|gid| *gid != 0);
+    (user, device.filter(|_| kvm()).unwrap_or(group))
 }
 
 /// Gives a folder and everything in it to a user.
@@ -112,7 +149,8 @@ pub fn warm_capabilities(kind: Kind) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (kind, kvm()).hash(&mut hasher);
     fs::read("/proc/sys/kernel/osrelease").unwrap_or_default().hash(&mut hasher);
-    for binary in ["/usr/sbin/libvirtd", "/usr/bin/qemu-system-x86_64"] {
+    let daemon = format!("/usr/sbin/{}", Program::installed().name);
+    for binary in [daemon.as_str(), "/usr/bin/qemu-system-x86_64"] {
         let changed = fs::metadata(binary).and_then(|metadata| metadata.modified()).ok();
         changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).hash(&mut hasher);
     }

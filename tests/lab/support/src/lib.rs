@@ -39,6 +39,7 @@ pub mod migration;
 pub mod namespace;
 pub mod pki;
 pub mod polkit;
+mod private_mounts;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
@@ -86,13 +87,20 @@ pub fn prepared(part: &str, path: &str) -> PathBuf {
 
 /// Polls until there is an answer; after the timeout, panics with what it waited for.
 #[track_caller]
-pub fn wait_until<T>(timeout: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(timeout: Duration, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    answer_within(timeout, ask).unwrap_or_else(|| panic!("waited {timeout:?} in vain for: {what}"))
+}
+
+/// Polls until there is an answer, or the time is over.
+pub fn answer_within<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
-            return answer;
+            return Some(answer);
         }
-        assert!(started.elapsed() < timeout, "waited {timeout:?} in vain for: {what}");
+        if started.elapsed() >= timeout {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }

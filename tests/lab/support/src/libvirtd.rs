@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::control_groups;
 use super::domain::Nic;
-use super::layout::{Layout, copy_files, give_away, qemu_user, warm_capabilities};
+use super::layout::{Layout, Program, copy_files, give_away, qemu_user, warm_capabilities};
 use super::namespace::Namespace;
 use super::process::{self, Exit, Process};
 use super::{kvm, uuid, virsh, wait_until};
@@ -115,11 +115,7 @@ impl Libvirtd {
     }
 
     fn prepare(options: LibvirtdOptions, capabilities: Option<&Path>) -> Libvirtd {
-        for (program, package) in [
-            ("libvirtd", "libvirt-daemon-system"),
-            ("virsh", "libvirt-clients"),
-            ("qemu-system-x86_64", "qemu-system-x86"),
-        ] {
+        for (program, package) in [("virsh", "libvirt-clients"), ("qemu-system-x86_64", "qemu-system-x86")] {
             let found = ["/usr/sbin", "/usr/bin"].iter().any(|bin| Path::new(bin).join(program).exists());
             assert!(found, "{program} ({package}) is missing: install it with: tests/lab/prepare.sh packages");
         }
@@ -215,6 +211,15 @@ impl Libvirtd {
         self.daemon.as_ref().expect("a libvirtd that runs").pid
     }
 
+    /// libvirt's version, such as 11.3.0.
+    #[track_caller]
+    pub fn version(&self) -> Vec<u32> {
+        let text = self.virsh(&["version", "--daemon"]);
+        let last = text.lines().find_map(|line| line.strip_prefix("Running against daemon: "));
+        let version = last.unwrap_or_else(|| panic!("no version of the daemon in {text}"));
+        version.split('.').map(|part| part.parse().expect("a version of numbers")).collect()
+    }
+
     /// What the daemon has logged, across restarts.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder().join("libvirtd.log")).unwrap_or_default()).into_owned()
@@ -275,11 +280,12 @@ impl Libvirtd {
         assert!(self.daemon.is_none(), "this libvirtd runs already");
         // A killed daemon leaves its socket, on which nobody listens.
         let _ = fs::remove_file(self.socket());
+        let program = Program::installed();
         let command = match self.kind {
             Kind::System => {
-                let mut command = self.namespace.command("libvirtd");
+                let mut command = self.namespace.command(program.name);
                 // All daemons of the machine would share the default path.
-                command.args(["--pid-file", "/run/libvirt/libvirtd.pid"]);
+                command.args(["--pid-file", "/run/libvirt/daemon.pid"]);
                 command.args(self.listen.then_some("--listen"));
                 command
             }
@@ -288,7 +294,7 @@ impl Libvirtd {
                 let folder = self.folder().display().to_string();
                 let mut command = self.namespace.command("setpriv");
                 command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]);
-                command.args(["libvirtd"]);
+                command.arg(program.name);
                 command.env("HOME", format!("{folder}/home"));
                 command.env("XDG_RUNTIME_DIR", format!("{folder}/xdg"));
                 command.env("XDG_CONFIG_HOME", format!("{folder}/config"));
@@ -302,10 +308,10 @@ impl Libvirtd {
         let mut outer = Process::spawn_unbound("libvirtd", command, &self.folder().join("libvirtd.log"));
         let pid = outer.only_child();
         let mut daemon = Daemon { outer, pid };
-        if self.socket().ends_with(VIRTQEMUD_SOCKET) {
-            // Debian has no virtqemud, so its socket has libvirtd's name. It is renamed, not linked, because nobody
-            // should follow a link.
-            let own = self.socket().with_file_name("libvirt-sock");
+        let own = self.socket().with_file_name(program.socket());
+        if own != self.socket() {
+            // A launcher's daemon is a virtqemud, in whose place this is a libvirtd. Its socket is renamed, not linked,
+            // because nobody should follow a link.
             daemon.outer.wait_ready(Duration::from_secs(30), || fs::rename(&own, self.socket()).ok());
         }
         self.daemon = Some(daemon);
@@ -344,10 +350,11 @@ impl Libvirtd {
     /// How many of the daemon's workers are busy, according to the daemon.
     #[track_caller]
     pub fn busy_workers(&self) -> usize {
-        let socket = self.socket().with_file_name("libvirt-admin-sock");
+        let program = Program::installed();
+        let socket = self.socket().with_file_name(program.admin_socket());
         let mut command = Command::new("virt-admin");
-        command.args(["--connect", &format!("libvirtd+unix:///system?socket={}", socket.display())]);
-        command.args(["server-threadpool-info", "libvirtd"]).env("LC_ALL", "C");
+        command.args(["--connect", &format!("{}+unix:///system?socket={}", program.name, socket.display())]);
+        command.args(["server-threadpool-info", program.name]).env("LC_ALL", "C");
         let output = process::run(command, Duration::from_secs(5)).expect("an answer of the daemon's admin server");
         assert_eq!(output.code, Some(0), "virt-admin: {}", output.stderr);
         let number = |name: &str| {

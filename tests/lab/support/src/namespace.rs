@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::private_mounts;
 use super::process::{self, Process};
 
 /// Private mounts, network, host name and process ids, held open by one process.
@@ -32,9 +33,8 @@ impl Namespace {
         // Process 1 inherits the orphaned QEMUs and must reap them: libvirt waits 40 s for a zombie to go. Ignoring
         // SIGCHLD makes the kernel reap them; shells refuse to ignore it, so env does.
         script += "exec env --ignore-signal=CHLD sleep infinity\n";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["--propagation", "private", "sh", "-c", &script]);
+        let namespaces = ["--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let command = private_mounts::command(&namespaces, &script);
         let mut unshare = Process::spawn("a namespace", command, &folder.join("namespace.log"));
         unshare.wait_ready(Duration::from_secs(20), || ready.exists().then_some(()));
         let holder = unshare.only_child();
@@ -48,16 +48,24 @@ impl Namespace {
 
     /// A command that runs inside. `nsenter` stays outside as its parent.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.holder.to_string(), "--mount", "--net", "--uts", "--pid", "--", program]);
+        let mut command = self.enter(&["--net"]);
+        command.arg(program);
         command
     }
 
     /// A command that runs inside except for the network, which is the tests': a server that they can reach and that
     /// ends with the namespace.
     pub fn command_on_our_network(&self, program: &str) -> Command {
+        let mut command = self.enter(&[]);
+        command.arg(program);
+        command
+    }
+
+    fn enter(&self, more: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.holder.to_string(), "--mount", "--uts", "--pid", "--", program]);
+        // With the holder's root: the root of the mounts is another one in a chroot.
+        command.args(["--target", &self.holder.to_string(), "--mount", "--uts", "--pid", "--root", "--wd"]);
+        command.args(more).arg("--");
         command
     }
 

@@ -44,6 +44,12 @@ pub struct Traffic {
     pub most_reading: usize,
     /// The most calls for a domain's XML likewise.
     pub most_for_xml: usize,
+    /// The most calls for the XML of one domain likewise.
+    pub most_for_xml_of_one: usize,
+    /// The most calls that may wait for a QEMU, those for XML with them, that were ever unanswered at the same time.
+    pub most_together: usize,
+    /// The most of these that did not hang yet.
+    pub most_at_once: usize,
     /// The most unanswered calls of any kind on one connection while one of them might be late.
     pub most_on_one_connection: usize,
     /// Connections that are open now.
@@ -52,25 +58,47 @@ pub struct Traffic {
     open: HashMap<(usize, u32), Call>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Call {
     since: Instant,
     procedure: u32,
-    /// Whether it may wait for a QEMU.
+    /// Whether it may wait for a QEMU. Calls for a domain's XML, which do from libvirt 11 on, are told by the procedure.
     waits: bool,
+    /// The beginning of its arguments.
+    arguments: Vec<u8>,
+}
+
+impl Call {
+    fn may_hang(&self) -> bool {
+        self.waits || self.procedure == GET_XML
+    }
+
+    fn hangs(&self) -> bool {
+        self.since.elapsed() > HANGS
+    }
 }
 
 impl Traffic {
     /// How many calls that may wait for a QEMU hang now. Those for a domain's XML do from libvirt 11 on.
     pub fn hanging(&self) -> usize {
-        let waits = |call: &&Call| call.waits || call.procedure == GET_XML;
-        self.open.values().filter(waits).filter(|call| call.since.elapsed() > HANGS).count()
+        self.open.values().filter(|call| call.may_hang() && call.hangs()).count()
+    }
+
+    fn begin_anew(&mut self) {
+        *self = Traffic {
+            calls: std::mem::take(&mut self.calls),
+            open: std::mem::take(&mut self.open),
+            connections: self.connections,
+            ..Traffic::default()
+        };
     }
 
     fn sent(&mut self, connection: usize, header: &Header) {
         let Header { procedure, serial, waits, .. } = *header;
         *self.calls.entry(procedure).or_default() += 1;
-        self.open.insert((connection, serial), Call { since: Instant::now(), procedure, waits });
+        let arguments = header.arguments.clone();
+        let call = Call { since: Instant::now(), procedure, waits, arguments: arguments.clone() };
+        self.open.insert((connection, serial), call);
         let count = |which: &dyn Fn(usize, &Call) -> bool| {
             self.open.iter().filter(|((connection, _), call)| which(*connection, call)).count()
         };
@@ -79,6 +107,12 @@ impl Traffic {
         let xml = count(&|_, call| call.procedure == GET_XML);
         let waiting = count(&|_, call| call.waits);
         let reading = count(&|_, call| call.procedure == GET_STATS || call.procedure == GET_JOB_STATS);
+        let xml_of_one = count(&|_, call| call.procedure == GET_XML && call.arguments == arguments);
+        let together = count(&|_, call| call.may_hang());
+        let at_once = count(&|_, call| call.may_hang() && !call.hangs());
+        self.most_for_xml_of_one = self.most_for_xml_of_one.max(if procedure == GET_XML { xml_of_one } else { 0 });
+        self.most_together = self.most_together.max(together);
+        self.most_at_once = self.most_at_once.max(at_once);
         self.most_for_xml = self.most_for_xml.max(xml);
         self.most_on_one_connection = self.most_on_one_connection.max(here);
         self.most_waiting = self.most_waiting.max(waiting);
@@ -147,6 +181,11 @@ impl Proxy {
         self.held.store(0, Ordering::Relaxed);
     }
 
+    /// Forgets the maxima so far: what was counted is kept.
+    pub fn begin_anew(&self) {
+        self.traffic.lock().expect("the traffic").begin_anew();
+    }
+
     /// What went over it so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.lock().expect("the traffic").clone()
@@ -208,7 +247,12 @@ struct Header {
     serial: u32,
     /// Whether a call may wait for a QEMU.
     waits: bool,
+    /// The beginning of what follows, as far as it can name a domain.
+    arguments: Vec<u8>,
 }
+
+/// The most bytes of a call's arguments that are compared: a name, and a UUID.
+const ARGUMENTS: usize = 128;
 
 /// Reads the head of a packet of libvirt's remote program: length, program, version, procedure, type, serial, status, 4
 /// bytes each. A call for statistics ends with its groups and its flags.
@@ -224,7 +268,8 @@ fn header(packet: &[u8]) -> Option<Header> {
         GET_JOB_STATS => true,
         _ => false,
     };
-    Some(Header { kind: word(16)?, procedure, serial: word(20)?, waits })
+    let arguments = packet[28..].iter().copied().take(ARGUMENTS).collect();
+    Some(Header { kind: word(16)?, procedure, serial: word(20)?, waits, arguments })
 }
 
 /// Passes packets on until one side hangs up, then hangs up on the other.
