@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::settings::{BOOT_PAIR, DESCRIBE_RETRY, UNKNOWN_DEVICE_GAP};
 use crate::backoff::Backoff;
+use crate::model::HypervisorType;
 
 /// An event that triggers a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub(super) struct Detection {
     unknown_device: Option<Instant>,
     /// The cause that was logged last: a repeat is not logged, until a detection succeeds.
     logged: Option<Cause>,
+    /// The type before the daemon was lost. It holds again once a reading shows that the incarnation went on: the XML
+    /// may be long in coming, because from libvirt 11 on it waits for a QEMU that hangs.
+    former: Option<HypervisorType>,
 }
 
 /// Why the type is not known.
@@ -52,6 +56,7 @@ impl Default for Detection {
             trigger: None,
             unknown_device: None,
             logged: None,
+            former: None,
         }
     }
 }
@@ -60,6 +65,19 @@ impl Detection {
     /// A new incarnation, or a new connection: nothing is under way.
     pub(super) fn restart(&mut self) {
         *self = Self { logged: self.logged, trigger: self.trigger, ..Self::default() };
+    }
+
+    /// The daemon is lost: it begins anew. `shown` is the type until now.
+    pub(super) fn lost(&mut self, shown: Option<HypervisorType>) {
+        let former = shown.filter(|shown| *shown != HypervisorType::Unknown).or(self.former);
+        self.restart();
+        self.forget_trigger();
+        self.former = former;
+    }
+
+    /// The incarnation has gone on since the daemon was lost. Returns the type that it had, unless a query has told it.
+    pub(super) fn gone_on(&mut self) -> Option<HypervisorType> {
+        self.former.take().filter(|_| !self.done)
     }
 
     /// The detection may be of an earlier incarnation.

@@ -184,8 +184,7 @@ impl DomainState {
         self.condition.busy_since = None;
         self.condition.left_behind = None;
         self.condition.complete = Some(false);
-        self.detection.restart();
-        self.detection.forget_trigger();
+        self.detection.lost(self.vm.hypervisor);
         let vm = self.vm_mut();
         vm.status = None;
         vm.hypervisor = Some(HypervisorType::Unknown);

@@ -147,6 +147,14 @@ impl DomainState {
                 actions.describe = true;
             }
         } else {
+            // Without the CPU time, which libvirt has of every domain that runs, nothing was compared.
+            if self.incarnation.id.is_some() && stats.cpu.as_ref().is_some_and(|cpu| cpu.time.is_some()) {
+                let former = self.detection.gone_on();
+                if former.is_some() && former != self.vm.hypervisor {
+                    self.vm_mut().hypervisor = former;
+                    actions.lifecycle = true;
+                }
+            }
             // A counter that is not in this reading may still have gone back.
             self.incarnation.verify &= stats.monitor != Monitor::Answered;
         }

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A domain's XML is requested before its statistics: from libvirt 11 on it waits for any call that hangs in the
-//! domain, and before the first request none of ours does. If two XML calls hang all the same (behind other clients'
-//! calls), statistics come first: they tell within moments which domains are healthy, and XML is only requested for
-//! these.
+//! domain, and before the first request none of ours does. If it hangs all the same (behind another client's call), the
+//! domain's statistics go beside it. If two hang, statistics come first in all domains: they tell within moments which
+//! domains are healthy, and XML is only requested for these.
 
 mod budget;
 mod cases;
@@ -116,8 +116,10 @@ impl Admission {
         if case.is_some_and(|case| case.hung() >= HUNG_MAX) {
             return Turn::Late;
         }
-        if case.is_some_and(|case| matches!(case.xml(), Xml::Running(_))) || (xml_waits && !self.statistics_first(now))
-        {
+        // One that looks hung waits for another client's call, and so would not wait for this one.
+        let goes_first =
+            |case: &Case| matches!(case.xml(), Xml::Running(since) if now.saturating_duration_since(since) < SLOW_XML);
+        if case.is_some_and(goes_first) || (xml_waits && !self.statistics_first(now)) {
             return Turn::Wait;
         }
         let room = match case {

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::fake::{booted, full, running};
+use super::fake::{Xml, booted, full, partial, running};
 use super::{Bench, INTERVAL, MOMENT, SECOND, start_of};
-use crate::model::HypervisorType;
-use crate::source::{Ask, DomainEvent, SourceEvent};
+use crate::model::{Description, HypervisorType};
+use crate::source::{Ask, DomainEvent, Monitor, SourceEvent};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_over_an_earlier_connection_is_not_used() {
@@ -100,6 +100,68 @@ async fn after_a_reconnect_a_counter_that_went_back_is_another_incarnation() {
     assert_eq!(vm.disks.as_ref().unwrap().value[0].start, cpu.at);
     assert_eq!(vm.hypervisor, Some(HypervisorType::Kvm));
     assert_eq!(bench.fake().descriptions_of(uuid), 1);
+}
+
+/// A VM that ran under KVM, and whose XML hangs after its daemon was restarted, as from libvirt 11 on with a frozen QEMU.
+async fn restarted(id: u128, counters: u64) -> Bench {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let mut domain = running(id);
+    domain.stats = partial(counters, Monitor::Busy);
+    domain.xml = Xml::Hangs;
+    bench.fake().disconnect();
+    bench.pass(MOMENT).await;
+    assert_eq!(bench.vm(Uuid::from_u128(1)).hypervisor, Some(HypervisorType::Unknown));
+    bench.fake().put(Uuid::from_u128(1), domain);
+    bench.fake().forget_calls();
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_the_type_holds_with_the_first_answer_that_shows_the_same_run() {
+    let bench = restarted(1, 2_000).await;
+    let uuid = Uuid::from_u128(1);
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
+    assert_eq!(bench.fake().descriptions_of(uuid), 1, "the XML is asked all the same");
+    bench.pass(20 * SECOND).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm), "an XML that is late says nothing new");
+    let emulated = Description { domain_type: "qemu".into(), ..Description::default() };
+    bench.fake().send(SourceEvent::LateDescription { uuid, description: Box::new(emulated) });
+    bench.pass(MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::QemuTcg), "and wins when it comes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_the_type_of_another_run_is_unknown_until_libvirt_says_it() {
+    for (id, counters, what) in [(1, 10, "a counter went back"), (7, 2_000, "another id")] {
+        let bench = restarted(id, counters).await;
+        bench.pass(10 * SECOND).await;
+        let uuid = Uuid::from_u128(1);
+        assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Unknown), "{what}");
+        let description = Description { domain_type: "kvm".into(), ..Description::default() };
+        bench.fake().send(SourceEvent::LateDescription { uuid, description: Box::new(description) });
+        bench.pass(MOMENT).await;
+        assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_an_answer_without_counters_shows_nothing() {
+    let bench = restarted(1, 2_000).await;
+    let uuid = Uuid::from_u128(1);
+    bench.fake().disconnect();
+    bench.pass(MOMENT).await;
+    bench.fake().edit(uuid, |domain| domain.stats.cpu = None);
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Unknown));
+    bench.fake().edit(uuid, |domain| domain.stats = partial(3_000, Monitor::Busy));
+    bench.pass(INTERVAL + SECOND).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm), "the type of before the first loss");
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,13 +80,15 @@ fn a_domain_is_healed_when_its_last_hung_call_returns() {
 }
 
 #[test]
-fn the_xml_goes_before_the_statistics_and_is_not_waited_for_past_its_deadline() {
+fn the_xml_goes_before_the_statistics_and_is_not_waited_for_when_it_hangs() {
     let mut bench = Bench::new();
     let waiting = |bench: &Bench| bench.admission.turn(read(A), Duration::ZERO, true, bench.now);
     assert_eq!(waiting(&bench), Turn::Wait, "it was asked for, and goes first");
     let reach = bench.start(Ask::Describe(A));
     assert_eq!(bench.turn(read(A)), Turn::Wait);
     assert_eq!(bench.turn(Ask::Describe(A)), Turn::Wait, "once at a time");
+    bench.now += SLOW_XML;
+    assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::Monitor), "read beside the XML that looks hung");
     bench.admission.abandon(Ask::Describe(A), reach);
     assert_eq!(bench.turn(read(A)), Turn::Start(WaitsFor::Monitor), "read beside the XML that is late");
     assert_eq!(bench.turn(Ask::Describe(A)), Turn::Late);

@@ -47,10 +47,17 @@ async fn an_xml_that_is_late_is_not_waited_for_and_used_when_it_comes() {
     let (endpoint, mut events) = connected(&fake).await;
     // Another client's call hangs in it.
     fake.domain(1, |domain| (domain.frozen, domain.busy) = (true, true));
-    let (described, read, after) = met(&endpoint, 1).await;
-    assert!(deadline(&described.unwrap_err()));
+    let before = Instant::now();
+    let described = tokio::spawn({
+        let endpoint = Arc::clone(&endpoint);
+        async move { endpoint.describe(vm(1)).await.map(|description| description.is_some()) }
+    });
+    tokio::task::yield_now().await;
+    let read = endpoint.read(vm(1), Groups::all()).await.map(|stats| stats.unwrap().monitor);
     assert_eq!(read, Ok(Monitor::Busy), "read by what libvirt itself knows");
-    assert!(after < Settings::DEADLINE + Duration::from_millis(100), "{after:?}");
+    assert!(before.elapsed() < Duration::from_millis(300), "{:?}: as soon as the XML looks hung", before.elapsed());
+    assert!(deadline(&described.await.unwrap().unwrap_err()));
+    assert!(before.elapsed() < Settings::DEADLINE + Duration::from_millis(100), "{:?}", before.elapsed());
     assert!(deadline(&endpoint.describe(vm(1)).await.unwrap_err()), "not a second one beside it");
     assert_eq!((endpoint.counters().abandoned(), endpoint.counters().stuck()), (1, 0));
     assert_eq!(met(&endpoint, 2).await.0, Ok(true), "the other is not concerned");
