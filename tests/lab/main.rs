@@ -24,6 +24,7 @@ mod descriptors;
 mod ends;
 mod faults;
 mod hostile;
+mod hung;
 mod incluster;
 mod kubevirt;
 mod kubevirt_api;
