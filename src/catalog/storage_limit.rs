@@ -6,7 +6,7 @@ use crate::model::{Disk, IoLimits};
 /// The rows and what to know about them.
 pub(super) const SECTION: Section = Section {
     title: "Storage limits",
-    brief: "There only where the domain's XML sets a limit. What the whole disk may do and what it may do in one direction are limits of their own.",
+    brief: "There only where the domain's XML sets a limit, for the disk (iotune) or for a group of disks that share it (throttlegroups, of several the lowest). What the whole disk may do and what it may do in one direction are limits of their own.",
     metrics: METRICS,
 };
 

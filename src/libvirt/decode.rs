@@ -18,7 +18,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
+use crate::model::{Bytes, Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
 use crate::source::{Monitor, Stats};
 
 pub use devices::{MAX_DEVICES, MAX_VCPUS};
@@ -46,6 +46,9 @@ use value::Fit;
 ///
 /// For a busy domain, disks (unless it has none), I/O threads and dirty rate are `None`, and memory holds only what
 /// libvirt itself knows.
+///
+/// From libvirt 11 on, a call that hung in a QEMU is answered when the QEMU dies, with 0 for whatever its process would
+/// have said. That is no answer of the domain: `Busy`, with the id alone.
 #[must_use]
 pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter<'a>>, asked: Groups) -> Stats {
     let mut decoder = Decoder::default();
@@ -127,6 +130,11 @@ impl Draft {
         let active = id.is_some() && status.is_none_or(|status| status.state.is_active());
         if !active {
             return Stats { id, status, ..Stats::default() };
+        }
+
+        // No process has 0 bytes resident: its QEMU has ended meanwhile.
+        if self.memory.resident == Some(Bytes(0)) {
+            return Stats { id, monitor: Monitor::Busy, ..Stats::default() };
         }
 
         let disks_answered = self.disks.answered();

@@ -13,6 +13,7 @@
 mod devices;
 mod error;
 mod limits;
+mod throttle;
 mod tokens;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::model::Description;
 
 pub use error::XmlError;
 
+use throttle::ThrottleGroups;
 use tokens::{Tokens, value};
 
 /// Reads a domain's XML.
@@ -46,12 +48,14 @@ pub fn parse(xml: &str) -> Result<Description, XmlError> {
     })?;
     description.domain_type = domain_type.ok_or(XmlError::NoType)?;
 
+    let mut throttles = ThrottleGroups::default();
     while let Some(element) = tokens.child()? {
         match element.name().as_ref() {
             "uuid" => description.uuid = tokens.text()?.and_then(|text| Uuid::parse_str(&text).ok()),
             "os" => os(&mut tokens, &mut description)?,
+            "throttlegroups" => throttles = ThrottleGroups::read(&mut tokens)?,
             "devices" => {
-                devices::read(&mut tokens, &mut description)?;
+                devices::read(&mut tokens, &mut description, &throttles)?;
                 break;
             }
             _ => tokens.skip()?,

@@ -110,7 +110,8 @@ pub struct DiskDescription {
     pub limits: IoLimits,
 }
 
-/// `/domain/devices/disk/iotune`: what a disk may do per second. 0 in libvirt means no limit and is `None` here.
+/// `/domain/devices/disk/iotune`, or the throttle groups that the disk's requests pass: what a disk may do per second.
+/// 0 in libvirt means no limit and is `None` here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IoLimits {
     /// `total_bytes_sec`
@@ -151,6 +152,46 @@ pub struct IoLimits {
     pub write_requests_burst_length: Option<Duration>,
     /// `size_iops_sec`: requests larger than this count as several.
     pub request_size: Option<Bytes>,
+}
+
+impl IoLimits {
+    /// Adds limits that hold too: of each kind, the lower one remains. The length of a burst belongs to its limit.
+    pub fn tighten(&mut self, other: &Self) {
+        lower(&mut self.total_bytes, other.total_bytes);
+        lower(&mut self.read_bytes, other.read_bytes);
+        lower(&mut self.write_bytes, other.write_bytes);
+        lower(&mut self.total_requests, other.total_requests);
+        lower(&mut self.read_requests, other.read_requests);
+        lower(&mut self.write_requests, other.write_requests);
+        lower(&mut self.request_size, other.request_size);
+        if lower(&mut self.total_bytes_burst, other.total_bytes_burst) {
+            self.total_bytes_burst_length = other.total_bytes_burst_length;
+        }
+        if lower(&mut self.read_bytes_burst, other.read_bytes_burst) {
+            self.read_bytes_burst_length = other.read_bytes_burst_length;
+        }
+        if lower(&mut self.write_bytes_burst, other.write_bytes_burst) {
+            self.write_bytes_burst_length = other.write_bytes_burst_length;
+        }
+        if lower(&mut self.total_requests_burst, other.total_requests_burst) {
+            self.total_requests_burst_length = other.total_requests_burst_length;
+        }
+        if lower(&mut self.read_requests_burst, other.read_requests_burst) {
+            self.read_requests_burst_length = other.read_requests_burst_length;
+        }
+        if lower(&mut self.write_requests_burst, other.write_requests_burst) {
+            self.write_requests_burst_length = other.write_requests_burst_length;
+        }
+    }
+}
+
+/// Takes the other limit if it is lower. Returns whether it is.
+fn lower<T: Ord + Copy>(limit: &mut Option<T>, other: Option<T>) -> bool {
+    let lower = other.is_some_and(|other| limit.is_none_or(|limit| other < limit));
+    if lower {
+        *limit = other;
+    }
+    lower
 }
 
 /// `/domain/devices/interface`

@@ -9,7 +9,7 @@ use super::incarnation::DomainPhase;
 use super::queries::Actions;
 use super::room::{PAGE_MAX, fit_description};
 use super::settings::{Intervals, PARAMETERS_OF_ONE, STALE_AFTER};
-use crate::model::Groups;
+use crate::model::{Group, Groups};
 use crate::source::{Monitor, ReadError, Stats};
 
 impl DomainState {
@@ -48,6 +48,10 @@ impl DomainState {
         self.condition.failing = false;
         let was_stuck = self.condition.is_stuck();
         self.judge(&stats, asked, moment, context);
+        if matches!(stats.monitor, Monitor::Busy | Monitor::Stuck) && self.figures.went_back(&stats) {
+            // Its QEMU has ended, and libvirt has 0 for what it reads of the process. The event will follow.
+            Group::ALL.into_iter().filter(|group| *group != Group::State).for_each(|group| stats.forget(group));
+        }
         actions.lifecycle |= self.log_stuck(was_stuck, context);
         actions.lifecycle |= stats.status.is_some_and(|status| self.vm.status != Some(status));
         self.take(stats, moment, context);

@@ -259,3 +259,28 @@ fn a_vm_of_240_vcpus_and_24_disks_is_read_whole() {
     assert_eq!(page.get("libvirt_domain_collection_success", &[("domain", "large")]), Some(1.0));
     assert!(process::alive(agent.pid()), "{}", agent.log());
 }
+
+/// From libvirt 11 on, the call that hung is then answered, with 0 for what the QEMU's process would have said.
+#[test]
+fn a_frozen_vm_whose_qemu_is_killed_is_gone_and_no_0_stands_for_it_meanwhile() {
+    let libvirtd = Libvirtd::system();
+    libvirtd.create_paused(&guest("dies").nics(1));
+    let agent = agent(&libvirtd.uri());
+    wait_types(&agent, &["dies"], AT_ONCE, "one");
+    let figures = ["libvirt_domain_memory_resident_bytes", "libvirt_domain_vcpu_delay_seconds_total"];
+    agent.wait_for(AT_ONCE, "its figures", |page| figures.iter().all(|name| page.has(name, &[("domain", "dies")])));
+    libvirtd.freeze("dies");
+    agent.wait_for(Duration::from_secs(15), "it to be stuck", |page| {
+        page.get("libvirt_domain_collection_stuck", &[("domain", "dies")]) == Some(1.0)
+    });
+    let before = agent.metrics();
+    let delay = before.get(figures[1], &[("domain", "dies")]);
+    libvirtd.kill_qemu("dies");
+    wait_until(Duration::from_secs(10), "it to be gone", || {
+        let page = agent.metrics();
+        assert!(page.get(figures[0], &[("domain", "dies")]) != Some(0.0), "0 bytes resident:\n{}", agent.log());
+        let now = page.get(figures[1], &[("domain", "dies")]);
+        assert!(now.is_none() || now >= delay, "a counter went back from {delay:?} to {now:?}");
+        (!page.has("libvirt_domain_hypervisor_info", &[("domain", "dies")])).then_some(())
+    });
+}

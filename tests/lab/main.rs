@@ -39,4 +39,5 @@ mod receiving;
 mod selftest;
 mod selftest_kubevirt;
 mod sidecar;
+mod throttled;
 mod weaver;

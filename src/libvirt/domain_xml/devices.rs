@@ -1,28 +1,29 @@
 //! `/domain/devices`: disks and interfaces.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quick_xml::events::BytesStart;
 
 use crate::libvirt::decode::MAX_DEVICES;
-use crate::model::{Bytes, Description, DiskDescription, IoLimits, NicDescription};
+use crate::model::{Description, DiskDescription, NicDescription};
 
 use super::error::XmlError;
+use super::throttle::{self, ThrottleGroups};
 use super::tokens::{Tokens, value};
 
 /// The prefix of user-chosen aliases in libvirt.
 const USER_ALIAS: &str = "ua-";
 
-/// The largest accepted limit: the maximum of a signed 64-bit integer, OTLP's only integer type.
-const LARGEST_LIMIT: u64 = i64::MAX.cast_unsigned();
-
-/// Reads `/domain/devices` to its end.
-pub(super) fn read(tokens: &mut Tokens<'_>, description: &mut Description) -> Result<(), XmlError> {
+/// Reads `/domain/devices` to its end. `throttles` are the domain's throttle groups.
+pub(super) fn read(
+    tokens: &mut Tokens<'_>,
+    description: &mut Description,
+    throttles: &ThrottleGroups,
+) -> Result<(), XmlError> {
     while let Some(element) = tokens.child()? {
         match element.name().as_ref() {
             "disk" if description.disks.len() < MAX_DEVICES => {
-                let disk = disk(tokens, &element)?;
+                let disk = disk(tokens, &element, throttles)?;
                 if !disk.target.is_empty() && description.disk(&disk.target).is_none() {
                     description.disks.push(Arc::new(disk));
                 }
@@ -40,7 +41,11 @@ pub(super) fn read(tokens: &mut Tokens<'_>, description: &mut Description) -> Re
     Ok(())
 }
 
-fn disk(tokens: &mut Tokens<'_>, element: &BytesStart<'_>) -> Result<DiskDescription, XmlError> {
+fn disk(
+    tokens: &mut Tokens<'_>,
+    element: &BytesStart<'_>,
+    throttles: &ThrottleGroups,
+) -> Result<DiskDescription, XmlError> {
     let mut disk = DiskDescription::default();
     tokens.attributes(element, |name, text| match name {
         "type" => disk.source_kind = value(text),
@@ -71,7 +76,11 @@ fn disk(tokens: &mut Tokens<'_>, element: &BytesStart<'_>) -> Result<DiskDescrip
                 continue;
             }
             "iotune" => {
-                disk.limits = limits(tokens)?;
+                disk.limits = throttle::limits(tokens)?.1;
+                continue;
+            }
+            "throttlefilters" => {
+                disk.limits.tighten(&throttles.filtered(tokens)?);
                 continue;
             }
             _ => {}
@@ -136,42 +145,12 @@ fn nic_source_attribute(kind: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// `iotune`: 0 means no limit.
-fn limits(tokens: &mut Tokens<'_>) -> Result<IoLimits, XmlError> {
-    let mut limits = IoLimits::default();
-    while let Some(child) = tokens.child()? {
-        let name = child.name();
-        let text = tokens.text()?;
-        let number = text.and_then(|text| text.parse().ok()).filter(|number| (1..=LARGEST_LIMIT).contains(number));
-        let (bytes, length) = (number.map(Bytes), number.map(Duration::from_secs));
-        match name.as_ref() {
-            "total_bytes_sec" => limits.total_bytes = bytes,
-            "read_bytes_sec" => limits.read_bytes = bytes,
-            "write_bytes_sec" => limits.write_bytes = bytes,
-            "total_iops_sec" => limits.total_requests = number,
-            "read_iops_sec" => limits.read_requests = number,
-            "write_iops_sec" => limits.write_requests = number,
-            "total_bytes_sec_max" => limits.total_bytes_burst = bytes,
-            "read_bytes_sec_max" => limits.read_bytes_burst = bytes,
-            "write_bytes_sec_max" => limits.write_bytes_burst = bytes,
-            "total_iops_sec_max" => limits.total_requests_burst = number,
-            "read_iops_sec_max" => limits.read_requests_burst = number,
-            "write_iops_sec_max" => limits.write_requests_burst = number,
-            "total_bytes_sec_max_length" => limits.total_bytes_burst_length = length,
-            "read_bytes_sec_max_length" => limits.read_bytes_burst_length = length,
-            "write_bytes_sec_max_length" => limits.write_bytes_burst_length = length,
-            "total_iops_sec_max_length" => limits.total_requests_burst_length = length,
-            "read_iops_sec_max_length" => limits.read_requests_burst_length = length,
-            "write_iops_sec_max_length" => limits.write_requests_burst_length = length,
-            "size_iops_sec" => limits.request_size = bytes,
-            _ => {}
-        }
-    }
-    Ok(limits)
-}
-
 /// One attribute of an element.
-fn attribute(tokens: &Tokens<'_>, element: &BytesStart<'_>, wanted: &str) -> Result<Option<Arc<str>>, XmlError> {
+pub(super) fn attribute(
+    tokens: &Tokens<'_>,
+    element: &BytesStart<'_>,
+    wanted: &str,
+) -> Result<Option<Arc<str>>, XmlError> {
     let mut found = None;
     tokens.attributes(element, |name, text| {
         if name == wanted {

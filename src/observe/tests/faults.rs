@@ -200,3 +200,25 @@ async fn a_type_that_nobody_knows_is_unknown_and_not_asked_for_again() {
     assert_eq!(bench.vm(ONE).identity.domain_type.as_deref(), Some("test"));
     assert_eq!(bench.fake().descriptions_of(ONE), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_that_went_back_in_an_answer_without_the_qemu_is_not_shown() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let before = bench.vm(ONE);
+    // Its QEMU has been killed; libvirt does not know yet, and has nothing of the process.
+    let mut stats = partial(2_000, Monitor::Busy);
+    if let Some(vcpus) = &mut stats.vcpus {
+        vcpus.each[0].wait = Some(std::time::Duration::ZERO);
+    }
+    bench.fake().edit(ONE, |domain| domain.stats = stats);
+    bench.pass(INTERVAL + SECOND).await;
+    let after = bench.vm(ONE);
+    assert_eq!((&after.vcpus, &after.cpu, &after.nics), (&before.vcpus, &before.cpu, &before.nics));
+    assert_eq!(after.hypervisor, before.hypervisor, "it is the same run");
+    bench.fake().edit(ONE, |domain| domain.stats = partial(3_000, Monitor::Busy));
+    bench.pass(INTERVAL + SECOND).await;
+    assert!(bench.vm(ONE).cpu != before.cpu);
+}

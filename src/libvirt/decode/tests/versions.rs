@@ -70,6 +70,35 @@ fn a_frozen_guest_is_busy_to_whoever_comes_second_on_each_version() {
     }
 }
 
+/// Up to 9.0 such a call fails.
+#[test]
+fn the_answer_of_a_hung_call_whose_qemu_died_says_nothing() {
+    for version in ["11.3", "12.8"] {
+        let stats = decoded(version, "qemu-died-kvm");
+        let nothing = Stats { id: Some(1), monitor: Monitor::Busy, parameters: stats.parameters, ..Stats::default() };
+        assert_eq!(stats, nothing, "{version}");
+    }
+}
+
+/// What `libvirt-domain.h` of 12.8 names and no machine here has.
+#[test]
+fn what_only_the_header_names_is_known() {
+    let names = [
+        "block.0.limits.discard_max",
+        "block.0.limits.write_zeroes_alignment",
+        "block.0.limits.transfer_hw_max",
+        "block.0.limits.iov_hw_max",
+        "cpu.energy.monitor.count",
+        "cpu.energy.monitor.0.name",
+        "cpu.energy.monitor.0.pkg.0.id",
+        "dirtyrate.vcpu.3.megabytes_per_second",
+    ];
+    for name in names {
+        let stats = stats(Some(1), [line(&format!("{name} ullong 1"))], Groups::all());
+        assert_eq!(stats.unknown_parameters, 0, "{name}");
+    }
+}
+
 /// Up to 11.3 libvirt tells a domain that does not run its own CPU time; 12.8 no longer does.
 #[test]
 fn of_a_domain_that_does_not_run_only_the_state_is_used_on_each_version() {

@@ -187,6 +187,42 @@ fn every_limit_and_none_for_0() {
     }
 }
 
+/// From libvirt 11.2 on.
+#[test]
+fn of_several_throttle_groups_the_lowest_limit_of_each_kind_holds() {
+    let xml = "<domain type='kvm'><throttlegroups>\
+        <throttlegroup><group_name>fast</group_name><total_bytes_sec>900</total_bytes_sec>\
+        <read_iops_sec>40</read_iops_sec><total_bytes_sec_max>2000</total_bytes_sec_max>\
+        <total_bytes_sec_max_length>7</total_bytes_sec_max_length></throttlegroup>\
+        <throttlegroup><group_name>slow</group_name><total_bytes_sec>500</total_bytes_sec>\
+        <write_iops_sec>30</write_iops_sec><total_bytes_sec_max>1000</total_bytes_sec_max></throttlegroup>\
+        <throttlegroup><total_bytes_sec>1</total_bytes_sec></throttlegroup><other/></throttlegroups><devices>\
+        <disk><target dev='a'/><throttlefilters><throttlefilter group='fast'/><throttlefilter group='slow'/>\
+        </throttlefilters></disk>\
+        <disk><target dev='b'/><throttlefilters><throttlefilter group='fast'/><throttlefilter group='none'/>\
+        <throttlefilter/><other group='slow'/></throttlefilters></disk>\
+        <disk><target dev='c'/></disk></devices></domain>";
+    let description = parse(xml).unwrap();
+    let limits = |target: &str| description.disk(target).unwrap().limits.clone();
+    let fast = IoLimits {
+        total_bytes: Some(Bytes(900)),
+        read_requests: Some(40),
+        total_bytes_burst: Some(Bytes(2000)),
+        total_bytes_burst_length: Some(Duration::from_secs(7)),
+        ..IoLimits::default()
+    };
+    assert_eq!(limits("b"), fast);
+    let both = IoLimits {
+        total_bytes: Some(Bytes(500)),
+        write_requests: Some(30),
+        total_bytes_burst: Some(Bytes(1000)),
+        total_bytes_burst_length: None,
+        ..fast
+    };
+    assert_eq!(limits("a"), both, "the length belongs to the burst that it came with");
+    assert_eq!(limits("c"), IoLimits::default());
+}
+
 #[test]
 fn only_a_users_own_alias_is_one() {
     for (alias, expected) in
