@@ -1,15 +1,17 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
+# The same for make test-versions, most of whose tests wait.
+VERSIONS_THREADS ?= 4
 # make demo ONCE=1: verify the demo and end, instead of staying until Ctrl-C.
 ONCE ?=
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Three VMs, the agent and a Collector, to look at until Ctrl-C (ONCE=1: verify and end)
 	@ONCE=$(ONCE) scripts/demo.sh
@@ -45,3 +47,6 @@ weaver: ## OpenTelemetry's weaver judges the registry and what is sent (WEAVER=p
 
 flicker: ## Repeat the built tests to find those that fail now and then (N=20 STRESS=4)
 	@N=$(N) STRESS=$(STRESS) LAB_THREADS=$(LAB_THREADS) ONLY=$(ONLY) scripts/flicker.sh
+
+test-versions: ## The lab's tests of libvirt on each libvirt from 9.0 to the newest (N=5 VERSIONS="here unstable")
+	@N=$(N) VERSIONS="$(VERSIONS)" LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh

@@ -29,14 +29,6 @@ trap stop_stress EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# programs DIRECTORY ARGUMENT...: the test programs that cargo makes of these arguments, with where they run.
-programs() {
-    local directory=$1
-    shift
-    cargo test --locked --no-run --message-format=json "$@" 2>/dev/null |
-        sed -n '/"profile":{[^}]*"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
-}
-
 need_cargo
 need_root flicker
 if [ "$stress" -gt 0 ] && ! command -v stress-ng >/dev/null; then

@@ -52,3 +52,23 @@ the_agent_alone() {
     cp -f target/debug/virt-otel target/lab/virt-otel
     export VIRT_OTEL_TEST_BINARY=$root/target/lab/virt-otel
 }
+
+# programs DIRECTORY ARGUMENT...: the test programs that cargo makes of these arguments, with where they run.
+programs() {
+    local directory=$1
+    shift
+    cargo test --locked --no-run --message-format=json "$@" 2>/dev/null |
+        sed -n '/"profile":{[^}]*"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
+}
+
+# lab_in ROOT TEST...: the lab's tests whose name has one of these texts, with another root; "here": with this machine's.
+lab_in() {
+    local name=$1 program
+    shift
+    program=$(programs "$root" -p virt-otel --test lab)
+    program=${program#* }
+    [ -n "$program" ] || fail "the lab's tests are not built: cargo test --no-run says why"
+    set -- "$program" --test-threads="${lab_threads:-2}" "$@"
+    [ "$name" = here ] || set -- "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@"
+    "$@"
+}

@@ -4,8 +4,8 @@
 #   LAB_THREADS=2    how many of the lab's tests run at the same time
 #
 # It installs Debian packages (as root, only those that are missing), builds a Collector, a Prometheus, a Kubernetes API
-# server and Helm into target/lab (needs Go; minutes the first time, in the background while Rust compiles), and cargo-deny
-# into target/tools.
+# server, Helm and a root with Debian 13's libvirt into target/lab (needs Go; minutes the first time, in the background
+# while Rust compiles), and cargo-deny into target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -81,8 +81,11 @@ need_root test
 prepare_packages
 
 mkdir -p "$root/target/lab"
-"$root/tests/lab/prepare.sh" guest collector prometheus apiserver helm >"$lab_log" 2>&1 &
+"$root/tests/lab/prepare.sh" guest collector prometheus apiserver helm debian-13 >"$lab_log" 2>&1 &
 lab_pid=$!
+
+# What is tried on a newer libvirt, too; everything is with make test-versions.
+on_newer_libvirt=(hung:: numbers:: faults::a_frozen faults::each_detection)
 
 export PATH=$PATH:$tools/bin
 mapfile -t crates < <(test_crates)
@@ -103,5 +106,6 @@ step "fuzz targets" fuzz_targets
 step "lab: preparation" wait_for_lab
 step "the judge" cargo test --locked -p judge -- --test-threads="$lab_threads"
 step "lab: tests" cargo test --locked --test lab -- --test-threads="$lab_threads"
+step "lab: libvirt of Debian 13" lab_in debian-13 "${on_newer_libvirt[@]}"
 
 printf '\n==> everything passed in %d s\n' "$SECONDS" >&2

@@ -3,8 +3,8 @@
 # Prometheus, a real Kubernetes API server, a real Helm. Everything is built once into target/lab and built again only
 # when its inputs change.
 #
-#   tests/lab/prepare.sh [packages|judge|guest|collector|prometheus|apiserver|helm|peers|all]...   (default: all)
-#   all         all of these but judge and peers
+#   tests/lab/prepare.sh [PART]...   (default: all)
+#   all         the parts up to debian-13, without judge and peers
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   judge       libvirt's headers, from Debian: for the judge and for the Cargo feature virt, and for nothing else
@@ -13,7 +13,12 @@
 #   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
 #   apiserver   target/lab/bin/{kube-apiserver,etcd}: Kubernetes' API and its store; needs Go
 #   helm        target/lab/bin/helm: what the chart is checked and rendered with; needs Go
+#   debian-13   target/lab/roots/debian-13: a root with Debian 13's libvirt and QEMU
+#   unstable    target/lab/roots/unstable: one with Debian unstable's
+#   virtqemud   target/lab/roots/virtqemud: one with a virtqemud of libvirt 11 alone, built from source
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
+#
+# A root keeps the versions that it was made with: remove its folder for newer ones.
 #
 # Exit codes: 0 ready, 1 something failed and was said, 2 wrong usage, 3 Go is missing (nothing else was wrong).
 set -eu
@@ -46,6 +51,12 @@ ca-certificates         downloads
 judge_packages="
 libvirt-dev             headers and the library to link
 pkg-config              finds them
+"
+
+# What makes the roots.
+root_packages="
+mmdebstrap              a root of another Debian
+debian-archive-keyring  the keys of its packages
 "
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -232,6 +243,19 @@ prepare_helm() {
     go_version=
 }
 
+# prepare_root NAME WHAT: a root with another libvirt.
+prepare_root() {
+    inputs=$(hash_of "$here/root"/*)
+    if ! is_fresh "root-$1" "$inputs" "$lab/roots/$1"; then
+        install_packages "$root_packages"
+        [ "$(id -u)" -eq 0 ] || fail "a root is made by root"
+        mkdir -p "$lab/roots"
+        with_progress "making a root with $2" sh "$here/root/build.sh" "$1" "$lab/roots/$1"
+        printf '%s' "$inputs" >"$lab/.root-$1.stamp"
+    fi
+    say "root $1: ready"
+}
+
 # Unpacked and not installed: as a package it would start serving on this machine.
 prepare_peers() {
     need dpkg-deb dpkg
@@ -254,9 +278,10 @@ prepare_peers() {
 for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
+        debian-13 | unstable | virtqemud) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
-            say "unknown part '$part'; usage: $0 [packages|judge|guest|collector|prometheus|apiserver|helm|peers|all]..."
+            say "unknown part '$part': see $0 --help"
             exit 2
             ;;
     esac
@@ -272,6 +297,12 @@ for part in "$@"; do
         apiserver) prepare_apiserver ;;
         helm) prepare_helm ;;
         peers) prepare_peers ;;
-        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
+        debian-13) prepare_root debian-13 "Debian 13's libvirt" ;;
+        unstable) prepare_root unstable "Debian unstable's libvirt" ;;
+        virtqemud) prepare_root virtqemud "virtqemud" ;;
+        all)
+            prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm
+            prepare_root debian-13 "Debian 13's libvirt"
+            ;;
     esac
 done

@@ -277,7 +277,7 @@ fn daemon() -> Libvirtd {
 /// A daemon's test driver, which makes domains up.
 fn test_driver(daemon: &Libvirtd) -> (String, Library) {
     let writer = Library::open(&format!("test+unix:///default?socket={}", daemon.socket().display())).unwrap();
-    (daemon.test_driver_uri(), writer)
+    (daemon.test_driver_uri().expect("a libvirtd"), writer)
 }
 
 /// A domain for the test driver.

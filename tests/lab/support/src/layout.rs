@@ -32,6 +32,11 @@ impl Program {
             .expect("libvirtd (libvirt-daemon-system) is missing: install it with: tests/lab/prepare.sh packages")
     }
 
+    /// Whether it serves other drivers than QEMU's.
+    pub fn has_other_drivers(self) -> bool {
+        self == Program::MONOLITHIC
+    }
+
     /// The name of its socket.
     pub fn socket(self) -> String {
         format!("{}-sock", self.sockets)
@@ -115,8 +120,8 @@ pub fn qemu_user() -> (u32, u32) {
     let (user, group) = process::user_ids("libvirt-qemu")
         .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages");
     // Newer packages give this user a group of its own, and another root may number the group kvm differently.
-    let device = fs::metadata("/dev/kvm").ok().map(|device| device.gid()).filter(|gid| *gid != 0);
-    (user, device.filter(|_| kvm()).unwrap_or(group))
+    let device = kvm().then(|| fs::metadata("/dev/kvm").ok()).flatten();
+    (user, device.map(|device| device.gid()).filter(|gid| *gid != 0).unwrap_or(group))
 }
 
 /// Gives a folder and everything in it to a user.

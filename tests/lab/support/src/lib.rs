@@ -147,14 +147,19 @@ pub fn kvm() -> bool {
     File::options().read(true).write(true).open(path).is_ok()
 }
 
-/// [`kvm`]; if it is missing, prints the skipped test's name to the real stderr, because libtest hides the output of
-/// tests that pass.
+/// [`kvm`]; if it is missing, says that the test is skipped.
 pub fn kvm_or_skip() -> bool {
     let usable = kvm();
     if !usable {
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("a test");
-        let _ = writeln!(std::io::stderr(), "{name} ... skipped: no usable /dev/kvm");
+        skipped("no usable /dev/kvm");
     }
     usable
+}
+
+/// Prints the running test's name and why it is skipped to the real stderr, because libtest hides the output of tests
+/// that pass.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "{name} ... skipped: {why}");
 }

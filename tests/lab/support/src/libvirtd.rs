@@ -194,9 +194,10 @@ impl Libvirtd {
         format!("qemu+unix:///{name}?socket={}", self.socket().display())
     }
 
-    /// The URI of libvirt's test driver, which this daemon serves too: one domain, `test`, and no QEMU.
-    pub fn test_driver_uri(&self) -> String {
-        format!("test+unix:///default?socket={}-ro", self.socket().display())
+    /// The URI of libvirt's test driver, which a libvirtd serves too: one domain, `test`, and no QEMU.
+    pub fn test_driver_uri(&self) -> Option<String> {
+        let uri = || format!("test+unix:///default?socket={}-ro", self.socket().display());
+        Program::installed().has_other_drivers().then(uri)
     }
 
     /// The URI of the read-only socket; a session daemon has none.
