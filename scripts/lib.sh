@@ -69,6 +69,7 @@ lab_in() {
     program=${program#* }
     [ -n "$program" ] || fail "the lab's tests are not built: cargo test --no-run says why"
     set -- "$program" --test-threads="${lab_threads:-2}" "$@"
-    [ "$name" = here ] || set -- "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@"
+    # Ignored are those that want what a root has.
+    [ "$name" = here ] || set -- "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@" --include-ignored
     "$@"
 }

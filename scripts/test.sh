@@ -85,7 +85,7 @@ mkdir -p "$root/target/lab"
 lab_pid=$!
 
 # What is tried on a newer libvirt, too; everything is with make test-versions.
-on_newer_libvirt=(hung:: numbers:: faults::a_frozen faults::each_detection)
+on_newer_libvirt=(hung:: numbers:: throttled:: podman::)
 
 export PATH=$PATH:$tools/bin
 mapfile -t crates < <(test_crates)

@@ -453,6 +453,30 @@ fn the_configuration_is_up_to_date() {
     assert_rendered([("docs/configuration.md", virt_otel::config::markdown())]);
 }
 
+/// The table of versions that were tried is written by `make test-versions`; this is what it says beside that.
+#[test]
+fn the_page_of_supported_versions_names_what_the_tests_have() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let page = read("docs/support.md");
+    let fixtures = root.join("src/libvirt/decode/fixtures").read_dir().unwrap();
+    let versions: Vec<String> = fixtures
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert!(versions.len() >= 3, "{versions:?}");
+    let prepare = read("tests/lab/prepare.sh");
+    let number = |name: &str| {
+        let digits = prepare.split(name).nth(1).unwrap().chars().take_while(char::is_ascii_digit);
+        digits.collect::<String>()
+    };
+    let api = format!("| Kubernetes API server | {}.{} | tested |", number("gitMajor="), number("gitMinor="));
+    for wanted in versions.iter().map(String::as_str).chain([api.as_str(), "<!-- test-versions -->", "<!-- end -->"]) {
+        assert!(page.contains(wanted), "docs/support.md lacks {wanted:?}");
+    }
+}
+
 /// A chart is text: what it accepts as a group is compared with the groups that there are.
 #[test]
 fn the_chart_accepts_the_groups_that_there_are() {

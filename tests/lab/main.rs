@@ -35,6 +35,7 @@ mod lifecycle;
 mod manifests;
 mod migration;
 mod numbers;
+mod podman;
 mod receiving;
 mod selftest;
 mod selftest_kubevirt;

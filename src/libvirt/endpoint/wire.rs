@@ -340,14 +340,22 @@ fn stranger(route: &Route, error: Error) -> OpenError {
 /// A daemon's error when it cannot find the user at the other end of its socket.
 const NO_SUCH_USER: &str = "Failed to find user record for uid";
 
+/// polkit's error when it cannot find the process at the other end of the daemon's socket.
+const NO_SUCH_PROCESS: &str = "Process not found";
+
 /// libvirt's message, with advice where it is known and not in the message.
 fn advised(route: &Route, error: &Error) -> String {
     let text = format!("{}: {error}", route.place());
-    if text.contains(NO_SUCH_USER) {
-        return text
-            + ": the daemon asks who we are; run the agent as root, or as a user that the daemon's /etc/passwd has";
-    }
-    text
+    let advice = if text.contains(NO_SUCH_USER) {
+        ": the daemon asks who we are; run the agent as root, or as a user that the daemon's /etc/passwd has"
+    } else if text.contains(NO_SUCH_PROCESS) {
+        ": the agent runs in a process namespace that the daemon and polkit cannot see, such as another container's; run it \
+         as root, or in their process namespace (podman run --pid host, or --pid container:NAME), or let the daemon's \
+         read-only socket go without polkit (auth_unix_ro = \"none\" in libvirtd.conf or virtqemud.conf)"
+    } else {
+        ""
+    };
+    text + advice
 }
 
 fn slow(what: &str) -> OpenError {

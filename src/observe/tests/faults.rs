@@ -211,7 +211,7 @@ async fn a_counter_that_went_back_in_an_answer_without_the_qemu_is_not_shown() {
     // Its QEMU has been killed; libvirt does not know yet, and has nothing of the process.
     let mut stats = partial(2_000, Monitor::Busy);
     if let Some(vcpus) = &mut stats.vcpus {
-        vcpus.each[0].wait = Some(std::time::Duration::ZERO);
+        vcpus.each[0].wait = Some(Duration::ZERO);
     }
     bench.fake().edit(ONE, |domain| domain.stats = stats);
     bench.pass(INTERVAL + SECOND).await;

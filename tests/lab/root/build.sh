@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a root with a libvirt and a QEMU of its own, for tests/lab/in-root.sh: build.sh NAME FOLDER
 #
-#   debian-13   Debian 13's libvirtd
+#   debian-13   Debian 13's libvirtd, and podman
 #   unstable    Debian unstable's, the newest that there is
 #   virtqemud   libvirt 11.3 as it was released, from the source of Debian 13's package: the modular daemon alone
 #
@@ -17,6 +17,7 @@ new=$target.new
 common=procps,iproute2,openssh-client,openssh-server,netcat-openbsd,dbus,polkitd
 packaged=libvirt-daemon-driver-qemu,libvirt-daemon-system,libvirt-clients
 emulator=qemu-system-x86,qemu-utils
+containers=podman,runc
 # What libvirt's own build wants for the QEMU driver, and for what this driver does not start without.
 compilers=build-essential,meson,ninja-build,pkgconf,gettext,xsltproc,libxml2-utils,python3,python3-docutils,xz-utils
 libraries=libglib2.0-dev,libxml2-dev,libgnutls28-dev,libtirpc-dev,libjson-c-dev,libnl-3-dev,libnl-route-3-dev
@@ -34,7 +35,7 @@ rm -rf "$new"
 log=$target.log
 status=0
 case $name in
-    debian-13) make trixie "$common,$packaged,$emulator" || status=$? ;;
+    debian-13) make trixie "$common,$packaged,$emulator,$containers" || status=$? ;;
     unstable) make sid "$common,$packaged,$emulator" || status=$? ;;
     virtqemud)
         # virsh comes with the packages, and is then replaced by the one of this build.

@@ -16,6 +16,7 @@
 )]
 
 pub mod agent;
+pub mod bare_root;
 mod binary;
 pub mod cluster;
 pub mod collector;
