@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::fake::{booted, migrating, running, starting_up};
 use super::{Bench, INTERVAL, MOMENT, SECOND, has_state_only, start_of};
-use crate::model::HypervisorType;
+use crate::model::{HypervisorType, Status};
 use crate::source::{Ask, DomainEvent};
 
 #[tokio::test(start_paused = true)]
@@ -70,4 +70,47 @@ async fn a_migrations_source_keeps_its_figures_to_the_end() {
     bench.fake().happens(uuid, DomainEvent::Resumed { migrated: true });
     bench.pass(MOMENT).await;
     assert_eq!(start_of(&bench, uuid), start);
+}
+
+/// From libvirt 11 on the source's end is told twice, and its state is `shutdown` in between, for an unknown reason.
+#[tokio::test(start_paused = true)]
+async fn a_migrations_source_that_is_shut_down_before_it_stops_is_still_the_same_run() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let (start, detections) = (start_of(&bench, uuid), bench.fake().descriptions_of(uuid));
+    bench.fake().edit(uuid, |domain| domain.status = migrating());
+    bench.fake().happens(uuid, DomainEvent::Suspended);
+    bench.pass(MOMENT).await;
+    bench.fake().edit(uuid, |domain| domain.status = Status::from_libvirt(4, 0));
+    bench.fake().happens(uuid, DomainEvent::StateChanged);
+    bench.pass(MOMENT).await;
+    assert_eq!(bench.vm(uuid).status, Some(Status::from_libvirt(4, 0)));
+    assert_eq!((start_of(&bench, uuid), bench.fake().descriptions_of(uuid)), (start, detections));
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
+    bench.fake().vanish(uuid);
+    bench.fake().happens(uuid, DomainEvent::Stopped);
+    bench.pass(MOMENT).await;
+    assert!(bench.try_vm(uuid).is_none());
+}
+
+/// From libvirt 11 on a reset is told twice, 55 to 110 ms apart.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_told_twice_changes_nothing_and_is_read_twice_at_most() {
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    let uuid = Uuid::from_u128(1);
+    let start = start_of(&bench, uuid);
+    bench.fake().forget_calls();
+    for _ in 0..2 {
+        bench.fake().happens(uuid, DomainEvent::Rebooted);
+        bench.pass(MOMENT).await;
+    }
+    bench.pass(2 * SECOND).await;
+    assert!(bench.fake().reads_of(uuid).len() <= 2, "{:?}", bench.fake().reads_of(uuid));
+    assert_eq!((start_of(&bench, uuid), bench.fake().descriptions_of(uuid)), (start, 0));
 }
