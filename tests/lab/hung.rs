@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::support::hostile::{Hostile, Manner};
 use super::support::process::{self, Process};
 use super::support::proxy::{Proxy, Traffic};
 use super::support::{Agent, Domain, Libvirtd, Metrics, kvm, kvm_or_skip, virsh, wait_until};
@@ -258,6 +259,23 @@ fn a_vm_of_240_vcpus_and_24_disks_is_read_whole() {
     assert_eq!(count(&page, "libvirt_domain_storage_iops_read_total"), 24);
     assert_eq!(page.get("libvirt_domain_collection_success", &[("domain", "large")]), Some(1.0));
     assert!(process::alive(agent.pid()), "{}", agent.log());
+}
+
+/// Larger than a test machine can start: a fake daemon tells of it.
+#[test]
+fn a_vm_of_512_vcpus_and_64_disks_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("libvirt-sock");
+    let _daemon = Hostile::start(&socket, 0, Manner::Large, "large");
+    let agent = agent(&format!("qemu+unix:///system?socket={}", socket.display()));
+    let count = |page: &Metrics, metric: &str| page.all(metric, &[("domain", "large")]).len();
+    let page = agent.wait_for(Duration::from_secs(30), "the large guest", |page| {
+        count(page, "libvirt_domain_storage_iops_read_total") > 0
+    });
+    assert_eq!(count(&page, "libvirt_domain_vcpu_seconds_total"), 512);
+    assert_eq!(count(&page, "libvirt_domain_storage_iops_read_total"), 64);
+    assert_eq!(page.get("libvirt_domain_collection_success", &[("domain", "large")]), Some(1.0));
+    assert_eq!(page.get("virt_otel_unknown_parameters_total", &[]), Some(0.0));
 }
 
 /// From libvirt 11 on, the call that hung is then answered, with 0 for what the QEMU's process would have said.

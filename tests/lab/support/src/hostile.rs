@@ -1,5 +1,6 @@
 //! A fake daemon that speaks libvirt's protocol correctly until it behaves like a compromised launcher.
 
+pub mod large;
 pub mod longest;
 pub mod words;
 
@@ -21,6 +22,8 @@ use words::{Body, CALL, Call, KEEPALIVE, MESSAGE, Named, REMOTE, REPLY, frame, l
 pub enum Manner {
     /// Nothing wrong.
     Honest,
+    /// Honest, with a VM larger than any test machine can start: [`large`].
+    Large,
     /// A frame with the length 0.
     LengthZero,
     /// A frame shorter than its own length word.
@@ -84,7 +87,7 @@ pub enum Manner {
 }
 
 impl Manner {
-    /// All but `Honest`.
+    /// All but the honest ones.
     pub const ALL: [Manner; 30] = [
         Manner::LengthZero,
         Manner::LengthThree,
@@ -154,6 +157,7 @@ impl Manner {
             Manner::FullOfPongs | Manner::ReadsNothing => "",
             Manner::HangsUp => "closed the connection",
             Manner::Honest
+            | Manner::Large
             | Manner::UnknownEvents
             | Manner::Events
             | Manner::NewDomains
@@ -345,6 +349,7 @@ impl Peer<'_> {
         match self.shared.manner {
             Manner::LongXml => head + &" ".repeat(4 * 1_024 * 1_024 + 1),
             Manner::Fullest | Manner::Hoards => longest::document(&head),
+            Manner::Large => head + &large::disks() + "</devices></domain>",
             Manner::Immense => {
                 let disk = |number: usize| {
                     let alias = format!("ua-{number:04}-{}", "a".repeat(1_000));
@@ -392,6 +397,7 @@ impl Peer<'_> {
             }
             Manner::NoStatistics => Vec::new(),
             Manner::Immense => call.reply(&immense(record())),
+            Manner::Large => call.reply(&large::statistics(record())),
             _ => return Ok(false),
         };
         client.write_all(&bytes)?;
