@@ -6,7 +6,7 @@
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
 # The same for make test-versions, most of whose tests wait.
-VERSIONS_THREADS ?= 4
+VERSIONS_THREADS ?= 6
 # make demo ONCE=1: verify the demo and end, instead of staying until Ctrl-C.
 ONCE ?=
 

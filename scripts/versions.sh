@@ -3,7 +3,7 @@
 #
 #   VERSIONS="here debian-13 virtqemud unstable"   which: this machine's, and the roots of tests/lab/prepare.sh
 #   N=1              how many runs there shall be in all of this commit; it goes on where it was when started again
-#   LAB_THREADS=4    how many tests run at the same time: most of them wait
+#   LAB_THREADS=6    how many tests run at the same time: most of them wait
 #
 # Each run of a version is one line in target/versions/COMMIT.txt, and its output stays beside it if it failed. When
 # every version of a run has passed and nothing is uncommitted, the table in docs/support.md is written anew.
@@ -15,7 +15,7 @@ source scripts/lib.sh
 all="here debian-13 virtqemud unstable"
 versions=${VERSIONS:-$all}
 runs=${N:-1}
-lab_threads=${LAB_THREADS:-4}
+lab_threads=${LAB_THREADS:-6}
 # Which of the lab's tests depend on libvirt's version.
 tests=(hung:: numbers:: lifecycle:: faults:: kubevirt_sockets:: migration:: sidecar:: throttled::
     addresses::a_user_is_let_in_by_polkit addresses::the_read_only_socket)
