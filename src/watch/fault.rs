@@ -80,7 +80,10 @@ impl FaultKind {
                  in this cluster?"
             }
             Self::Expired => "the list is read afresh",
-            Self::Throttled => "the API server has too much to do; see its priority and fairness settings",
+            Self::Throttled => {
+                "the API server has too much to do, or prepares its storage for a resource that is new, which takes \
+                 seconds; if it lasts, see its priority and fairness settings"
+            }
             Self::Refused => "the API server does not understand the request; is it older than Kubernetes 1.27?",
             Self::Failed => "see the API server's log",
             Self::Garbled => "is it a Kubernetes API server that answers there, or a proxy before it?",

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::counters::WatchCounters;
 use super::fault::{Fault, FaultKind};
+use crate::clock::whole_millis;
 
 /// How long a watch must stay open before it counts as a sign that the API works. Otherwise each attempt that opens a
 /// watch and fails at once would look like a recovery and a failure.
@@ -61,7 +62,7 @@ impl ApiHealth {
         if !self.logged.is_empty() {
             self.logged.clear();
             tracing::info!(
-                server = %self.server, node = %self.node, away = ?away.unwrap_or_default(),
+                server = %self.server, node = %self.node, away = ?whole_millis(away.unwrap_or_default()),
                 "the Kubernetes API answers again"
             );
         }

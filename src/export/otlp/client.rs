@@ -33,6 +33,9 @@ pub(super) trait Transport: Send + 'static {
     /// Forgets the connection: the next request makes a new one.
     fn reset(&mut self);
 
+    /// Whether there is a connection, or was one since the last reset.
+    fn is_connected(&self) -> bool;
+
     /// The endpoint, for log lines.
     fn name(&self) -> &str;
 }
@@ -56,7 +59,14 @@ impl Client {
 
 impl Transport for Client {
     async fn export(&mut self, bytes: Bytes) -> Result<ExportMetricsServiceResponse, Status> {
-        let channel = self.channel.get_or_insert_with(|| self.connector.connect_lazy()).clone();
+        let channel = match &self.channel {
+            Some(channel) => channel.clone(),
+            None => {
+                let connected = self.connector.connect().await;
+                let channel = connected.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
+                self.channel.insert(channel).clone()
+            }
+        };
         let mut grpc = tonic::client::Grpc::new(channel)
             .max_decoding_message_size(RESPONSE_LIMIT)
             .accept_compressed(CompressionEncoding::Gzip);
@@ -72,6 +82,10 @@ impl Transport for Client {
 
     fn reset(&mut self) {
         self.channel = None;
+    }
+
+    fn is_connected(&self) -> bool {
+        self.channel.is_some()
     }
 
     fn name(&self) -> &str {
@@ -164,6 +178,32 @@ mod tests {
         assert_eq!(describe(&status), "tcp connect error: connection refused");
         assert_eq!(describe(&Status::unavailable("we are closed")), "we are closed");
         assert_eq!(describe(&Status::unavailable("")), "The service is currently unavailable");
+    }
+
+    /// Whether an export to this listener's port comes to a connection, and no answer, within a moment.
+    async fn connects(listener: &std::net::TcpListener) -> bool {
+        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let mut client = Client::new(&Collector { endpoint, ..Collector::default() }).unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(300), client.export(Bytes::new())).await;
+        assert!(answer.is_err(), "{answer:?}");
+        client.is_connected()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_never_comes_up_is_told_from_one_over_which_nobody_answers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(connects(&listener).await, "the kernel accepts it");
+        // Nobody accepts: when the backlog is full, the kernel drops what comes, as a firewall does.
+        let mut waiting = Vec::new();
+        loop {
+            let one = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+            match tokio::time::timeout(Duration::from_millis(300), one).await {
+                Ok(connected) => waiting.push(connected.unwrap()),
+                Err(_) => break,
+            }
+            assert!(waiting.len() < 10_000, "the backlog has no end");
+        }
+        assert!(!connects(&listener).await);
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,21 @@
-//! Whether the Collector accepts metrics: one log line for each change, however often requests fail.
+//! Whether the Collector accepts metrics: one log line for each change, however often requests fail, and ever more rarely
+//! another one while it does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::client::describe;
 use super::counters::OtlpCounters;
+use crate::clock::whole_millis;
+
+/// How long after a line about a failure that lasts the next one is logged; then twice as long each time.
+const QUIET: Duration = Duration::from_secs(5 * 60);
+
+/// The longest such wait: who looks at the log of the last hour finds it.
+const QUIET_MOST: Duration = Duration::from_secs(3_600);
 
 /// Whether the Collector accepts metrics.
 #[derive(Debug)]
@@ -28,8 +37,11 @@ enum Condition {
     Failing {
         since: Instant,
         code: Code,
+        connected: bool,
         /// How many points had been dropped before.
         dropped: u64,
+        /// When it is logged again if nothing changes, and the wait until then.
+        again: (Instant, Duration),
     },
 }
 
@@ -48,7 +60,7 @@ impl CollectorHealth {
             Condition::Failing { since, dropped, .. } => {
                 tracing::info!(
                     %endpoint,
-                    after = ?since.elapsed(),
+                    after = ?whole_millis(since.elapsed()),
                     points_lost = self.counters.all_dropped() - dropped,
                     "the Collector accepts metrics again"
                 );
@@ -68,22 +80,40 @@ impl CollectorHealth {
         self.rejecting = complains;
     }
 
-    /// A request failed.
-    pub(super) fn failed(&mut self, status: &Status) {
-        let (since, dropped) = match self.condition {
-            // What is wrong has not changed.
-            Condition::Failing { code, .. } if code == status.code() => return,
-            Condition::Failing { since, dropped, .. } => (since, dropped),
-            _ => (Instant::now(), self.counters.all_dropped()),
+    /// A request failed. `connected`: whether there was a connection.
+    pub(super) fn failed(&mut self, status: &Status, connected: bool) {
+        let (now, is_now) = (Instant::now(), (status.code(), connected));
+        let (since, dropped, quiet) = match self.condition {
+            Condition::Failing { code, connected, again: (at, _), .. } if (code, connected) == is_now && now < at => {
+                return;
+            }
+            Condition::Failing { since, code, connected, dropped, again: (_, quiet) } => {
+                let lasts = (code, connected) == is_now;
+                (since, dropped, if lasts { (quiet * 2).min(QUIET_MOST) } else { QUIET })
+            }
+            _ => (now, self.counters.all_dropped(), QUIET),
         };
-        self.condition = Condition::Failing { since, code: status.code(), dropped };
+        let code = status.code();
+        self.condition = Condition::Failing { since, code, connected, dropped, again: (now + quiet, quiet) };
         tracing::warn!(
             endpoint = %self.endpoint,
-            code = ?status.code(),
+            ?code,
             error = describe(status),
+            lasts = ?whole_millis(now.saturating_duration_since(since)),
             "the Collector does not accept metrics; {}",
-            next_step(status.code())
+            if connected { next_step(code) } else { next_step_without_connection(code) }
         );
+    }
+}
+
+/// What to do if there is no connection.
+const fn next_step_without_connection(code: Code) -> &'static str {
+    match code {
+        Code::DeadlineExceeded => {
+            "no connection came up: does its name resolve, and does a firewall or NetworkPolicy let the agent reach it? It \
+             is tried again"
+        }
+        _ => next_step(code),
     }
 }
 
@@ -147,7 +177,7 @@ mod tests {
         let lines = logged(|| {
             health.accepted(0, "");
             for _ in 0..100 {
-                health.failed(&Status::unavailable("connection refused"));
+                health.failed(&Status::unavailable("connection refused"), false);
             }
         });
         assert_eq!(lines.len(), 2, "{lines:?}");
@@ -168,12 +198,37 @@ mod tests {
     async fn another_failure_than_before_is_said() {
         let mut health = CollectorHealth::new("http://collector:4317", Arc::default());
         let lines = logged(|| {
-            health.failed(&Status::unavailable(""));
-            health.failed(&Status::unauthenticated("who are you"));
-            health.failed(&Status::unauthenticated("who are you"));
+            health.failed(&Status::unavailable(""), true);
+            health.failed(&Status::unauthenticated("who are you"), true);
+            health.failed(&Status::unauthenticated("who are you"), true);
         });
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[1].contains("OTEL_EXPORTER_OTLP_HEADERS"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_comes_up_is_told_from_an_answer_that_does_not_come() {
+        let mut health = CollectorHealth::new("http://collector:4317", Arc::default());
+        let lines = logged(|| {
+            health.failed(&Status::deadline_exceeded("no connection within 10s"), false);
+            health.failed(&Status::deadline_exceeded("no answer within 10s"), true);
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("NetworkPolicy") && !lines[0].contains("overloaded"), "{lines:?}");
+        assert!(lines[1].contains("overloaded"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_lasts_is_said_again_ever_more_rarely() {
+        let mut health = CollectorHealth::new("http://collector:4317", Arc::default());
+        let mut said = Vec::new();
+        for minute in 0..24 * 60 {
+            let lines = logged(|| health.failed(&Status::deadline_exceeded("no connection within 10s"), false));
+            said.extend(lines.iter().map(|_| minute));
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert_eq!(said[..6], [0, 5, 15, 35, 75, 135], "{said:?}");
+        assert!(said.len() < 30, "{said:?}");
     }
 
     #[tokio::test(start_paused = true)]

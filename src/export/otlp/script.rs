@@ -89,6 +89,10 @@ impl Transport for Script {
         self.0.lock().unwrap().resets += 1;
     }
 
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &str {
         "http://script"
     }

@@ -75,12 +75,12 @@ impl<T: Transport> Sender<T> {
                 self.counters.count_retried(request.points);
             }
             attempts = attempts.saturating_add(1);
-            let status = match self.attempt(request).await {
+            let (status, was_connected) = match self.attempt(request).await {
                 Ok(()) => return Outcome::Delivered,
-                Err(status) => status,
+                Err(failure) => failure,
             };
             self.counters.count_failure();
-            self.health.failed(&status);
+            self.health.failed(&status, was_connected);
             let RetryDecision::Retry { after } = retry::retry_decision(&status) else {
                 return self.drop(request, DropReason::Refused);
             };
@@ -93,16 +93,21 @@ impl<T: Transport> Sender<T> {
         }
     }
 
-    async fn attempt(&mut self, request: &ExportRequest) -> Result<(), Status> {
+    /// `Err`: why it failed, and whether there was a connection.
+    async fn attempt(&mut self, request: &ExportRequest) -> Result<(), (Status, bool)> {
         self.counters.count_request(request.bytes.len());
         let answer = tokio::time::timeout(self.timeout, self.transport.export(request.bytes.clone())).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {:?}", self.timeout))));
-        let response = answer.inspect_err(|status| {
+        let connected = self.transport.is_connected();
+        let answer = answer.unwrap_or_else(|_| {
+            let what = if connected { "answer" } else { "connection" };
+            Err(Status::deadline_exceeded(format!("no {what} within {:?}", self.timeout)))
+        });
+        let response = answer.map_err(|status| {
             // The connection may be dead unnoticed (the peer vanished): use a new one next.
             if status.code() == Code::DeadlineExceeded {
                 self.transport.reset();
             }
+            (status, connected)
         })?;
         self.backoff.reset();
         self.pause = None;
