@@ -47,5 +47,5 @@ pub const NOT_EXPORTED: [NotExported; 11] = [
         "virt-api",
         "Only virt-api sees who connects to a console.",
     ),
-    elsewhere("kubevirt_vmi_sync_total", "virt-handler", "It counts the work of virt-handler."),
+    elsewhere("kubevirt_vmi_sync_total", "virt-handler", "It counts the work of virt-handler and virt-controller."),
 ];
