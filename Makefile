@@ -48,5 +48,5 @@ weaver: ## OpenTelemetry's weaver judges the registry and what is sent (WEAVER=p
 flicker: ## Repeat the built tests to find those that fail now and then (N=20 STRESS=4)
 	@N=$(N) STRESS=$(STRESS) LAB_THREADS=$(LAB_THREADS) ONLY=$(ONLY) scripts/flicker.sh
 
-test-versions: ## The lab's tests of libvirt on each libvirt from 9.0 to the newest (N=5 VERSIONS="here unstable")
+test-versions: ## The lab's tests of libvirt on newer versions of it (N=5 VERSIONS=unstable)
 	@N=$(N) VERSIONS="$(VERSIONS)" LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh

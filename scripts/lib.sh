@@ -61,13 +61,19 @@ programs() {
         sed -n '/"profile":{[^}]*"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
 }
 
-# lab_in ROOT TEST...: the lab's tests whose name has one of these texts, with another root; "here": with this machine's.
-lab_in() {
-    local name=$1 program
-    shift
+# lab_program: the built program with the lab's tests.
+lab_program() {
+    local program
     program=$(programs "$root" -p virt-otel --test lab)
-    program=${program#* }
     [ -n "$program" ] || fail "the lab's tests are not built: cargo test --no-run says why"
+    printf '%s\n' "${program#* }"
+}
+
+# lab_in ROOT PROGRAM TEST...: the lab's tests whose name has one of these texts, with another root; "here": with this
+# machine's.
+lab_in() {
+    local name=$1 program=$2
+    shift 2
     set -- "$program" --test-threads="${lab_threads:-2}" "$@"
     # Ignored are those that want what a root has.
     [ "$name" = here ] || set -- "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@" --include-ignored

@@ -106,6 +106,6 @@ step "fuzz targets" fuzz_targets
 step "lab: preparation" wait_for_lab
 step "the judge" cargo test --locked -p judge -- --test-threads="$lab_threads"
 step "lab: tests" cargo test --locked --test lab -- --test-threads="$lab_threads"
-step "lab: libvirt of Debian 13" lab_in debian-13 "${on_newer_libvirt[@]}"
+step "lab: libvirt of Debian 13" lab_in debian-13 "$(lab_program)" "${on_newer_libvirt[@]}"
 
 printf '\n==> everything passed in %d s\n' "$SECONDS" >&2

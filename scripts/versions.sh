@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the lab's tests that touch libvirt against each libvirt that can be had here. Also: make test-versions N=5
 #
-#   VERSIONS="here debian-13 virtqemud unstable"   which: this machine's, and the roots of tests/lab/prepare.sh
+#   VERSIONS="debian-13 virtqemud unstable"   which roots of tests/lab/prepare.sh; "here" is this machine's libvirt, which
+#                    make test has tried
 #   N=1              how many runs there shall be in all of this commit; it goes on where it was when started again
 #   LAB_THREADS=6    how many tests run at the same time: most of them wait
 #
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
-all="here debian-13 virtqemud unstable"
+all="debian-13 virtqemud unstable"
 versions=${VERSIONS:-$all}
 runs=${N:-1}
 lab_threads=${LAB_THREADS:-6}
@@ -21,7 +22,7 @@ tests=(hung:: numbers:: lifecycle:: faults:: kubevirt_sockets:: migration:: side
     addresses::a_user_is_let_in_by_polkit addresses::the_read_only_socket)
 
 for version in $versions; do
-    case " $all " in *" $version "*) ;; *) fail "unknown version '$version': $all" ;; esac
+    case " here $all " in *" $version "*) ;; *) fail "unknown version '$version': here $all" ;; esac
 done
 need_cargo
 need_root test-versions
@@ -30,6 +31,7 @@ roots=${versions//here/}
 prepare_packages packages guest collector apiserver $roots
 step "the agent alone" the_agent_alone
 step "the lab's tests" cargo test --locked --no-run --test lab
+program=$(lab_program)
 
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 git diff --quiet HEAD 2>/dev/null || commit=$commit-changed
@@ -65,7 +67,7 @@ for ((run = 1; run <= runs; run++)); do
         status=0
         extra=()
         if [ "$version" = debian-13 ]; then extra=(podman::); fi
-        lab_in "$version" "${tests[@]}" "${extra[@]}" >"$log" 2>&1 </dev/null || status=$?
+        lab_in "$version" "$program" "${tests[@]}" "${extra[@]}" >"$log" 2>&1 </dev/null || status=$?
         passed=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$log")
         if [ "$status" -eq 0 ] && [ "${passed:-0}" -gt 0 ]; then
             outcome="passed $passed"

@@ -369,7 +369,7 @@ fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, 
             if state(&agent.metrics(), "blinks").as_deref() == Some(wanted) {
                 break since_midnight();
             }
-            assert!(started.elapsed() < Duration::from_secs(10), "never {wanted}");
+            assert!(started.elapsed() < Duration::from_secs(30), "never {wanted}; the agent's log:\n{}", agent.log());
             std::thread::sleep(Duration::from_millis(1));
         };
         call.join().unwrap();

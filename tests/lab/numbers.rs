@@ -107,16 +107,19 @@ const DISK: &[Kind] = &[
     ("physical", "storage_physical_bytes", ONE, false),
 ];
 
-/// Of a NIC.
+/// The guest's raw disks.
+const RAW: [&str; 2] = ["vda", "vdb"];
+
+/// Of a NIC. The host goes on sending while the guest is paused.
 const NIC: &[Kind] = &[
-    ("rx.bytes", "network_receive_bytes_total", ONE, false),
-    ("rx.pkts", "network_receive_packets_total", ONE, false),
-    ("rx.errs", "network_receive_errors_total", ONE, false),
-    ("rx.drop", "network_receive_packets_dropped_total", ONE, false),
-    ("tx.bytes", "network_transmit_bytes_total", ONE, false),
-    ("tx.pkts", "network_transmit_packets_total", ONE, false),
-    ("tx.errs", "network_transmit_errors_total", ONE, false),
-    ("tx.drop", "network_transmit_packets_dropped_total", ONE, false),
+    ("rx.bytes", "network_receive_bytes_total", ONE, true),
+    ("rx.pkts", "network_receive_packets_total", ONE, true),
+    ("rx.errs", "network_receive_errors_total", ONE, true),
+    ("rx.drop", "network_receive_packets_dropped_total", ONE, true),
+    ("tx.bytes", "network_transmit_bytes_total", ONE, true),
+    ("tx.pkts", "network_transmit_packets_total", ONE, true),
+    ("tx.errs", "network_transmit_errors_total", ONE, true),
+    ("tx.drop", "network_transmit_packets_dropped_total", ONE, true),
 ];
 
 /// Of an I/O thread.
@@ -187,7 +190,8 @@ impl Field {
 
     /// Whether libvirt's value says nothing: from 11 on it reports 0 for the allocation of every raw file.
     fn says_nothing(&self, libvirt: &[u32], value: Option<f64>) -> bool {
-        libvirt >= &[11][..] && self.libvirt.ends_with(".allocation") && value == Some(0.0)
+        let is_raw = self.labels.iter().any(|(_, drive)| RAW.contains(&drive.as_str()));
+        libvirt >= &[11][..] && is_raw && self.libvirt.ends_with(".allocation") && value == Some(0.0)
     }
 
     /// What is wrong with our figure, when it was read after `before` and libvirt now says `after`.

@@ -19,12 +19,15 @@ cd libvirt
 meson setup build --prefix=/usr --libdir="lib/$(dpkg-architecture -q DEB_HOST_MULTIARCH)" --sysconfdir=/etc \
     --localstatedir=/var -Drunstatedir=/run --buildtype=plain -Dc_args=-O1 -Dauto_features=disabled -Dsystem=true \
     -Ddriver_libvirtd=enabled -Ddriver_qemu=enabled -Ddriver_remote=enabled -Djson_c=enabled -Dlibnl=enabled \
-    -Ddocs=disabled -Dtests=disabled -Dnls=disabled -Dinit_script=none -Dqemu_user=libvirt-qemu -Dqemu_group=kvm
+    -Dpolkit=enabled -Ddocs=disabled -Dtests=disabled -Dnls=disabled -Dinit_script=none \
+    -Dqemu_user=libvirt-qemu -Dqemu_group=kvm
 nice ninja -C build
 ninja -C build install
 ldconfig
 
 # The QEMU driver cannot be built without libvirtd, and here nobody shall find one.
 rm -rf /usr/sbin/libvirtd /usr/src/libvirt "/usr/src/$file" /usr/src/source
+# The user of the packages, with a group of his own.
 getent group kvm >/dev/null || groupadd --system kvm
-useradd --system --gid kvm --no-create-home libvirt-qemu
+groupadd --system --gid 64055 libvirt-qemu
+useradd --system --uid 64055 --gid 64055 --groups kvm --no-create-home libvirt-qemu

@@ -138,9 +138,10 @@ pub fn kvm() -> bool {
     let Ok(metadata) = std::fs::metadata(path) else {
         return false;
     };
-    // Some machines give it to root alone; the session daemons' QEMUs run as a user of the group kvm.
+    // Some machines give it to root alone; the session daemons' QEMUs run as a user, with the device's group. A group that
+    // it has already is left alone, because another root may number its groups otherwise.
     if let Some(group) = process::group_id("kvm")
-        && (metadata.gid() != group || metadata.mode() & 0o060 != 0o060)
+        && (metadata.gid() == 0 || metadata.mode() & 0o060 != 0o060)
     {
         let _ = std::os::unix::fs::chown(path, None, Some(group));
         let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660));

@@ -97,10 +97,12 @@ impl Migration {
             .collect()
     }
 
-    /// Removes its speed limit, so that it ends soon.
+    /// Removes its speed limit, so that it ends soon; also on a machine too busy to send memory as fast as the guest
+    /// writes it.
     #[track_caller]
     pub fn hurry(&self) {
         self.source_virsh(&["migrate-setspeed", &self.name, "1000"]).expect("a new speed");
+        self.source_virsh(&["migrate-setmaxdowntime", &self.name, "10000"]).expect("a new longest pause");
     }
 
     /// Has the guest run on the target before its memory is all there.
