@@ -61,12 +61,6 @@ fn follow(before: Timestamp, elapsed: Duration, wall: Timestamp) -> Timestamp {
     wall.max(slowest)
 }
 
-/// A time span as logs show it: nobody reads nanoseconds.
-#[must_use]
-pub fn whole_millis(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
-}
-
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
 fn wall() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()

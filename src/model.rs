@@ -31,7 +31,7 @@ pub use job::{Job, JobKind, JobOperation};
 pub use memory::{DirtyRate, Memory};
 pub(crate) use names::names;
 pub use state::{State, StateReason, Status};
-pub use time::Timestamp;
+pub use time::{Timestamp, whole_millis};
 pub use units::Bytes;
 pub use vm::{Reading, Since, Vm};
 pub use vmi::{

@@ -1,4 +1,4 @@
-//! Points in time.
+//! Points in time, and spans.
 
 use std::time::Duration;
 
@@ -36,4 +36,10 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// A time span as logs show it: nobody reads nanoseconds.
+#[must_use]
+pub fn whole_millis(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

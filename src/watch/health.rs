@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::counters::WatchCounters;
 use super::fault::{Fault, FaultKind};
-use crate::clock::whole_millis;
+use crate::model::whole_millis;
 
 /// How long a watch must stay open before it counts as a sign that the API works. Otherwise each attempt that opens a
 /// watch and fails at once would look like a recovery and a failure.

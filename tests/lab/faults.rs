@@ -263,7 +263,8 @@ fn a_mute_libvirtd_is_down_and_no_vm_is_stuck() {
     println!("up is 0 after {down_after:?} of silence");
     assert!(down_after.is_some(), "a daemon that was mute for a minute is up:\n{}", agent.log());
     libvirtd.thaw_daemon();
-    agent.wait_for(Duration::from_secs(30), "everything to be back", |page| {
+    // Twice what the daemon may take to probe its emulators before anything is read.
+    agent.wait_for(Duration::from_secs(60), "everything to be back", |page| {
         let all = names.iter().all(|name| page.has(WRITES, &[("domain", name)]) && !stuck(page, name));
         all && page.get("libvirt_up", &[]) == Some(1.0)
     });

@@ -14,8 +14,13 @@ use super::support::process::{self, Output};
 use super::support::{Domain, Kind, Libvirtd, LibvirtdOptions, repository, wait_until};
 
 /// What the documentation's command has, too.
-const OPTIONS: [&str; 4] =
-    ["--read-only", "--cap-drop all", "--security-opt no-new-privileges", "--volume /run/libvirt:/run/libvirt:ro"];
+const OPTIONS: [&str; 5] = [
+    "--user 0:0",
+    "--read-only",
+    "--cap-drop all",
+    "--security-opt no-new-privileges",
+    "--volume /run/libvirt:/run/libvirt:ro",
+];
 /// A user who is not root.
 const PLAIN: &[&str] = &["--user", "65534:65534"];
 const VM: &str = "web";

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::client::describe;
 use super::counters::OtlpCounters;
-use crate::clock::whole_millis;
+use crate::model::whole_millis;
 
 /// How long after a line about a failure that lasts the next one is logged; then twice as long each time.
 const QUIET: Duration = Duration::from_secs(5 * 60);

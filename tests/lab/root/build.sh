@@ -22,12 +22,13 @@ containers=podman,runc
 compilers=build-essential,meson,ninja-build,pkgconf,gettext,xsltproc,libxml2-utils,python3,python3-docutils,xz-utils
 libraries=libglib2.0-dev,libxml2-dev,libgnutls28-dev,libtirpc-dev,libjson-c-dev,libnl-3-dev,libnl-route-3-dev
 
-# make SUITE PACKAGES [OPTION...]: the first option lets a Release file be used that a mirror has not renewed in time.
+# make SUITE PACKAGES [OPTION...]: the first option lets a Release file be used that a mirror has not renewed in time; the
+# second bears a mirror that does not answer once.
 make() {
     suite=$1
     packages=$2
     shift 2
-    mmdebstrap --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+    mmdebstrap --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
         --aptopt='APT::Install-Recommends "false"' --include="$packages" "$@" "$suite" "$new" >"$log" 2>&1
 }
 
