@@ -115,13 +115,17 @@ impl Layout {
     }
 }
 
-/// The user and group that QEMU runs as under a session daemon: libvirt's own user, and the group that may use KVM.
+/// The user and group that QEMU runs as under a session daemon: libvirt's own.
 pub fn qemu_user() -> (u32, u32) {
-    let (user, group) = process::user_ids("libvirt-qemu")
-        .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages");
-    // Newer packages give this user a group of its own, and another root may number the group kvm differently.
+    process::user_ids("libvirt-qemu")
+        .expect("the user libvirt-qemu, who comes with libvirt: tests/lab/prepare.sh packages")
+}
+
+/// The group of KVM's device, which that user needs beside his own: newer packages do not make it his own, and another
+/// root may number its groups otherwise. `None` without KVM.
+pub fn kvm_group() -> Option<u32> {
     let device = kvm().then(|| fs::metadata("/dev/kvm").ok()).flatten();
-    (user, device.map(|device| device.gid()).filter(|gid| *gid != 0).unwrap_or(group))
+    device.map(|device| device.gid()).filter(|gid| *gid != 0)
 }
 
 /// Gives a folder and everything in it to a user.

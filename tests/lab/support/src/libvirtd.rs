@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::control_groups;
 use super::domain::Nic;
-use super::layout::{Layout, Program, copy_files, give_away, qemu_user, warm_capabilities};
+use super::layout::{Layout, Program, copy_files, give_away, kvm_group, qemu_user, warm_capabilities};
 use super::namespace::Namespace;
 use super::process::{self, Exit, Process};
 use super::{kvm, uuid, virsh, wait_until};
@@ -294,7 +294,8 @@ impl Libvirtd {
                 let (user, group) = qemu_user();
                 let folder = self.folder().display().to_string();
                 let mut command = self.namespace.command("setpriv");
-                command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]);
+                let groups = kvm_group().map_or("--clear-groups".to_owned(), |group| format!("--groups={group}"));
+                command.args([&format!("--reuid={user}"), &format!("--regid={group}"), &groups]);
                 command.arg(program.name);
                 command.env("HOME", format!("{folder}/home"));
                 command.env("XDG_RUNTIME_DIR", format!("{folder}/xdg"));
