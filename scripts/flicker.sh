@@ -44,12 +44,7 @@ list=$(
 )
 [ -n "$list" ] || fail "nothing to run: cargo test --no-run says why"
 
-commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
-git diff --quiet HEAD 2>/dev/null || commit=$commit-changed
-folder=$root/target/flicker
-results=$folder/$commit.txt
-mkdir -p "$folder"
-touch "$results"
+begin_results flicker
 
 if [ "$stress" -gt 0 ]; then
     stress-ng --cpu "$stress" --quiet &

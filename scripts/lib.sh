@@ -61,6 +61,23 @@ programs() {
         sed -n '/"profile":{[^}]*"test":true}/s/.*"executable":"\([^"]*\)".*/\1/p' | sed "s|^|$directory |"
 }
 
+# begin_results KIND: where runs of this commit are counted: sets commit, folder (target/KIND) and results, its file.
+begin_results() {
+    commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+    git diff --quiet HEAD 2>/dev/null || commit=$commit-changed
+    folder=$root/target/$1
+    results=$folder/$commit.txt
+    mkdir -p "$folder"
+    touch "$results"
+}
+
+# inside ROOT COMMAND...: runs it with another root of the lab; "here": with this machine's.
+inside() {
+    local name=$1
+    shift
+    if [ "$name" = here ]; then "$@"; else "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@"; fi
+}
+
 # lab_program: the built program with the lab's tests.
 lab_program() {
     local program
@@ -69,13 +86,11 @@ lab_program() {
     printf '%s\n' "${program#* }"
 }
 
-# lab_in ROOT PROGRAM TEST...: the lab's tests whose name has one of these texts, with another root; "here": with this
-# machine's.
+# lab_in ROOT PROGRAM TEST...: the lab's tests whose name has one of these texts, inside this root.
 lab_in() {
     local name=$1 program=$2
     shift 2
-    set -- "$program" --test-threads="${lab_threads:-2}" "$@"
     # Ignored are those that want what a root has.
-    [ "$name" = here ] || set -- "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$name" "$@" --include-ignored
-    "$@"
+    [ "$name" = here ] || set -- "$@" --include-ignored
+    inside "$name" "$program" --test-threads="${lab_threads:-2}" "$@"
 }

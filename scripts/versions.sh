@@ -33,19 +33,7 @@ step "the agent alone" the_agent_alone
 step "the lab's tests" cargo test --locked --no-run --test lab
 program=$(lab_program)
 
-commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
-git diff --quiet HEAD 2>/dev/null || commit=$commit-changed
-folder=$root/target/versions
-results=$folder/$commit.txt
-mkdir -p "$folder"
-touch "$results"
-
-# inside VERSION COMMAND...: runs it where this version is.
-inside() {
-    local version=$1
-    shift
-    if [ "$version" = here ]; then "$@"; else "$root/tests/lab/in-root.sh" "$root/target/lab/roots/$version" "$@"; fi
-}
+begin_results versions
 
 # what VERSION: the versions that were tried, as a row of the table has them.
 what() {
@@ -63,7 +51,8 @@ for ((run = 1; run <= runs; run++)); do
         if grep -q "^run $run, $version," "$results"; then continue; fi
         began=$SECONDS
         log=$folder/$commit.$run.$version.log
-        say "run $run of $runs, $version: $(what "$version" | tr '|' ',')"
+        tried=$(what "$version")
+        say "run $run of $runs, $version: ${tried//|/,}"
         status=0
         extra=()
         if [ "$version" = debian-13 ]; then extra=(podman::); fi
@@ -76,7 +65,7 @@ for ((run = 1; run <= runs; run++)); do
             failed=$((failed + 1))
             outcome="FAILED $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | tr '\n' ' ')"
         fi
-        printf 'run %d, %s, %d s, %s: %s\n' "$run" "$version" $((SECONDS - began)) "$(what "$version")" "$outcome" |
+        printf 'run %d, %s, %d s, %s: %s\n' "$run" "$version" $((SECONDS - began)) "$tried" "$outcome" |
             tee -a "$results" >&2
     done
 done

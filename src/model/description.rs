@@ -164,24 +164,18 @@ impl IoLimits {
         lower(&mut self.read_requests, other.read_requests);
         lower(&mut self.write_requests, other.write_requests);
         lower(&mut self.request_size, other.request_size);
-        if lower(&mut self.total_bytes_burst, other.total_bytes_burst) {
-            self.total_bytes_burst_length = other.total_bytes_burst_length;
-        }
-        if lower(&mut self.read_bytes_burst, other.read_bytes_burst) {
-            self.read_bytes_burst_length = other.read_bytes_burst_length;
-        }
-        if lower(&mut self.write_bytes_burst, other.write_bytes_burst) {
-            self.write_bytes_burst_length = other.write_bytes_burst_length;
-        }
-        if lower(&mut self.total_requests_burst, other.total_requests_burst) {
-            self.total_requests_burst_length = other.total_requests_burst_length;
-        }
-        if lower(&mut self.read_requests_burst, other.read_requests_burst) {
-            self.read_requests_burst_length = other.read_requests_burst_length;
-        }
-        if lower(&mut self.write_requests_burst, other.write_requests_burst) {
-            self.write_requests_burst_length = other.write_requests_burst_length;
-        }
+        let own = (&mut self.total_bytes_burst, &mut self.total_bytes_burst_length);
+        lower_burst(own, (other.total_bytes_burst, other.total_bytes_burst_length));
+        let own = (&mut self.read_bytes_burst, &mut self.read_bytes_burst_length);
+        lower_burst(own, (other.read_bytes_burst, other.read_bytes_burst_length));
+        let own = (&mut self.write_bytes_burst, &mut self.write_bytes_burst_length);
+        lower_burst(own, (other.write_bytes_burst, other.write_bytes_burst_length));
+        let own = (&mut self.total_requests_burst, &mut self.total_requests_burst_length);
+        lower_burst(own, (other.total_requests_burst, other.total_requests_burst_length));
+        let own = (&mut self.read_requests_burst, &mut self.read_requests_burst_length);
+        lower_burst(own, (other.read_requests_burst, other.read_requests_burst_length));
+        let own = (&mut self.write_requests_burst, &mut self.write_requests_burst_length);
+        lower_burst(own, (other.write_requests_burst, other.write_requests_burst_length));
     }
 }
 
@@ -192,6 +186,16 @@ fn lower<T: Ord + Copy>(limit: &mut Option<T>, other: Option<T>) -> bool {
         *limit = other;
     }
     lower
+}
+
+/// The same for a burst, whose length is its limit's.
+fn lower_burst<T: Ord + Copy>(
+    (burst, length): (&mut Option<T>, &mut Option<Duration>),
+    (other, other_length): (Option<T>, Option<Duration>),
+) {
+    if lower(burst, other) {
+        *length = other_length;
+    }
 }
 
 /// `/domain/devices/interface`

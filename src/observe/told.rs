@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Waits};
+
 /// Most reasons remembered until a connection has held: a daemon that has more makes them up.
 const REASONS_MAX: usize = 8;
 
 /// How long a connection must have held for its loss to be logged, whatever the reason.
 const STEADY: Duration = Duration::from_secs(600);
 
-/// How long a logged reason is not logged again; doubles each time, until a connection has held.
-const QUIET: Duration = Duration::from_secs(60);
-
-/// The longest of these times.
-const QUIET_MOST: Duration = Duration::from_secs(3_600);
+/// How long a logged reason is not logged again, until a connection has held.
+const QUIET: Waits = Waits { first: Duration::from_secs(60), longest: Duration::from_secs(3_600), jitter: false };
 
 /// A reason that was logged.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ struct Reason {
     /// Without digits, which may differ each time.
     text: String,
     quiet_until: Instant,
-    quiet: Duration,
+    quiet: Backoff,
 }
 
 /// See the module.
@@ -51,12 +50,12 @@ impl Told {
         let is_full = self.reasons.len() >= REASONS_MAX;
         match self.reasons.iter_mut().find(|told| told.text == text) {
             Some(told) if now < told.quiet_until => return false,
-            Some(told) => {
-                told.quiet = (told.quiet * 2).min(QUIET_MOST);
-                told.quiet_until = now + told.quiet;
-            }
+            Some(told) => told.quiet_until = now + told.quiet.fail(),
             None if is_full => return false,
-            None => self.reasons.push(Reason { text, quiet_until: now + QUIET, quiet: QUIET }),
+            None => {
+                let mut quiet = Backoff::new(QUIET);
+                self.reasons.push(Reason { text, quiet_until: now + quiet.fail(), quiet });
+            }
         }
         self.connected = false;
         true

@@ -15,7 +15,7 @@ use super::support::pki::{Authority, Subject};
 use super::support::polkit::Polkit;
 use super::support::process::{self, Output};
 use super::support::sshd::{Knows, Sshd};
-use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, kvm, skipped, wait_until};
+use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, skipped, wait_until};
 
 const AGE: &str = "libvirt_domain_collection_age_seconds";
 const CONNECTIONS: &str = "virt_otel_libvirt_connections";
@@ -48,7 +48,7 @@ const FIRST_WORD: Duration = Duration::from_secs(15);
 const NOBODY: u32 = 65_534;
 
 fn guest() -> Domain {
-    if kvm() { Domain::kvm(VM) } else { Domain::tcg(VM) }
+    Domain::quick(VM)
 }
 
 /// A daemon with the guest, and with these lines in its configuration.

@@ -23,7 +23,7 @@ fn the_program_links_glibc_and_nothing_else() {
 #[test]
 fn the_program_reads_vms_in_a_root_that_has_glibc_and_nothing_else() {
     let libvirtd = Libvirtd::system();
-    libvirtd.create_paused(&if kvm() { Domain::kvm("web") } else { Domain::tcg("web") });
+    libvirtd.create_paused(&Domain::quick("web"));
     let root = tempfile::tempdir().unwrap();
     bare_root::fill(root.path());
     let socket = libvirtd.socket();

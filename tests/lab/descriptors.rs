@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::support::cluster::hypervisor;
 use super::support::hostile::{Hostile, Manner};
 use super::support::libvirtd::VIRTQEMUD_SOCKET;
-use super::support::{Agent, Cluster, Domain, Metrics, Node, Vmi, http, kvm};
+use super::support::{Agent, Cluster, Domain, Metrics, Node, Vmi, http};
 
 const CPU: &str = "kubevirt_vmi_cpu_usage_seconds_total";
 const CONNECTED: &str = "kubevirt_vmi_collection_connected";
@@ -35,7 +35,7 @@ fn read(page: &Metrics, name: &str) -> bool {
 fn with_files(files: u64, vms: usize, fit: u64) {
     let (node, cluster) = (Node::new("node-a"), Cluster::start());
     let real = node.launcher();
-    let guest = if kvm() { Domain::kvm("shop_real") } else { Domain::tcg("shop_real") };
+    let guest = Domain::quick("shop_real");
     real.create_paused(&guest.like_kubevirt());
     let fakes: Vec<(String, Hostile)> = (0..vms)
         .map(|number| {

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::support::proxy::{GET_STATS, GET_XML, Proxy};
-use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, http, kvm, virsh, wait_until};
+use super::support::{Agent, Domain, Kind, Libvirtd, LibvirtdOptions, Metrics, http, virsh, wait_until};
 
 const STUCK: &str = "libvirt_domain_collection_stuck";
 const AGE: &str = "libvirt_domain_collection_age_seconds";
@@ -52,18 +52,7 @@ impl Workers {
 }
 
 fn guest(name: &str) -> Domain {
-    let domain = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
-    domain.disks(1)
-}
-
-fn paused_guests(libvirtd: &Libvirtd, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|number| {
-            let name = format!("vm{number:02}");
-            libvirtd.create_paused(&guest(&name));
-            name
-        })
-        .collect()
+    Domain::quick(name).disks(1)
 }
 
 fn agent(uri: &str) -> Agent {
@@ -107,7 +96,7 @@ fn watch_in_time(agent: &Agent, names: &[&str], for_how_long: Duration, mut also
 #[test]
 fn a_frozen_vm_is_stuck_and_harms_nobody() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 20);
+    let names = libvirtd.create_paused_guests(20);
     let proxy = Proxy::start(&libvirtd.socket());
     let agent = agent(&proxy.uri(&libvirtd.uri()));
     wait_all_read(&agent, &names);
@@ -152,7 +141,7 @@ fn a_frozen_vm_is_stuck_and_harms_nobody() {
 #[test]
 fn twenty_frozen_vms_stay_within_the_budget() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 25);
+    let names = libvirtd.create_paused_guests(25);
     let (doomed, healthy) = names.split_at(20);
     let proxy = Proxy::start(&libvirtd.socket());
     let agent = agent(&proxy.uri(&libvirtd.uri()));
@@ -226,7 +215,7 @@ fn twenty_frozen_vms_stay_within_the_budget() {
 #[test]
 fn the_destruction_of_a_frozen_vm_harms_nobody() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 6);
+    let names = libvirtd.create_paused_guests(6);
     let agent = agent(&libvirtd.uri());
     wait_all_read(&agent, &names);
     libvirtd.freeze("vm00");
@@ -244,7 +233,7 @@ fn the_destruction_of_a_frozen_vm_harms_nobody() {
 #[test]
 fn a_mute_libvirtd_is_down_and_no_vm_is_stuck() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 5);
+    let names = libvirtd.create_paused_guests(5);
     let agent = agent(&libvirtd.uri());
     wait_all_read(&agent, &names);
     libvirtd.freeze_daemon();
@@ -290,7 +279,7 @@ fn the_first_reading_of_a_fresh_libvirtd_is_not_stuck() {
 #[test]
 fn an_agent_that_is_there_before_libvirtd_says_so_and_recovers() {
     let mut libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 2);
+    let names = libvirtd.create_paused_guests(2);
     libvirtd.terminate();
     let mut agent = agent(&libvirtd.uri());
     agent.wait_for(Duration::from_secs(10), "the daemon to be down", |page| page.get("libvirt_up", &[]) == Some(0.0));
@@ -347,7 +336,7 @@ impl Drop for Load {
 #[test]
 fn libvirtd_may_be_killed_thirty_times() {
     let mut libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 10);
+    let names = libvirtd.create_paused_guests(10);
     let agent = agent(&libvirtd.uri());
     wait_all_read(&agent, &names);
     let _load = Load::start(&libvirtd, &agent);
@@ -384,7 +373,7 @@ fn libvirtd_may_be_killed_thirty_times() {
 #[test]
 fn a_domain_may_vanish_in_the_middle_of_a_reading() {
     let libvirtd = Libvirtd::system();
-    let steady = paused_guests(&libvirtd, 2);
+    let steady = libvirtd.create_paused_guests(2);
     let mut agent =
         Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[]);
     wait_all_read(&agent, &steady);

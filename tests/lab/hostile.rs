@@ -59,7 +59,7 @@ const MOST_THREADS: usize = 4;
 const MOST_CPU: f64 = 0.5;
 
 fn guest(name: &str) -> Domain {
-    if kvm() { Domain::kvm(name) } else { Domain::tcg(name) }
+    Domain::quick(name)
 }
 
 /// How old the oldest group of a domain is.

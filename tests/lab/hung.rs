@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::support::hostile::{Hostile, Manner};
 use super::support::process::{self, Process};
 use super::support::proxy::{Proxy, Traffic};
-use super::support::{Agent, Domain, Libvirtd, Metrics, kvm, kvm_or_skip, virsh, wait_until};
+use super::support::{Agent, Domain, Libvirtd, Metrics, kvm_or_skip, virsh, wait_until};
 
 /// Within what time a type is known that libvirt can tell: two intervals on a quiet machine, and three times as much
 /// here.
@@ -22,17 +22,6 @@ const ANSWERS: Duration = Duration::from_secs(5);
 const MOST_TOGETHER: usize = 8 + 1;
 /// Calls that begin together: with five no daemon was ever wedged, with eight some were.
 const MOST_AT_ONCE: usize = 4 + 1;
-
-fn guest(name: &str) -> Domain {
-    let domain = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
-    domain.disks(1)
-}
-
-fn paused_guests(libvirtd: &Libvirtd, count: usize) -> Vec<String> {
-    let names: Vec<String> = (0..count).map(|number| format!("vm{number:02}")).collect();
-    names.iter().for_each(|name| libvirtd.create_paused(&guest(name)));
-    names
-}
 
 fn agent(uri: &str) -> Agent {
     Agent::start(&["--libvirt-uri", uri, "--interval", "1s", "--exporters", "prometheus"], &[])
@@ -103,7 +92,7 @@ fn check_what_is_out(traffic: &Traffic) {
 #[test]
 fn a_vm_that_is_frozen_when_the_agent_starts_has_its_type_at_once() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 9);
+    let names = libvirtd.create_paused_guests(9);
     libvirtd.freeze("vm04");
     let agent = agent(&libvirtd.uri());
     wait_types(&agent, &names, AT_ONCE, "nine, one of them frozen");
@@ -113,7 +102,7 @@ fn a_vm_that_is_frozen_when_the_agent_starts_has_its_type_at_once() {
 #[test]
 fn beside_a_call_of_another_client_that_hangs_the_other_vms_have_their_types_at_once() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 9);
+    let names = libvirtd.create_paused_guests(9);
     let (frozen, others) = names.split_first().unwrap();
     libvirtd.freeze(frozen);
     let _foreign = hang(&libvirtd, frozen);
@@ -147,13 +136,13 @@ fn beside_a_call_of_another_client_that_hangs_the_other_vms_have_their_types_at_
 #[test]
 fn with_six_of_nine_frozen_no_healthy_vm_is_late_and_a_new_one_has_its_type_at_once() {
     let libvirtd = Libvirtd::system();
-    let mut names = paused_guests(&libvirtd, 9);
+    let mut names = libvirtd.create_paused_guests(9);
     names[..6].iter().for_each(|name| libvirtd.freeze(name));
     let proxy = Proxy::start(&libvirtd.socket());
     let agent = agent(&proxy.uri(&libvirtd.uri()));
     wait_types(&agent, &names, AT_ONCE, "nine, six of them frozen");
     watch(&agent, &names[6..], Duration::from_secs(8));
-    libvirtd.create_paused(&guest("new"));
+    libvirtd.create_paused(&Domain::quick("new").disks(1));
     wait_types(&agent, &["new"], AT_ONCE, "the new one");
     names.push("new".to_owned());
     watch(&agent, &names[6..], Duration::from_secs(20));
@@ -166,7 +155,7 @@ fn with_six_of_nine_frozen_no_healthy_vm_is_late_and_a_new_one_has_its_type_at_o
 #[test]
 fn a_frozen_vm_keeps_its_type_through_a_restart_of_libvirtd() {
     let mut libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 9);
+    let names = libvirtd.create_paused_guests(9);
     let agent = agent(&libvirtd.uri());
     wait_types(&agent, &names, AT_ONCE, "nine");
     libvirtd.freeze("vm04");
@@ -185,7 +174,7 @@ fn a_frozen_vm_keeps_its_type_through_a_restart_of_libvirtd() {
 #[test]
 fn an_agent_that_is_killed_three_times_leaves_healthy_vms_and_other_clients_alone() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 11);
+    let names = libvirtd.create_paused_guests(11);
     let (doomed, healthy) = names.split_at(8);
     let proxy = Proxy::start(&libvirtd.socket());
     let start = || {
@@ -216,7 +205,7 @@ fn an_agent_that_is_killed_three_times_leaves_healthy_vms_and_other_clients_alon
 #[test]
 fn a_daemon_in_which_the_calls_of_others_hang_is_not_brought_near_its_limit() {
     let libvirtd = Libvirtd::system();
-    let names = paused_guests(&libvirtd, 9);
+    let names = libvirtd.create_paused_guests(9);
     // One after the other, and no more than a daemon bears.
     let _foreign: Vec<Process> = names[..4]
         .iter()
@@ -282,7 +271,7 @@ fn a_vm_of_512_vcpus_and_64_disks_is_read_whole() {
 #[test]
 fn a_frozen_vm_whose_qemu_is_killed_is_gone_and_no_0_stands_for_it_meanwhile() {
     let libvirtd = Libvirtd::system();
-    libvirtd.create_paused(&guest("dies").nics(1));
+    libvirtd.create_paused(&Domain::quick("dies").disks(1).nics(1));
     let agent = agent(&libvirtd.uri());
     wait_types(&agent, &["dies"], AT_ONCE, "one");
     let figures = ["libvirt_domain_memory_resident_bytes", "libvirt_domain_vcpu_delay_seconds_total"];

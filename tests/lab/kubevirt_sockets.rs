@@ -39,14 +39,14 @@ const WAY: [&str; 4] = ["volumes", "kubernetes.io~empty-dir", "libvirt-runtime",
 
 fn guest(name: &str) -> Domain {
     let name = format!("shop_{name}");
-    let domain = if kvm() { Domain::kvm(&name) } else { Domain::tcg(&name) };
+    let domain = Domain::quick(&name);
     domain.like_kubevirt()
 }
 
 /// A guest without NICs: a launcher has two tap devices.
 fn decoy(name: &str) -> Domain {
     let name = format!("shop_{name}");
-    if kvm() { Domain::kvm(&name) } else { Domain::tcg(&name) }
+    Domain::quick(&name)
 }
 
 /// A launcher with a paused guest.

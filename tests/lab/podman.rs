@@ -26,7 +26,7 @@ const PLAIN: &[&str] = &["--user", "65534:65534"];
 const VM: &str = "web";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where podman keeps the line that starts a quadlet's container.
+/// What makes a service of a quadlet.
 const QUADLET: &str = "/usr/lib/systemd/system-generators/podman-system-generator";
 
 /// A host with a VM, whose read-only socket is guarded by polkit as packages set it.
@@ -68,6 +68,11 @@ fn with_files(libvirtd: &Libvirtd, mut command: Command) -> Command {
 fn snapshot(mut command: Command, image: &Path, more: &[&str]) -> Output {
     command.args(["run", "--rm", "--network", "none"]);
     command.args(OPTIONS.iter().flat_map(|option| option.split(' '))).args(more);
+    read_once(command, image)
+}
+
+/// Ends a `podman run` with the image and what it does: one reading.
+fn read_once(mut command: Command, image: &Path) -> Output {
     command.arg("--rootfs").arg(image).args(["virt-otel", "snapshot", "--libvirt-uri", "qemu:///system"]);
     process::run(command, PATIENCE).expect("the end of a container with one task")
 }
@@ -108,8 +113,7 @@ fn beside_a_daemon_in_another_process_namespace_a_plain_user_is_told_the_ways_ou
         let mounted = format!("{sockets}:/run/libvirt:ro");
         let mut command = with_files(&libvirtd, Command::new("podman"));
         command.args(["run", "--rm", "--network", "none", "--volume", &mounted]).args(more);
-        command.arg("--rootfs").arg(image.path()).args(["virt-otel", "snapshot", "--libvirt-uri", "qemu:///system"]);
-        process::run(command, PATIENCE).expect("the end of a container with one task")
+        read_once(command, image.path())
     };
     let refused = beside(PLAIN);
     assert_eq!(refused.code, Some(1), "{refused:?}");

@@ -4,7 +4,7 @@
 # when its inputs change.
 #
 #   tests/lab/prepare.sh [PART]...   (default: all)
-#   all         the parts up to debian-13, without judge and peers
+#   all         the parts up to helm, without judge
 #
 #   packages    libvirt, QEMU and the small tools, from Debian; needs root only when something is missing
 #   judge       libvirt's headers, from Debian: for the judge and for the Cargo feature virt, and for nothing else
@@ -300,9 +300,6 @@ for part in "$@"; do
         debian-13) prepare_root debian-13 "Debian 13's libvirt" ;;
         unstable) prepare_root unstable "Debian unstable's libvirt" ;;
         virtqemud) prepare_root virtqemud "virtqemud" ;;
-        all)
-            prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm
-            prepare_root debian-13 "Debian 13's libvirt"
-            ;;
+        all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac
 done

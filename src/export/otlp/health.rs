@@ -9,62 +9,56 @@ use tonic::{Code, Status};
 
 use super::client::describe;
 use super::counters::OtlpCounters;
+use crate::backoff::{Backoff, Waits};
 use crate::model::whole_millis;
 
-/// How long after a line about a failure that lasts the next one is logged; then twice as long each time.
-const QUIET: Duration = Duration::from_secs(5 * 60);
-
-/// The longest such wait: who looks at the log of the last hour finds it.
-const QUIET_MOST: Duration = Duration::from_secs(3_600);
+/// The waits between log lines about a failure that lasts. Who looks at the log of the last hour finds one.
+const QUIET: Waits = Waits { first: Duration::from_secs(5 * 60), longest: Duration::from_secs(3_600), jitter: false };
 
 /// Whether the Collector accepts metrics.
 #[derive(Debug)]
 pub(super) struct CollectorHealth {
     endpoint: String,
     counters: Arc<OtlpCounters>,
-    condition: Condition,
+    /// Whether it has accepted a request.
+    accepted: bool,
+    /// While it does not accept requests.
+    outage: Option<Box<Outage>>,
     /// Whether it rejects points of requests that it accepts.
     rejecting: bool,
 }
 
 #[derive(Debug)]
-enum Condition {
-    /// Nothing was sent yet.
-    Unknown,
-    /// It accepts requests.
-    Accepting,
-    /// It does not.
-    Failing {
-        since: Instant,
-        code: Code,
-        connected: bool,
-        /// How many points had been dropped before.
-        dropped: u64,
-        /// When it is logged again if nothing changes, and the wait until then.
-        again: (Instant, Duration),
-    },
+struct Outage {
+    since: Instant,
+    /// How many points had been dropped before.
+    dropped: u64,
+    /// How requests fail, and whether there is a connection.
+    how: (Code, bool),
+    /// When it is logged again if nothing changes.
+    again: Instant,
+    quiet: Backoff,
 }
 
 impl CollectorHealth {
     /// Nothing is known about the Collector yet.
     pub(super) fn new(endpoint: &str, counters: Arc<OtlpCounters>) -> Self {
-        Self { endpoint: endpoint.to_owned(), counters, condition: Condition::Unknown, rejecting: false }
+        Self { endpoint: endpoint.to_owned(), counters, accepted: false, outage: None, rejecting: false }
     }
 
     /// A request was accepted, except `rejected` of its points.
     pub(super) fn accepted(&mut self, rejected: usize, message: &str) {
         let endpoint = &self.endpoint;
-        match std::mem::replace(&mut self.condition, Condition::Accepting) {
-            Condition::Accepting => {}
-            Condition::Unknown => tracing::info!(%endpoint, "the Collector accepts metrics"),
-            Condition::Failing { since, dropped, .. } => {
-                tracing::info!(
-                    %endpoint,
-                    after = ?whole_millis(since.elapsed()),
-                    points_lost = self.counters.all_dropped() - dropped,
-                    "the Collector accepts metrics again"
-                );
-            }
+        let before = std::mem::replace(&mut self.accepted, true);
+        if let Some(outage) = self.outage.take() {
+            tracing::info!(
+                %endpoint,
+                after = ?whole_millis(outage.since.elapsed()),
+                points_lost = self.counters.all_dropped() - outage.dropped,
+                "the Collector accepts metrics again"
+            );
+        } else if !before {
+            tracing::info!(%endpoint, "the Collector accepts metrics");
         }
         let complains = rejected > 0 || !message.is_empty();
         if complains && !self.rejecting {
@@ -82,24 +76,28 @@ impl CollectorHealth {
 
     /// A request failed. `connected`: whether there was a connection.
     pub(super) fn failed(&mut self, status: &Status, connected: bool) {
-        let (now, is_now) = (Instant::now(), (status.code(), connected));
-        let (since, dropped, quiet) = match self.condition {
-            Condition::Failing { code, connected, again: (at, _), .. } if (code, connected) == is_now && now < at => {
-                return;
-            }
-            Condition::Failing { since, code, connected, dropped, again: (_, quiet) } => {
-                let lasts = (code, connected) == is_now;
-                (since, dropped, if lasts { (quiet * 2).min(QUIET_MOST) } else { QUIET })
-            }
-            _ => (now, self.counters.all_dropped(), QUIET),
-        };
-        let code = status.code();
-        self.condition = Condition::Failing { since, code, connected, dropped, again: (now + quiet, quiet) };
+        let (now, code) = (Instant::now(), status.code());
+        let outage = self.outage.get_or_insert_with(|| {
+            Box::new(Outage {
+                since: now,
+                dropped: self.counters.all_dropped(),
+                how: (code, connected),
+                again: now,
+                quiet: Backoff::new(QUIET),
+            })
+        });
+        if outage.how != (code, connected) {
+            outage.how = (code, connected);
+            outage.quiet.reset();
+        } else if now < outage.again {
+            return;
+        }
+        outage.again = now + outage.quiet.fail();
         tracing::warn!(
             endpoint = %self.endpoint,
             ?code,
             error = describe(status),
-            lasts = ?whole_millis(now.saturating_duration_since(since)),
+            lasts = ?whole_millis(now.saturating_duration_since(outage.since)),
             "the Collector does not accept metrics; {}",
             if connected { next_step(code) } else { next_step_without_connection(code) }
         );

@@ -114,17 +114,17 @@ fn interface(tokens: &mut Tokens<'_>, element: &BytesStart<'_>) -> Result<NicDes
     let source_attribute = nic_source_attribute(nic.source_kind.as_deref());
     while let Some(child) = tokens.child()? {
         match child.name().as_ref() {
-            "target" => nic.target = attribute(tokens, &child, "dev")?,
-            "mac" => nic.mac = attribute(tokens, &child, "address")?,
-            "model" => nic.model = attribute(tokens, &child, "type")?,
+            "target" => nic.target = tokens.attribute(&child, "dev")?,
+            "mac" => nic.mac = tokens.attribute(&child, "address")?,
+            "model" => nic.model = tokens.attribute(&child, "type")?,
             "alias" => nic.user_alias = user_alias(tokens, &child)?,
             "source" => {
                 if let Some(name) = source_attribute {
-                    nic.source = attribute(tokens, &child, name)?;
+                    nic.source = tokens.attribute(&child, name)?;
                 }
             }
             "mtu" => {
-                let size = attribute(tokens, &child, "size")?;
+                let size = tokens.attribute(&child, "size")?;
                 nic.mtu = size.and_then(|size| size.parse().ok()).filter(|size| *size > 0);
             }
             _ => {}
@@ -145,23 +145,8 @@ fn nic_source_attribute(kind: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// One attribute of an element.
-pub(super) fn attribute(
-    tokens: &Tokens<'_>,
-    element: &BytesStart<'_>,
-    wanted: &str,
-) -> Result<Option<Arc<str>>, XmlError> {
-    let mut found = None;
-    tokens.attributes(element, |name, text| {
-        if name == wanted {
-            found = value(text);
-        }
-    })?;
-    Ok(found)
-}
-
 /// The alias without its prefix, if a user chose it.
 fn user_alias(tokens: &Tokens<'_>, element: &BytesStart<'_>) -> Result<Option<Arc<str>>, XmlError> {
-    let alias = attribute(tokens, element, "name")?;
+    let alias = tokens.attribute(element, "name")?;
     Ok(alias.and_then(|alias| value(alias.strip_prefix(USER_ALIAS)?)))
 }

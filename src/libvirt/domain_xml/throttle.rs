@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::libvirt::decode::MAX_DEVICES;
 use crate::model::{Bytes, IoLimits};
 
-use super::devices::attribute;
 use super::error::XmlError;
 use super::tokens::Tokens;
 
@@ -45,7 +44,7 @@ impl ThrottleGroups {
         let mut limits = IoLimits::default();
         while let Some(element) = tokens.child()? {
             if element.name().as_ref() == "throttlefilter"
-                && let Some(group) = attribute(tokens, &element, "group")?.and_then(|name| self.0.get(&name))
+                && let Some(group) = tokens.attribute(&element, "group")?.and_then(|name| self.0.get(&name))
             {
                 limits.tighten(group);
             }

@@ -115,6 +115,17 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
+    /// One attribute of an element.
+    pub(super) fn attribute(&self, element: &BytesStart<'_>, wanted: &str) -> Result<Option<Arc<str>>, XmlError> {
+        let mut found = None;
+        self.attributes(element, |name, text| {
+            if name == wanted {
+                found = value(text);
+            }
+        })?;
+        Ok(found)
+    }
+
     fn next(&mut self) -> Result<Token<'a>, XmlError> {
         loop {
             let event = match self.reader.read_event() {

@@ -95,22 +95,3 @@ async fn a_migrations_source_that_is_shut_down_before_it_stops_is_still_the_same
     bench.pass(MOMENT).await;
     assert!(bench.try_vm(uuid).is_none());
 }
-
-/// From libvirt 11 on a reset is told twice, 55 to 110 ms apart.
-#[tokio::test(start_paused = true)]
-async fn an_event_that_is_told_twice_changes_nothing_and_is_read_twice_at_most() {
-    let bench = Bench::with(|fake| {
-        fake.runs(1);
-    })
-    .await;
-    let uuid = Uuid::from_u128(1);
-    let start = start_of(&bench, uuid);
-    bench.fake().forget_calls();
-    for _ in 0..2 {
-        bench.fake().happens(uuid, DomainEvent::Rebooted);
-        bench.pass(MOMENT).await;
-    }
-    bench.pass(2 * SECOND).await;
-    assert!(bench.fake().reads_of(uuid).len() <= 2, "{:?}", bench.fake().reads_of(uuid));
-    assert_eq!((start_of(&bench, uuid), bench.fake().descriptions_of(uuid)), (start, 0));
-}

@@ -24,7 +24,7 @@ use libvirt_remote::procedure::{
     ConnectGetCapabilities, ConnectGetHostname, ConnectGetLibVersion, ConnectGetType, ConnectGetVersion,
 };
 use libvirt_remote::{DomainEvent, Event, EventKind};
-use support::{Client, Domain, Kind, Libvirtd, LibvirtdOptions, Pace, kvm};
+use support::{Client, Domain, Kind, Libvirtd, LibvirtdOptions, Pace};
 
 /// `virDomainStatsTypes`: all at once, each group alone, and one that no libvirt knows.
 const GROUPS: [u32; 13] =
@@ -358,7 +358,7 @@ impl Court {
 
 /// A guest with some of every device, under KVM if this machine has it.
 fn guest(name: &str) -> Domain {
-    let guest = if kvm() { Domain::kvm(name) } else { Domain::tcg(name) };
+    let guest = Domain::quick(name);
     guest.disks(2).nics(2).vcpus(2, 3).iothreads(2).iotune(1_000_000, 100)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{prepared, uuid};
+use super::{kvm, prepared, uuid};
 
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,11 @@ impl Domain {
     /// An emulated guest that boots Linux in about 4 s and then moves every figure libvirt has: see guest/init.
     pub fn tcg_linux(name: &str, disks: usize, nics: usize) -> Domain {
         Domain::new(name, Hypervisor::Tcg, true, 192).disks(disks).nics(nics)
+    }
+
+    /// The quickest guest that this machine can run: [`kvm`](Self::kvm), or [`tcg`](Self::tcg) without KVM.
+    pub fn quick(name: &str) -> Domain {
+        if kvm() { Domain::kvm(name) } else { Domain::tcg(name) }
     }
 
     fn new(name: &str, hypervisor: Hypervisor, linux: bool, memory_mib: u32) -> Domain {

@@ -47,6 +47,14 @@ impl Libvirtd {
         self.virsh(&["create", "--paused", &file]);
     }
 
+    /// Starts guests with a disk, paused, and returns their names: vm00, vm01 and so on.
+    #[track_caller]
+    pub fn create_paused_guests(&self, count: usize) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|number| format!("vm{number:02}")).collect();
+        names.iter().for_each(|name| self.create_paused(&Domain::quick(name).disks(1)));
+        names
+    }
+
     /// Starts a Linux guest and waits until its console says that everything moves.
     #[track_caller]
     pub fn boot(&self, domain: &Domain) {

@@ -93,12 +93,14 @@ impl Traffic {
         };
     }
 
-    fn sent(&mut self, connection: usize, header: &Header) {
-        let Header { procedure, serial, waits, .. } = *header;
+    fn sent(&mut self, connection: usize, header: Header) {
+        let Header { procedure, serial, waits, arguments, .. } = header;
         *self.calls.entry(procedure).or_default() += 1;
-        let arguments = header.arguments.clone();
-        let call = Call { since: Instant::now(), procedure, waits, arguments: arguments.clone() };
-        self.open.insert((connection, serial), call);
+        if procedure == GET_XML {
+            let alike = |call: &&Call| call.procedure == GET_XML && call.arguments == arguments;
+            self.most_for_xml_of_one = self.most_for_xml_of_one.max(self.open.values().filter(alike).count() + 1);
+        }
+        self.open.insert((connection, serial), Call { since: Instant::now(), procedure, waits, arguments });
         let count = |which: &dyn Fn(usize, &Call) -> bool| {
             self.open.iter().filter(|((connection, _), call)| which(*connection, call)).count()
         };
@@ -107,10 +109,8 @@ impl Traffic {
         let xml = count(&|_, call| call.procedure == GET_XML);
         let waiting = count(&|_, call| call.waits);
         let reading = count(&|_, call| call.procedure == GET_STATS || call.procedure == GET_JOB_STATS);
-        let xml_of_one = count(&|_, call| call.procedure == GET_XML && call.arguments == arguments);
         let together = count(&|_, call| call.may_hang());
         let at_once = count(&|_, call| call.may_hang() && !call.hangs());
-        self.most_for_xml_of_one = self.most_for_xml_of_one.max(if procedure == GET_XML { xml_of_one } else { 0 });
         self.most_together = self.most_together.max(together);
         self.most_at_once = self.most_at_once.max(at_once);
         self.most_for_xml = self.most_for_xml.max(xml);
@@ -221,7 +221,7 @@ fn carry(
     std::thread::spawn(move || {
         pump(client_reads, server, None, |header| {
             if header.kind == CALL {
-                up.lock().expect("the traffic").sent(connection, &header);
+                up.lock().expect("the traffic").sent(connection, header);
             }
         });
     });

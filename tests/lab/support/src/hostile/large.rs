@@ -2,8 +2,8 @@
 
 use super::words::Body;
 
-pub const VCPUS: u32 = 512;
-pub const DISKS: u32 = 64;
+const VCPUS: u32 = 512;
+const DISKS: u32 = 64;
 
 /// What the kernel adds to a KVM vCPU: this many parameters, with names of their own.
 const OF_THE_KERNEL: u32 = 42;
