@@ -184,7 +184,9 @@ impl DaemonState {
         }
         let missed = self.is_missed();
         let told = missed && self.told.disconnected(reason, now);
-        for domain in self.domains.values_mut() {
+        let mut running: usize = 0;
+        for domain in self.domains.values_mut().filter(|domain| domain.visible) {
+            running += 1;
             if domain.detection.is_news(Cause::Unreachable) && told && self.context.may_log() {
                 tracing::info!(
                     domain = %domain.name, uuid = %domain.vm.key.uuid,
@@ -194,7 +196,7 @@ impl DaemonState {
         }
         if told {
             tracing::warn!(
-                daemon = %self.context.daemon, reason, domains = before, running = self.domains.len(),
+                daemon = %self.context.daemon, reason, domains = before, running,
                 "lost libvirt; connecting again until it answers, and the last readings are shown until they are three \
                  intervals old"
             );
@@ -321,20 +323,18 @@ impl DaemonState {
         again && self.domains.contains_key(&uuid)
     }
 
-    /// Drops stale readings and, while the daemon is unreachable, domains without any. Returns how many VMs were
-    /// dropped.
+    /// Drops stale readings and, while the daemon is unreachable, hides domains without any. Returns how many VMs were
+    /// hidden.
     pub(super) fn age(&mut self, now: Instant) -> u64 {
-        let mut gone = Vec::new();
-        for (uuid, domain) in &mut self.domains {
+        let mut gone = 0;
+        for domain in self.domains.values_mut() {
             domain.refresh(now, &self.context.intervals);
-            if !self.connection.up && !has_figures(&domain.vm) {
-                gone.push(*uuid);
+            if !self.connection.up && domain.visible && !has_figures(&domain.vm) {
+                domain.hide();
+                gone += 1;
             }
         }
-        for uuid in &gone {
-            self.remove(*uuid);
-        }
-        u64::try_from(gone.len()).unwrap_or(u64::MAX)
+        gone
     }
 
     /// Updates what is published about it.

@@ -75,6 +75,11 @@ impl Detection {
         self.former = former;
     }
 
+    /// Whether the type of before the loss may hold again.
+    pub(super) const fn remembers(&self) -> bool {
+        self.former.is_some()
+    }
+
     /// The incarnation has gone on since the daemon was lost. Returns the type that it had, unless a query has told it.
     pub(super) fn gone_on(&mut self) -> Option<HypervisorType> {
         self.former.take().filter(|_| !self.done)

@@ -169,12 +169,14 @@ impl DomainState {
     }
 
     /// The daemon cannot be reached. Readings stay until they are too old. `false`: nothing of it is worth keeping.
+    ///
+    /// A domain whose readings are too old already, such as one that has just hung, is kept out of sight.
     pub(super) fn daemon_lost(&mut self) -> bool {
         self.calls.cancel();
         self.due.wake = None;
         self.due.owed = None;
         self.due.event_due = None;
-        if !(self.incarnation.goes_on && self.visible && has_figures(&self.vm)) {
+        if !(self.incarnation.goes_on && (self.visible || self.detection.remembers())) {
             return false;
         }
         self.incarnation.phase = DomainPhase::Unknown;
@@ -188,7 +190,16 @@ impl DomainState {
         let vm = self.vm_mut();
         vm.status = None;
         vm.hypervisor = Some(HypervisorType::Unknown);
+        if !has_figures(&self.vm) {
+            self.hide();
+        }
         true
+    }
+
+    /// Nothing of it is shown any more. What tells whether its incarnation goes on, and the type that it had, stay.
+    pub(super) fn hide(&mut self) {
+        self.visible = false;
+        self.held = None;
     }
 
     /// Drops stale readings and updates the ages: once a second, and after each change. Called for every snapshot.

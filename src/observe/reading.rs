@@ -158,6 +158,10 @@ impl DomainState {
                     self.vm_mut().hypervisor = former;
                     actions.lifecycle = true;
                 }
+                if former.is_some() && !self.visible {
+                    self.show(context);
+                    actions.lifecycle = true;
+                }
             }
             // A counter that is not in this reading may still have gone back.
             self.incarnation.verify &= stats.monitor != Monitor::Answered;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::support::hostile::{Hostile, Manner};
 use super::support::process::{self, Process};
 use super::support::proxy::{Proxy, Traffic};
-use super::support::{Agent, Domain, Libvirtd, Metrics, kvm_or_skip, virsh, wait_until};
+use super::support::{Agent, Domain, Libvirtd, Metrics, answer_within, kvm_or_skip, virsh, wait_until};
 
 /// Within what time a type is known that libvirt can tell: two intervals on a quiet machine, and three times as much
 /// here.
@@ -34,13 +34,17 @@ fn hypervisor(page: &Metrics, name: &str) -> Option<String> {
     (label != "unknown").then(|| label.to_owned())
 }
 
-/// Waits until each of these domains has its type.
+/// Waits until each of these domains has its type; if one has none, says what the page has of it.
 #[track_caller]
 fn wait_types<S: AsRef<str>>(agent: &Agent, names: &[S], within: Duration, what: &str) {
     let began = Instant::now();
-    agent.wait_for(within, &format!("the types of {what}"), |page| {
-        names.iter().all(|name| hypervisor(page, name.as_ref()).is_some())
-    });
+    let missing = |page: &Metrics| names.iter().map(AsRef::as_ref).find(|name| hypervisor(page, name).is_none());
+    if answer_within(within, || missing(&agent.metrics()).is_none().then_some(())).is_none() {
+        let page = agent.metrics();
+        let without = missing(&page);
+        let of_it: Vec<_> = page.samples.iter().filter(|sample| sample.label("domain") == without).collect();
+        panic!("not all types of {what} in {within:?}; of {without:?}: {of_it:#?}\n{}", agent.log());
+    }
     println!("the types of {what} after {:.1} s", began.elapsed().as_secs_f64());
 }
 

@@ -136,6 +136,49 @@ async fn after_a_reconnect_the_type_holds_with_the_first_answer_that_shows_the_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_reconnect_a_vm_whose_figures_are_too_old_has_its_type_all_the_same() {
+    let uuid = Uuid::from_u128(1);
+    // It had just hung when the daemon went: its last call was out for as long as figures are shown.
+    let bench = Bench::with(|fake| {
+        fake.runs(1);
+    })
+    .await;
+    bench.fake().edit(uuid, |domain| domain.hangs = true);
+    bench.pass(5 * INTERVAL).await;
+    assert!(bench.vm(uuid).cpu.is_none());
+    bench.fake().disconnect();
+    bench.pass(4 * SECOND).await;
+    assert!(bench.try_vm(uuid).is_none(), "there is nothing to show of it");
+    bench.fake().edit(uuid, |domain| {
+        domain.hangs = false;
+        domain.stats = partial(2_000, Monitor::Busy);
+        domain.xml = Xml::Hangs;
+    });
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
+
+    // The daemon is away for longer than that.
+    bench.fake().disconnect();
+    bench.pass(20 * INTERVAL).await;
+    assert!(bench.try_vm(uuid).is_none());
+    bench.fake().connect();
+    bench.fake().disconnect();
+    bench.pass(MOMENT).await;
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, Some(HypervisorType::Kvm));
+
+    // It was shut off meanwhile.
+    bench.fake().disconnect();
+    bench.pass(20 * INTERVAL).await;
+    bench.fake().shut_off(1);
+    bench.fake().connect();
+    bench.pass(4 * MOMENT).await;
+    assert_eq!(bench.vm(uuid).hypervisor, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_reconnect_the_type_of_another_run_is_unknown_until_libvirt_says_it() {
     for (id, counters, what) in [(1, 10, "a counter went back"), (7, 2_000, "another id")] {
         let bench = restarted(id, counters).await;
