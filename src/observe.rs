@@ -66,6 +66,7 @@
 //! that libvirt does not report is stuck after three intervals. Of a busy VM's memory libvirt knows only the balloon's
 //! size, which never replaces a whole reading that is still young enough to be shown.
 
+mod arrival;
 mod calls;
 mod condition;
 mod context;
@@ -115,7 +116,7 @@ use tokio_util::sync::CancellationToken;
 pub use counters::{Counter, Durations, ObserveCounters};
 pub use metrics::METRICS;
 pub use roster::{Feed, Owner, Roster, Who};
-pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, Settings};
+pub use settings::{DEFAULT_INTERVAL, Intervals, LEAST_INTERVAL, MOST_INTERVAL, NOT_YET, Settings};
 
 use crate::clock::Clock;
 use crate::model::{Group, Groups};

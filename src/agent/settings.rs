@@ -56,7 +56,7 @@ pub(super) fn observe(reading: &config::ReadSettings, selection: &Selection) -> 
         .iter()
         .fold(Intervals::uniform(reading.interval), |intervals, (group, interval)| intervals.with(*group, *interval));
     let groups = selection.vm.iter().filter_map(|row| row.metric.read.group()).collect();
-    observe::Settings { intervals, groups }
+    observe::Settings { intervals, groups, ..observe::Settings::default() }
 }
 
 /// The settings of the log.

@@ -72,7 +72,12 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     }
     let (publish, mut snapshots) = snapshot::channel();
     let stop = CancellationToken::new();
-    let settings = observe::Settings { intervals: Intervals::uniform(INTERVAL), ..observe::Settings::default() };
+    let settings = observe::Settings {
+        intervals: Intervals::uniform(INTERVAL),
+        // What is not there now is missing from what is printed.
+        not_yet: Duration::ZERO,
+        ..observe::Settings::default()
+    };
     let mut sources = Sources::start(&config.source, &Heartbeats::new()).await?;
     let watch = sources.watch();
     sources.work(&stop);

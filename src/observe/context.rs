@@ -1,6 +1,7 @@
 //! What the domains of a daemon have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -37,6 +38,8 @@ pub(super) struct DaemonContext {
     pub(super) groups: Groups,
     pub(super) epoch: Instant,
     pub(super) counters: Arc<ObserveCounters>,
+    /// How long nothing may listen at a launcher's socket before that is worth a warning.
+    pub(super) not_yet: Duration,
     pub(super) lines: Arc<Lines>,
     pub(super) share: Arc<Share>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::arrival::Arrival;
 use super::context::DaemonContext;
 use super::detection::Cause;
 use super::domain::DomainState;
@@ -67,6 +68,8 @@ pub(super) struct ConnectionState {
     pub(super) events_lost: bool,
     /// Until when earlier failed connection attempts are ignored.
     pub(super) trying_until: Option<Instant>,
+    /// Until when it need not be there.
+    pub(super) arrival: Arrival,
 }
 
 /// When a daemon's domains are listed.
@@ -110,6 +113,7 @@ impl DaemonState {
         };
         if let Some(owner) = owner {
             daemon.own(owner, now);
+            daemon.connection.arrival = Arrival::by(now + daemon.context.not_yet);
         }
         daemon
     }
@@ -140,6 +144,7 @@ impl DaemonState {
         self.connection.lost = false;
         self.connection.events_lost = false;
         self.connection.trying_until = None;
+        self.connection.arrival.over();
         self.connection.generation = self.connection.generation.wrapping_add(1);
         self.context.host_name = Arc::clone(&facts.host_name);
         self.context.libvirt = facts.libvirt;
@@ -161,10 +166,7 @@ impl DaemonState {
         self.connection.trying_until = None;
         self.connection.absent = absent;
         if !std::mem::replace(&mut self.connection.up, false) {
-            // Expected, so not logged: failures before its VMI runs, and absence after a loss.
-            if self.is_open() && !(self.connection.lost && absent) && self.told.disconnected(reason, now) {
-                tracing::warn!(daemon = %self.context.daemon, reason, "could not reach libvirt; it will be tried again");
-            }
+            self.not_reached(reason, absent, now);
             return false;
         }
         self.connection.lost = true;
@@ -204,6 +206,36 @@ impl DaemonState {
             tracing::debug!(daemon = %self.context.daemon, reason, missed, "lost libvirt");
         }
         true
+    }
+
+    /// Logs that connecting has failed. Expected, so not logged: failures before its VMI runs and after its domain has
+    /// ended or while that leaves, and absence after a loss.
+    fn not_reached(&mut self, reason: &str, absent: bool, now: Instant) {
+        if !self.is_missed() || (self.connection.lost && absent) {
+            return;
+        }
+        if !absent {
+            self.connection.arrival.over();
+        }
+        if !self.told.disconnected(reason, now) {
+            return;
+        }
+        let daemon = &self.context.daemon;
+        if absent && self.connection.arrival.is_early(reason, now) {
+            tracing::info!(%daemon, reason, "libvirt is not there yet; it will be tried again");
+        } else {
+            tracing::warn!(%daemon, reason, "could not reach libvirt; it will be tried again");
+        }
+    }
+
+    /// Warns if its VM should run and nothing has listened for too long.
+    fn warn_if_overdue(&mut self, now: Instant) {
+        if self.is_missed()
+            && let Some(reason) = self.connection.arrival.overdue(now)
+        {
+            let daemon = &self.context.daemon;
+            tracing::warn!(%daemon, %reason, "could not reach libvirt; it will be tried again");
+        }
     }
 
     /// Lists the domains because of an event: now, or as soon as the limit allows.
@@ -326,6 +358,7 @@ impl DaemonState {
     /// Drops stale readings and, while the daemon is unreachable, hides domains without any. Returns how many VMs were
     /// hidden.
     pub(super) fn age(&mut self, now: Instant) -> u64 {
+        self.warn_if_overdue(now);
         let mut gone = 0;
         for domain in self.domains.values_mut() {
             domain.refresh(now, &self.context.intervals);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::arrival::Arrival;
 use super::daemon::{DaemonState, Round};
 use super::domain::DomainState;
 use super::incarnation::DomainPhase;
@@ -56,6 +57,7 @@ impl DaemonState {
                 self.connection.lost = false;
                 self.connection.trying_until = Some(now + TRYING);
             }
+                self.connection.arrival = Arrival::by(now + self.context.not_yet);
             (true, false) => self.forget(),
             _ => return moved,
         }

@@ -84,6 +84,12 @@ pub(super) const LIST_EVERY: Duration = Duration::from_secs(300);
 pub(super) const LIST_RETRY: Waits =
     Waits { first: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: false };
 
+/// How long nothing may listen at the socket of a launcher that was not reached before, until that is worth a warning.
+///
+/// A sidecar starts before the launcher's own container. That one starts its libvirt within a second or two, and within
+/// ten times that on a node that starts many pods at once. The Kubernetes API takes seconds to say that a VMI has ended.
+pub const NOT_YET: Duration = Duration::from_secs(30);
+
 /// Minimum time between two snapshots while readings come in: far more often than any scrape or export.
 pub(super) const PUBLISH_GAP: Duration = Duration::from_millis(100);
 
@@ -158,10 +164,13 @@ pub struct Settings {
     pub intervals: Intervals,
     /// Which groups are read at all; the state and the job always are.
     pub groups: Groups,
+    /// How long nothing may listen at a launcher's socket before that is worth a warning: [`NOT_YET`], or nothing if
+    /// somebody waits for what is read.
+    pub not_yet: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { intervals: Intervals::default(), groups: Groups::all() }
+        Self { intervals: Intervals::default(), groups: Groups::all(), not_yet: NOT_YET }
     }
 }

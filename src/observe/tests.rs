@@ -13,6 +13,7 @@ mod owned;
 mod pace;
 mod properties;
 mod share;
+mod unreached;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -77,15 +77,15 @@ fn vcpus(page: &Metrics, vmi: &str) -> usize {
     ids.iter().filter_map(|sample| sample.label("id")).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-/// The log's warnings about a VMI.
-fn warnings(log: &str, vmi: &str) -> Vec<String> {
+/// The log's lines about a VMI.
+fn lines(log: &str, vmi: &str) -> Vec<String> {
     let (daemon, domain) = (format!("shop/{vmi} in pod "), format!("shop_{vmi} "));
-    let about = |line: &&str| line.contains(&daemon) || line.contains(&domain);
-    log.lines()
-        .filter(|line| line.contains("WARN") || line.contains("ERROR"))
-        .filter(about)
-        .map(str::to_owned)
-        .collect()
+    log.lines().filter(|line| line.contains(&daemon) || line.contains(&domain)).map(str::to_owned).collect()
+}
+
+/// Its warnings among them.
+fn warnings(log: &str, vmi: &str) -> Vec<String> {
+    lines(log, vmi).into_iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
 }
 
 /// A VMI without a proper socket, and what the log must say about it.
@@ -275,7 +275,9 @@ fn a_socket_that_comes_late_is_found_and_each_reason_before_and_after_is_told() 
     let agent = cluster.agent(&node, None);
     let told = |reason: &str| {
         let what = format!("{reason:?} to be told of");
-        wait_until(FOUND, &what, || warnings(&agent.log(), "late").last()?.contains(reason).then_some(()));
+        // At first they are ordinary, and no warnings.
+        let told = || lines(&agent.log(), "late").iter().any(|line| line.contains(reason)).then_some(());
+        wait_until(FOUND, &what, told);
         wait_type(&agent, "late", "unknown");
     };
     let vmi = Vmi::create_running(&cluster.api, "shop", "late", launcher.place());

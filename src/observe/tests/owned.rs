@@ -15,22 +15,26 @@ use crate::observe::{Feed, ObserveCounters, Owner, Roster, Settings, Who};
 use crate::snapshot::{Snapshots, channel};
 use crate::source::{Ask, DomainEvent, Source};
 
-const ONE: Uuid = Uuid::from_u128(1);
+pub(super) const ONE: Uuid = Uuid::from_u128(1);
 
 /// `observe` with launchers that come and go.
-struct Node {
+pub(super) struct Node {
     roster: mpsc::Sender<Roster>,
     snapshots: Snapshots,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Node {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
         let (roster, changes) = mpsc::channel(16);
         let (sender, snapshots) = channel();
         let stop = CancellationToken::new();
         tokio::spawn(crate::observe::run(
-            Settings::default(),
+            settings,
             Vec::new(),
             Some(changes),
             FakeClock::new(),
@@ -41,13 +45,13 @@ impl Node {
         Self { roster, snapshots, _stop: stop.drop_guard() }
     }
 
-    async fn tell(&self, change: Roster) {
+    pub(super) async fn tell(&self, change: Roster) {
         self.roster.send(change).await.unwrap_or_else(|_| panic!("observe has ended"));
         tokio::time::sleep(MOMENT).await;
     }
 
     /// A launcher of `shop/web`, not connected yet.
-    async fn launcher(&self, pod: &str, owner: Owner) -> Arc<FakeSource> {
+    pub(super) async fn launcher(&self, pod: &str, owner: Owner) -> Arc<FakeSource> {
         let (fake, events) = FakeSource::new(pod);
         let source = Arc::clone(&fake) as Arc<dyn Source>;
         self.tell(Roster::Add(Feed { source, events, owner: Some(owner) })).await;
@@ -55,7 +59,7 @@ impl Node {
     }
 
     /// The same, with its domain running and connected.
-    async fn running(&self, pod: &str) -> Arc<FakeSource> {
+    pub(super) async fn running(&self, pod: &str) -> Arc<FakeSource> {
         let fake = self.launcher(pod, owner(pod, vmi(Phase::Running))).await;
         runs(&fake);
         fake.connect();
@@ -75,11 +79,11 @@ impl Node {
     }
 }
 
-fn vmi(phase: Phase) -> Vmi {
+pub(super) fn vmi(phase: Phase) -> Vmi {
     Vmi { namespace: "shop".into(), name: "web".into(), uid: "u-1".into(), phase, ..Vmi::default() }
 }
 
-fn owner(pod: &str, vmi: Vmi) -> Owner {
+pub(super) fn owner(pod: &str, vmi: Vmi) -> Owner {
     let launcher = Launcher {
         namespace: Arc::clone(&vmi.namespace),
         name: Arc::clone(&vmi.name),
@@ -93,11 +97,11 @@ fn owner(pod: &str, vmi: Vmi) -> Owner {
 }
 
 /// The domain of `shop/web`.
-fn runs(fake: &FakeSource) {
+pub(super) fn runs(fake: &FakeSource) {
     fake.put(ONE, FakeDomain { name: "shop_web".into(), ..running(1) });
 }
 
-fn leaving() -> Vmi {
+pub(super) fn leaving() -> Vmi {
     let migration = Migration {
         start: Some(crate::model::Timestamp::from_unix_nanos(1)),
         source_node: Some("here".into()),
@@ -388,7 +392,7 @@ async fn a_launcher_that_names_one_domain_after_the_other_is_not_followed() {
 }
 
 /// The owner of a sidecar's launcher, whose VM is known by name or not.
-fn alone(pod: &str, named: bool) -> Owner {
+pub(super) fn alone(pod: &str, named: bool) -> Owner {
     let Who::Known(launcher) = owner(pod, vmi(Phase::Running)).who else { panic!("it is known") };
     let launcher = Launcher { uid: None, ..Launcher::clone(&launcher) };
     let who = if named {

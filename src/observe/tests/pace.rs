@@ -80,7 +80,7 @@ async fn the_first_round_does_not_wait_for_the_schedule() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_group_is_read_less_often_and_never_by_a_call_of_its_own() {
     let intervals = Intervals::default().with(Group::Block, 4 * INTERVAL);
-    let settings = Settings { intervals, groups: Groups::all() };
+    let settings = Settings { intervals, ..Settings::default() };
     let bench = Bench::of(settings, &["fake:///one"], |fakes| {
         fakes[0].runs(1);
         fakes[0].connect();

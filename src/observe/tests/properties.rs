@@ -109,6 +109,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
         epoch: origin,
+        not_yet: Duration::ZERO,
         counters: Arc::default(),
         lines: Arc::new(Lines::new(OF_A_HOST)),
         share: Arc::new(Share::new(&Arc::default(), share::OF_A_HOST)),
