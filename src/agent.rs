@@ -15,6 +15,7 @@ mod launchers;
 mod own;
 mod settings;
 mod shutdown;
+mod sidecars;
 mod signals;
 mod sources;
 
@@ -26,7 +27,7 @@ use tokio::net::TcpListener;
 pub use error::AgentError;
 pub use own::instruments;
 pub use settings::{identity, logs, resource};
-pub use sources::{Farewell, Sources};
+pub use sources::{Farewell, Purpose, Sources};
 
 use crate::admin::{self, Paths, ScrapeCounters};
 use crate::clock::{Clock, SystemClock};
@@ -175,7 +176,8 @@ async fn start(
         }
         _ => None,
     };
-    let mut sources = Sources::start(&config.source, &heartbeats).await?;
+    let purpose = if config.otlp_metrics.is_some() { Purpose::Pushed } else { Purpose::Shown };
+    let mut sources = Sources::start(&config.source, purpose, &heartbeats).await?;
     let counted = Counted {
         published: Arc::new(Published { snapshots: snapshots.clone(), clock: Arc::clone(&clock) }),
         reads: Arc::clone(&reads),

@@ -170,6 +170,7 @@ async fn a_wrong_setting_of_a_pod_is_one_sentence_and_exit_code_64() {
         ("kubevirt", "pods-dir", "var/lib/kubelet/pods"),
         ("kubevirt", "vmi-labels", "app,a label"),
         ("kubevirt", "streaming-lists", "perhaps"),
+        ("kubevirt", "push-beside-sidecar", "sometimes"),
         ("sidecar", "node-name", "worker 1"),
         ("sidecar", "socket", "virtqemud-sock"),
         ("sidecar", "pod-uid", "virt-launcher-web-x7k2p"),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::sidecars::Sidecars;
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::join::{Change, Choice, Join, VmiName};
 use crate::libvirt::endpoint::{
@@ -25,8 +26,8 @@ use crate::watch::VmiEvent;
 /// Events of one launcher that wait for `observe`: it has one VM, whose start sends three.
 const EVENTS: usize = 32;
 
-/// How often to check the pods of a VMI with several on this node, until one is left. A pod that has ended may stay for
-/// minutes, and another may start in its place meanwhile.
+/// How often to check the pods of a VMI with several on this node, until one is left; and some of the pods for a sidecar
+/// that has come. A pod that has ended may stay for minutes, and another may start in its place meanwhile.
 const CHOOSE_EVERY: Duration = Duration::from_secs(2);
 
 /// Concurrent checks of pods: each is a packet and its answer, or a second of waiting.
@@ -46,6 +47,8 @@ pub(super) struct LauncherSettings {
     pub(super) heartbeats: Heartbeats,
     /// Tracks their endpoints' tasks.
     pub(super) tasks: TaskTracker,
+    /// Whether a VM that a sidecar pushes is left to it.
+    pub(super) leave_to_sidecars: bool,
 }
 
 impl LauncherSettings {
@@ -57,7 +60,7 @@ impl LauncherSettings {
         })
     }
 
-    fn owner(&self, vmi: Arc<Vmi>, pod: Arc<str>) -> Owner {
+    fn owner(&self, vmi: Arc<Vmi>, pod: Arc<str>, has_sidecar: bool) -> Owner {
         let launcher = Launcher {
             namespace: Arc::clone(&vmi.namespace),
             name: Arc::clone(&vmi.name),
@@ -67,7 +70,7 @@ impl LauncherSettings {
             labels: vmi.labels.clone(),
             guest: vmi.guest.clone(),
         };
-        Owner { who: Who::Known(Arc::new(launcher)), vmi: Some(vmi) }
+        Owner { who: Who::Known(Arc::new(launcher)), vmi: Some(vmi), has_sidecar }
     }
 }
 
@@ -83,6 +86,7 @@ pub(super) struct Launchers {
     roster: mpsc::Sender<Roster>,
     /// The endpoints by pod.
     endpoints: HashMap<Arc<str>, Running>,
+    sidecars: Sidecars,
     looks: JoinSet<Look>,
     /// The VMIs whose pods are being checked.
     looking: HashSet<VmiName>,
@@ -101,8 +105,8 @@ struct Look {
 /// A launcher that is read.
 struct Running {
     endpoint: Arc<EndpointHandle>,
-    phase: Phase,
-    runtime_user: Option<u32>,
+    /// The VMI, as it was last reported.
+    vmi: Arc<Vmi>,
 }
 
 /// The receiver of the roster is gone: the agent ends.
@@ -111,11 +115,13 @@ struct Over;
 impl Launchers {
     pub(super) fn new(settings: LauncherSettings, roster: mpsc::Sender<Roster>, pulse: Pulse) -> Self {
         let join = Join::new(Arc::clone(&settings.node));
+        let sidecars = Sidecars::new(settings.leave_to_sidecars.then(|| settings.pods_dir.clone()));
         Self {
             settings,
             join,
             roster,
             endpoints: HashMap::new(),
+            sidecars,
             looks: JoinSet::new(),
             looking: HashSet::new(),
             room: Arc::new(Semaphore::new(LOOKS)),
@@ -149,7 +155,7 @@ impl Launchers {
                 },
                 _ = choose.tick() => {
                     self.look();
-                    Ok(())
+                    self.look_for_sidecars().await
                 }
             };
             if told.is_err() {
@@ -190,6 +196,7 @@ impl Launchers {
                 Change::Update { vmi, pod } => self.update(vmi, pod).await?,
                 Change::Stop { vmi, pod } => {
                     self.endpoints.remove(&pod);
+                    self.sidecars.forget(&pod);
                     self.tell(Roster::Remove(daemon_id(&vmi, &pod))).await?;
                 }
             }
@@ -208,9 +215,9 @@ impl Launchers {
         settings.heartbeats = self.settings.heartbeats.clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let endpoint = Endpoint::start(&settings, sender);
-        let running = Running { endpoint: Arc::clone(&endpoint), phase: vmi.phase, runtime_user: vmi.runtime_user };
+        let running = Running { endpoint: Arc::clone(&endpoint), vmi: Arc::clone(&vmi) };
         self.endpoints.insert(Arc::clone(&pod), running);
-        let owner = Some(self.settings.owner(vmi, pod));
+        let owner = Some(self.owner(vmi, pod));
         self.tell(Roster::Add(Feed { source: endpoint, events, owner })).await
     }
 
@@ -218,25 +225,41 @@ impl Launchers {
         let id = daemon_id(&VmiName::of(&vmi), &pod);
         let hurry = match self.endpoints.get_mut(&pod) {
             // The runtime user has become known, and with it another path to the socket.
-            Some(running) if running.runtime_user != vmi.runtime_user => {
+            Some(running) if running.vmi.runtime_user != vmi.runtime_user => {
                 self.endpoints.remove(&pod);
                 self.tell(Roster::Remove(id)).await?;
                 return self.start(vmi, pod).await;
             }
             Some(running) => {
-                let before = std::mem::replace(&mut running.phase, vmi.phase);
-                let begins = before != vmi.phase && vmi.phase == Phase::Running;
+                let before = std::mem::replace(&mut running.vmi, Arc::clone(&vmi));
+                let begins = before.phase != vmi.phase && vmi.phase == Phase::Running;
                 begins.then(|| Arc::clone(&running.endpoint))
             }
             None => None,
         };
-        let owner = self.settings.owner(vmi, pod);
+        let owner = self.owner(vmi, pod);
         self.tell(Roster::Update(id, owner)).await?;
         // After the update, so that `observe` knows that the VMI runs when the attempt ends.
         if let Some(endpoint) = hurry {
             endpoint.hurry();
         }
         Ok(())
+    }
+
+    /// Looks at some of the pods that had no sidecar.
+    async fn look_for_sidecars(&mut self) -> Result<(), Over> {
+        for pod in self.sidecars.come() {
+            let Some(vmi) = self.endpoints.get(&pod).map(|running| Arc::clone(&running.vmi)) else { continue };
+            let id = daemon_id(&VmiName::of(&vmi), &pod);
+            let owner = self.owner(vmi, pod);
+            self.tell(Roster::Update(id, owner)).await?;
+        }
+        Ok(())
+    }
+
+    fn owner(&mut self, vmi: Arc<Vmi>, pod: Arc<str>) -> Owner {
+        let has_sidecar = self.sidecars.is_in(&pod, &vmi);
+        self.settings.owner(vmi, pod, has_sidecar)
     }
 
     /// Finds the live pod of each VMI with several on this node. If none is alive and none is read, the first is
@@ -267,3 +290,6 @@ impl Launchers {
         self.roster.send(change).await.map_err(|_| Over)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,15 @@ impl Farewell {
     }
 }
 
+/// What becomes of what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is pushed, and may be shown too.
+    Pushed,
+    /// It is only shown.
+    Shown,
+}
+
 /// The daemons to read, and changes to them.
 pub struct Sources {
     feeds: Vec<Feed>,
@@ -102,17 +111,17 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Begins to connect to every configured daemon. Must be called within the runtime. The parts report to
-    /// `heartbeats`.
+    /// Begins to connect to every configured daemon, for this purpose. Must be called within the runtime. The parts
+    /// report to `heartbeats`.
     ///
     /// # Errors
     ///
     /// When the credentials for the Kubernetes API cannot be used.
-    pub async fn start(config: &config::Source, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
+    pub async fn start(config: &config::Source, purpose: Purpose, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
         open_files();
         match &config.vms {
             Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons, heartbeats)),
-            Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt, heartbeats).await,
+            Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt, purpose, heartbeats).await,
             Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar, heartbeats)),
         }
     }
@@ -148,7 +157,12 @@ impl Sources {
         sources
     }
 
-    async fn node(config: &config::Source, kubevirt: &Kubevirt, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
+    async fn node(
+        config: &config::Source,
+        kubevirt: &Kubevirt,
+        purpose: Purpose,
+        heartbeats: &Heartbeats,
+    ) -> Result<Self, AgentError> {
         let settings = watch::Settings {
             node: kubevirt.node.clone(),
             kubeconfig: kubevirt.kubeconfig.clone(),
@@ -171,6 +185,7 @@ impl Sources {
             room: room(),
             heartbeats: heartbeats.clone(),
             tasks: tasks.clone(),
+            leave_to_sidecars: purpose == Purpose::Pushed && !kubevirt.push_beside_sidecar,
         };
         let [watching, following] = ["watch", "agent::launchers"].map(|name| heartbeats.part(name));
         let launchers = Launchers::new(of_launchers, roster, following.clone());
@@ -211,7 +226,7 @@ impl Sources {
         let pulse = heartbeats.part(idle_exit::STAGE);
         Self {
             endpoints: vec![(name, Arc::clone(endpoint.counters()))],
-            feeds: vec![Feed { source: endpoint, events, owner: Some(Owner { who, vmi: None }) }],
+            feeds: vec![Feed { source: endpoint, events, owner: Some(Owner { who, vmi: None, has_sidecar: false }) }],
             roster: None,
             work: vec![Work::new(pulse.clone(), |stop| idle_exit::keep(heard, told, pulse, stop))],
             watch: None,

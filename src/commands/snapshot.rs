@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, output, printed, table};
-use crate::agent::{self, AgentError, Sources};
+use crate::agent::{self, AgentError, Purpose, Sources};
 use crate::clock::SystemClock;
 use crate::config::{self, SnapshotFormat, Vms};
 use crate::export::otlp::otlp_json;
@@ -78,7 +78,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
         not_yet: Duration::ZERO,
         ..observe::Settings::default()
     };
-    let mut sources = Sources::start(&config.source, &Heartbeats::new()).await?;
+    let mut sources = Sources::start(&config.source, Purpose::Shown, &Heartbeats::new()).await?;
     let watch = sources.watch();
     sources.work(&stop);
     let farewell = sources.farewell();

@@ -15,6 +15,7 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("libvirt-uri", "qemu:///system"),
     ("pods-dir", "/pods"),
     ("streaming-lists", "false"),
+    ("push-beside-sidecar", "false"),
     ("socket", "/var/run/libvirt/virtqemud-sock"),
     ("interval", "15s"),
     ("exporters", "otlp,prometheus"),
@@ -204,6 +205,12 @@ pub(super) struct KubevirtFlags {
     /// that refuses, the agent warns and asks for plain lists.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) streaming_lists: Option<String>,
+    /// Push VMs that a sidecar pushes, too
+    ///
+    /// Without it, a VM whose virt-launcher pod has a container called `virt-otel` is served at /metrics and left to
+    /// that sidecar over OTLP: a backend would have it twice, as two Resources of the same service.instance.id.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) push_beside_sidecar: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,8 @@ pub struct Kubevirt {
     pub vmi_labels: Vec<String>,
     /// Whether the watch streams the first list.
     pub streaming_lists: bool,
+    /// Whether VMs that a sidecar pushes are pushed, too.
+    pub push_beside_sidecar: bool,
 }
 
 /// The settings of mode sidecar.
@@ -161,13 +163,14 @@ fn refuse_strangers(
 ) -> Result<(), ConfigError> {
     use Mode::{Kubevirt, Libvirt, Sidecar};
     let SourceFlags { libvirt, pod, kubevirt, sidecar, .. } = flags;
-    let options: [(&str, bool, &[Mode]); 10] = [
+    let options: [(&str, bool, &[Mode]); 11] = [
         ("libvirt-uri", !libvirt.libvirt_uri.is_empty(), &[Libvirt]),
         ("node-name", pod.node_name.is_some(), &[Kubevirt, Sidecar]),
         ("kubeconfig", kubevirt.kubeconfig.is_some(), &[Kubevirt]),
         ("pods-dir", kubevirt.pods_dir.is_some(), &[Kubevirt]),
         ("vmi-labels", kubevirt.vmi_labels.is_some(), &[Kubevirt]),
         ("streaming-lists", kubevirt.streaming_lists.is_some(), &[Kubevirt]),
+        ("push-beside-sidecar", kubevirt.push_beside_sidecar.is_some(), &[Kubevirt]),
         ("socket", sidecar.socket.is_some(), &[Sidecar]),
         ("pod-uid", sidecar.pod_uid.is_some(), &[Sidecar]),
         ("namespace", sidecar.namespace.is_some(), &[Sidecar]),
@@ -205,6 +208,11 @@ fn kubevirt(flags: &SourceFlags, layers: Layers<'_>) -> Result<Kubevirt, ConfigE
         pods_dir: absolute(&layers.required("pods-dir", flags.pods_dir.as_ref(), &[])?)?,
         vmi_labels: labels.map(|given| label_keys(&given)).transpose()?.unwrap_or_default(),
         streaming_lists: switch(&layers.required("streaming-lists", flags.streaming_lists.as_ref(), &[])?)?,
+        push_beside_sidecar: switch(&layers.required(
+            "push-beside-sidecar",
+            flags.push_beside_sidecar.as_ref(),
+            &[],
+        )?)?,
     })
 }
 

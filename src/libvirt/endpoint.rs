@@ -53,6 +53,7 @@ pub use self::address::{Address, LauncherSocket};
 pub use self::bounds::{ROOM, Room, room};
 pub use self::counters::{CallCounters, CallName, EndpointCounters};
 pub use self::metrics::{Daemons, METRICS};
+pub use self::socket::has_container;
 
 use self::actor::Actor;
 use self::hypervisor::Hypervisor;

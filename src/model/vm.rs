@@ -40,6 +40,8 @@ pub struct Vm {
     pub job: Option<Reading<Job>>,
     /// How well it could be read.
     pub collection: Collection,
+    /// Whether a sidecar in its pod pushes it, so that this agent only serves it.
+    pub has_sidecar: bool,
 }
 
 impl Vm {
@@ -62,6 +64,7 @@ impl Vm {
             dirty_rate: None,
             job: None,
             collection: Collection::default(),
+            has_sidecar: false,
         }
     }
 }

@@ -32,14 +32,16 @@ pub(super) struct DaemonContext {
     pub(super) launcher: Option<Arc<Launcher>>,
     /// The VMI, as the Kubernetes API reports it.
     pub(super) vmi: Option<Arc<Vmi>>,
+    /// Whether a sidecar pushes that VMI.
+    pub(super) has_sidecar: bool,
     /// The identity of a launcher's VM. A pod runs one incarnation of one VM, so the first identity published stays.
     pub(super) told: Option<Arc<Identity>>,
     pub(super) intervals: Intervals,
     pub(super) groups: Groups,
-    pub(super) epoch: Instant,
-    pub(super) counters: Arc<ObserveCounters>,
     /// How long nothing may listen at a launcher's socket before that is worth a warning.
     pub(super) not_yet: Duration,
+    pub(super) epoch: Instant,
+    pub(super) counters: Arc<ObserveCounters>,
     pub(super) lines: Arc<Lines>,
     pub(super) share: Arc<Share>,
 }

@@ -43,7 +43,7 @@ impl DomainState {
     pub(super) fn new(uuid: Uuid, name: Arc<str>, context: &DaemonContext, now: Instant) -> Self {
         let key = VmKey { daemon: context.daemon.clone(), uuid };
         let identity = Arc::new(identity(uuid, &name, None, context));
-        let vm = Vm { vmi: context.vmi.clone(), ..Vm::new(key, identity) };
+        let vm = Vm { vmi: context.vmi.clone(), has_sidecar: context.has_sidecar, ..Vm::new(key, identity) };
         let mut claim = Claim::new(&context.share);
         claim.set_names([&name]);
         Self {
@@ -72,10 +72,12 @@ impl DomainState {
         if self.visible { Some(&self.vm) } else { self.held.as_ref() }
     }
 
-    /// The VMI has changed in the Kubernetes API.
-    pub(super) fn set_vmi(&mut self, vmi: Option<&Arc<Vmi>>) {
+    /// Its owner has changed: the VMI in the Kubernetes API, or whether a sidecar pushes it.
+    pub(super) fn set_owner(&mut self, vmi: Option<&Arc<Vmi>>, has_sidecar: bool) {
         for vm in [Some(&mut self.vm), self.held.as_mut()].into_iter().flatten() {
-            Arc::make_mut(vm).vmi = vmi.cloned();
+            let vm = Arc::make_mut(vm);
+            vm.vmi = vmi.cloned();
+            vm.has_sidecar = has_sidecar;
         }
     }
 

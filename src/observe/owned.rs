@@ -108,6 +108,7 @@ impl Owned {
         let same = |bare: &Arc<Vm>| {
             bare.hypervisor == hypervisor
                 && bare.vmi == self.owner.vmi
+                && bare.has_sidecar == self.owner.has_sidecar
                 && bare.collection == collection
                 && told.is_none_or(|told| Arc::ptr_eq(told, &bare.identity))
         };
@@ -123,8 +124,8 @@ impl Owned {
                     place: Place::Launcher(Arc::clone(launcher)),
                 })
             });
-            self.bare =
-                Some(Arc::new(Vm { hypervisor, collection, vmi: self.owner.vmi.clone(), ..Vm::new(key, identity) }));
+            let (vmi, has_sidecar) = (self.owner.vmi.clone(), self.owner.has_sidecar);
+            self.bare = Some(Arc::new(Vm { hypervisor, collection, vmi, has_sidecar, ..Vm::new(key, identity) }));
         }
         self.bare.as_ref()
     }

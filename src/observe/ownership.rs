@@ -39,11 +39,12 @@ impl DaemonState {
             _ => true,
         };
         self.context.vmi.clone_from(&owner.vmi);
+        self.context.has_sidecar = owner.has_sidecar;
         if let Who::Known(launcher) = &owner.who {
             self.context.launcher = Some(Arc::clone(launcher));
         }
         for domain in self.domains.values_mut() {
-            domain.set_vmi(owner.vmi.as_ref());
+            domain.set_owner(owner.vmi.as_ref(), owner.has_sidecar);
         }
         match &mut self.owned {
             Some(owned) => owned.owner = owner,
@@ -56,8 +57,8 @@ impl DaemonState {
             (false, true) => {
                 self.connection.lost = false;
                 self.connection.trying_until = Some(now + TRYING);
-            }
                 self.connection.arrival = Arrival::by(now + self.context.not_yet);
+            }
             (true, false) => self.forget(),
             _ => return moved,
         }

@@ -44,6 +44,8 @@ pub struct Owner {
     pub who: Who,
     /// What the Kubernetes API says about it; `None` without an API to query.
     pub vmi: Option<Arc<Vmi>>,
+    /// Whether a sidecar in its pod pushes it.
+    pub has_sidecar: bool,
 }
 
 /// How a virt-launcher pod's VMI is known.

@@ -26,11 +26,12 @@ impl Engine {
             libvirt: None,
             launcher: None,
             vmi: None,
+            has_sidecar: false,
             told: None,
             intervals: self.settings.intervals,
             groups: with_needed(self.settings.groups),
-            epoch: self.epoch,
             not_yet: self.settings.not_yet,
+            epoch: self.epoch,
             counters: Arc::clone(&self.counters),
             lines: Arc::new(Lines::new(if owner.is_some() { lines::OF_A_LAUNCHER } else { lines::OF_A_HOST })),
             share: Arc::new(Share::new(

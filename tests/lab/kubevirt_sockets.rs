@@ -1,4 +1,4 @@
-//! What may be in place of a launcher's socket, and how the node's agent handles it.
+//! What may be in place of a launcher's socket, and beside it, and how the node's agent handles it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,13 +12,14 @@ use super::support::cluster::hypervisor;
 use super::support::impostor::{Impostor, Manner, listen};
 use super::support::libvirtd::VIRTQEMUD_SOCKET;
 use super::support::{
-    Agent, Cluster, Container, Domain, Kind, Launcher, LibvirtdOptions, Metrics, Node, Place, Vmi, kvm, process,
-    wait_until,
+    Agent, Cluster, Collector, CollectorOptions, Container, Domain, Kind, Launcher, LibvirtdOptions, Metrics, Node,
+    Place, Vmi, kvm, process, wait_until,
 };
 
 const AGE: &str = "kubevirt_vmi_collection_age_seconds";
 const CPU: &str = "kubevirt_vmi_cpu_usage_seconds_total";
 const VCPU: &str = "kubevirt_vmi_vcpu_seconds_total";
+const LEFT_TO_SIDECARS: &str = "virt_otel_otlp_vms_left_to_sidecars";
 
 /// The interval of these tests, in seconds.
 const INTERVAL: f64 = 1.0;
@@ -354,6 +355,63 @@ fn of_several_pods_the_one_that_lives_is_read() {
         }
         drop(launcher);
     }
+}
+
+/// One VMI's sidecar is there before the agent knows the VMI, the other's comes when the agent has pushed it.
+#[test]
+fn a_vm_that_a_sidecar_pushes_is_served_and_left_to_it() {
+    const SIDECAR: &str = "virt-otel";
+    let (node, cluster) = (Node::new("node-a"), Cluster::start());
+    let collector = Collector::start(CollectorOptions::file());
+    let names = ["first", "later"];
+    let [first, later] = names.map(|name| launcher_of(&node, name));
+    node.make_container(first.pod_uid(), "compute");
+    node.make_container(later.pod_uid(), "compute");
+    node.make_container(first.pod_uid(), SIDECAR);
+    let mut agent = cluster.agent(&node, Some(&collector));
+    let vmis = [("first", &first), ("later", &later)]
+        .map(|(name, launcher)| Vmi::create_running(&cluster.api, "shop", name, launcher.place()));
+    let served = |agent: &Agent| {
+        for name in names {
+            wait_type(agent, name, true_type());
+            agent.wait_for(FOUND, "figures", |page| page.has(CPU, &[("name", name)]));
+        }
+    };
+    // How many points of every metric, and whether one of them ends a series.
+    let pushed = |launcher: &Launcher| {
+        let mut points = collector.points("kubevirt.vmi.hypervisor.info");
+        points.extend(collector.points("kubevirt.vmi.cpu.usage"));
+        points.extend(collector.points("kubevirt.vmi.info"));
+        points.retain(|point| point.of_resource("service.instance.id") == Some(launcher.pod_uid()));
+        (points.len(), points.iter().any(|point| point.ended()))
+    };
+    served(&agent);
+    wait_until(FOUND, "points of the one without a sidecar", || (pushed(&later).0 > 3).then_some(()));
+    agent.wait_for(FOUND, "the other to be counted", |page| page.get(LEFT_TO_SIDECARS, &[]) == Some(1.0));
+
+    node.make_container(later.pod_uid(), SIDECAR);
+    agent.wait_for(FOUND, "both to be counted", |page| page.get(LEFT_TO_SIDECARS, &[]) == Some(2.0));
+    // The Collector writes to its file some time after it has answered.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = pushed(&later);
+    served(&agent);
+    vmis[1].delete();
+    wait_until(FOUND, "the VMI to be gone", || kind(&agent.metrics(), "later").is_none().then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!((pushed(&later), before.1), (before, false), "its sidecar goes on, and ends what is to be ended");
+    assert_eq!(pushed(&first), (0, false));
+    for launcher in [&first, &later] {
+        let log = agent.log();
+        let told = log.lines().filter(|line| line.contains("a sidecar in its pod pushes this VM"));
+        let told: Vec<&str> = told.filter(|line| line.contains(launcher.pod_uid())).collect();
+        assert!(told.len() == 1 && told[0].contains("INFO"), "{told:#?}; the log:\n{log}");
+    }
+    assert_eq!(agent.terminate().code, Some(0), "{}", agent.log());
+
+    let both = Agent::on_node(&node, &cluster.kubeconfig, &["--push-beside-sidecar"], Some(&collector));
+    wait_until(FOUND, "points of both", || (pushed(&first).0 > 3).then_some(()));
+    assert_eq!(both.metrics().get(LEFT_TO_SIDECARS, &[]), Some(0.0));
+    assert!(!both.log().contains("a sidecar in its pod"), "{}", both.log());
 }
 
 /// The DaemonSet asks for root with one capability, and mounts the pods directory read-only.

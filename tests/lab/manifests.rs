@@ -208,7 +208,7 @@ fn the_agent_understands_what_the_chart_tells_it() {
                 assert!(otlp.ca_file.is_some() && otlp.client_files.is_some(), "{otlp:?}");
                 let config::Vms::Kubevirt(kubevirt) = &run.source.vms else { panic!("{:?}", run.source.vms) };
                 assert_eq!(kubevirt.vmi_labels, ["app", "app.kubernetes.io/part-of"]);
-                assert!(kubevirt.streaming_lists);
+                assert!(kubevirt.streaming_lists && kubevirt.push_beside_sidecar);
                 assert_eq!(run.reading.interval, Duration::from_secs(10));
                 let intervals: std::collections::BTreeSet<_> = run.reading.groups.values().collect();
                 assert_eq!(intervals.len(), 3, "{intervals:?}");

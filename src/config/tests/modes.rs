@@ -43,6 +43,7 @@ fn a_node_agent_needs_the_name_of_its_node_and_nothing_else() {
         pods_dir: "/pods".into(),
         vmi_labels: Vec::new(),
         streaming_lists: false,
+        push_beside_sidecar: false,
     };
     assert_eq!(kubevirt(&[]), expected);
     let run = run(&[], [("VIRT_OTEL_MODE", "kubevirt"), ("VIRT_OTEL_NODE_NAME", "worker-1")]);
@@ -90,11 +91,13 @@ fn each_setting_arrives() {
     let file = directory.path().join("kubeconfig");
     std::fs::write(&file, "").expect("it is writable");
     let path = file.to_str().expect("UTF-8");
-    let node = kubevirt(&["--kubeconfig", path, "--pods-dir", "/p", "--vmi-labels", "app, team", "--streaming-lists"]);
+    let switches = ["--streaming-lists", "--push-beside-sidecar"];
+    let node =
+        kubevirt(&[&["--kubeconfig", path, "--pods-dir", "/p", "--vmi-labels", "app, team"], &switches[..]].concat());
     assert_eq!(node.kubeconfig.as_deref(), Some(file.as_path()));
     assert_eq!(node.pods_dir, std::path::Path::new("/p"));
     assert_eq!(node.vmi_labels, ["app", "team"]);
-    assert!(node.streaming_lists);
+    assert!(node.streaming_lists && node.push_beside_sidecar);
     let pod = sidecar(&["--socket", "/run/sock", "--vmi-name", "web"]);
     assert_eq!(pod.socket, std::path::Path::new("/run/sock"));
     assert_eq!(pod.vmi_name.as_deref(), Some("web"));
@@ -111,17 +114,25 @@ fn a_snapshot_has_the_same_modes() {
 }
 
 #[test]
-fn streaming_lists_is_a_switch_whose_flag_beats_its_variable() {
-    let streams = |arguments: &[&str], value| {
-        let variables = [("VIRT_OTEL_STREAMING_LISTS", value)];
-        match run(&borrowed(&on_node(arguments)), variables).source.vms {
-            Vms::Kubevirt(kubevirt) => kubevirt.streaming_lists,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(streams(&[], "true") && !streams(&[], "false") && !streams(&[], ""));
-    assert!(streams(&["--streaming-lists"], "false"));
-    assert!(!streams(&["--streaming-lists=false"], "true"));
+fn a_switch_is_on_or_off_and_its_flag_beats_its_variable() {
+    type IsOn = fn(&Kubevirt) -> bool;
+    let switches: [(&str, IsOn); 2] = [
+        ("streaming-lists", |kubevirt| kubevirt.streaming_lists),
+        ("push-beside-sidecar", |kubevirt| kubevirt.push_beside_sidecar),
+    ];
+    for (name, read) in switches {
+        let variable = flags::variable(name);
+        let is_on = |arguments: &[&str], value| {
+            let variables = [(variable.as_str(), value)];
+            match run(&borrowed(&on_node(arguments)), variables).source.vms {
+                Vms::Kubevirt(kubevirt) => read(&kubevirt),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(is_on(&[], "true") && !is_on(&[], "false") && !is_on(&[], ""), "{name}");
+        assert!(is_on(&[&format!("--{name}")], "false"));
+        assert!(!is_on(&[&format!("--{name}=false")], "true"));
+    }
 }
 
 #[test]
@@ -142,6 +153,7 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
         ("kubevirt", "vmi-labels", "example.org/team,example.org-team"),
         ("kubevirt", "vmi-labels", many.as_str()),
         ("kubevirt", "streaming-lists", "yes"),
+        ("kubevirt", "push-beside-sidecar", "no"),
         ("kubevirt", "vm-service-name", " "),
         ("sidecar", "node-name", "-a"),
         ("sidecar", "namespace", "a.b"),
@@ -172,13 +184,14 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
 }
 
 /// Every option that has a mode, with a value that would be accepted there.
-const OF_ONE_MODE: [(&str, &str, &[&str]); 10] = [
+const OF_ONE_MODE: [(&str, &str, &[&str]); 11] = [
     ("libvirt-uri", "qemu:///system", &["libvirt"]),
     ("node-name", "worker-1", &["kubevirt", "sidecar"]),
     ("kubeconfig", "/dev/null", &["kubevirt"]),
     ("pods-dir", "/pods", &["kubevirt"]),
     ("vmi-labels", "app", &["kubevirt"]),
     ("streaming-lists", "true", &["kubevirt"]),
+    ("push-beside-sidecar", "true", &["kubevirt"]),
     ("socket", "/run/sock", &["sidecar"]),
     ("pod-uid", UID, &["sidecar"]),
     ("namespace", "vms", &["sidecar"]),

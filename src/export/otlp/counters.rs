@@ -46,7 +46,7 @@ impl DropReason {
     }
 }
 
-/// What the exporter did since the agent started. Everything but [`queued`](Self::queued) only grows.
+/// What the exporter did since the agent started. Everything only grows, except those described as "now".
 #[derive(Debug, Default)]
 pub struct OtlpCounters {
     sent: AtomicU64,
@@ -57,6 +57,7 @@ pub struct OtlpCounters {
     failed_requests: AtomicU64,
     bytes: AtomicU64,
     queued: AtomicU64,
+    left_to_sidecars: AtomicU64,
 }
 
 impl OtlpCounters {
@@ -114,6 +115,12 @@ impl OtlpCounters {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// VMs that are not pushed now, because a sidecar pushes them.
+    #[must_use]
+    pub fn left_to_sidecars(&self) -> u64 {
+        self.left_to_sidecars.load(Ordering::Relaxed)
+    }
+
     pub(super) fn count_request(&self, bytes: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         add(&self.bytes, bytes);
@@ -138,12 +145,20 @@ impl OtlpCounters {
     }
 
     pub(super) fn set_queued(&self, waiting: usize) {
-        self.queued.store(u64::try_from(waiting).unwrap_or(u64::MAX), Ordering::Relaxed);
+        set(&self.queued, waiting);
+    }
+
+    pub(super) fn set_left_to_sidecars(&self, vms: usize) {
+        set(&self.left_to_sidecars, vms);
     }
 }
 
 fn add(counter: &AtomicU64, amount: usize) {
     counter.fetch_add(u64::try_from(amount).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+fn set(gauge: &AtomicU64, value: usize) {
+    gauge.store(u64::try_from(value).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! * a reading is sent once, if it is newer than that; states and info have the timestamp of the push;
 //! * the timestamp of a push is before any reading that may still be unpublished (see [`Cycle::taken`]);
+//! * a VM that a sidecar pushes is neither sent nor ended;
 //! * a series that was sent and no longer exists is ended in the first push delivered after that. A request of unknown
 //!   outcome may have arrived, so its series are ended too; an end that may not have arrived is repeated.
 
@@ -216,9 +217,12 @@ impl DeliveryState {
     ///
     /// A VMI's Resource gains attributes when its domain is first seen. If pushed before, Prometheus would have two
     /// `target_info` of it for five minutes after each start, which no query can join with. So it is pushed before only
-    /// if nobody can tell when its domain will be seen.
+    /// if nobody can tell when its domain will be seen. A VM that a sidecar pushes is left to it.
     fn is_told_of(&self, kind: &ResourceKind) -> bool {
         let ResourceKind::Vm(vm) = kind else { return true };
+        if vm.has_sidecar {
+            return false;
+        }
         let is_whole = vm.identity.uuid.is_some() || vm.hypervisor.is_some();
         is_whole || self.sent.get(&self.key(kind)).is_some_and(|sent| sent.offered.is_some())
     }
@@ -232,6 +236,11 @@ impl DeliveryState {
         let mut live = Vec::with_capacity(snapshot.daemons.len() + snapshot.vms.len());
         for kind in subjects(snapshot) {
             if !self.is_told_of(&kind) {
+                // For receivers that follow Prometheus, the sidecar continues the series that were sent before it came:
+                // an end of them would be one of its own.
+                if matches!(&kind, ResourceKind::Vm(vm) if vm.has_sidecar) {
+                    self.sent.remove(&self.key(&kind));
+                }
                 continue;
             }
             let key = self.key(&kind);

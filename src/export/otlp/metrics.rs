@@ -53,4 +53,10 @@ pub const METRICS: &[OwnMetric<OtlpCounters>] = &[
     OwnMetric::gauge("virt_otel.otlp.queued", Unit::Count("push"), "Pushes that wait for the Collector.", |now| {
         Some(now.queued().into())
     }),
+    OwnMetric::gauge(
+        "virt_otel.otlp.vms_left_to_sidecars",
+        Unit::Count("vm"),
+        "VMs that are not pushed because a sidecar in their virt-launcher pod pushes them.",
+        |now| Some(now.left_to_sidecars().into()),
+    ),
 ];

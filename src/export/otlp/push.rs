@@ -194,6 +194,7 @@ impl<T: Transport> Pusher<T> {
         if snapshot.sequence == 0 {
             return;
         }
+        self.counters.set_left_to_sidecars(snapshot.vms.iter().filter(|vm| vm.has_sidecar).count());
         let now = Duration::from_nanos(self.clock.now().unix_nanos());
         let taken = snapshot.published.max(Timestamp::from_unix(now.saturating_sub(PUBLISHED_WITHIN)));
         let push = Waiting { cycle: Cycle { snapshot, taken, extent }, since: Instant::now() };

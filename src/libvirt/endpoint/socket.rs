@@ -7,6 +7,7 @@
 //!
 //! Every connection starts from the address again: the daemon may have been replaced since the last one.
 
+mod container;
 mod error;
 mod verified;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use libvirt_remote::transport::{self, ConnectError};
 use tokio::net::UnixStream;
 
+pub use self::container::has_container;
 pub(super) use self::error::SocketError;
 pub(super) use libvirt_remote::transport::Stream;
 

@@ -93,7 +93,7 @@ pub(super) fn owner(pod: &str, vmi: Vmi) -> Owner {
         labels: Vec::new(),
         guest: vmi.guest.clone(),
     };
-    Owner { who: Who::Known(Arc::new(launcher)), vmi: Some(Arc::new(vmi)) }
+    Owner { who: Who::Known(Arc::new(launcher)), vmi: Some(Arc::new(vmi)), has_sidecar: false }
 }
 
 /// The domain of `shop/web`.
@@ -308,7 +308,7 @@ async fn a_sidecar_learns_the_vms_name_from_its_domain() {
     let Who::Known(launcher) = owner("pod-1", vmi(Phase::Running)).who else { panic!("it is known") };
     let launcher = Launcher { name: "".into(), uid: None, ..Launcher::clone(&launcher) };
     let who = Who::NamedByDomain(Arc::new(launcher));
-    let fake = node.launcher("pod-1", Owner { who, vmi: None }).await;
+    let fake = node.launcher("pod-1", Owner { who, vmi: None, has_sidecar: false }).await;
     fake.disconnect();
     tokio::time::sleep(MOMENT).await;
     assert!(node.vms().is_empty(), "without a name there is nothing to show");
@@ -400,7 +400,7 @@ pub(super) fn alone(pod: &str, named: bool) -> Owner {
     } else {
         Who::NamedByDomain(Arc::new(Launcher { name: "".into(), ..launcher }))
     };
-    Owner { who, vmi: None }
+    Owner { who, vmi: None, has_sidecar: false }
 }
 
 #[tokio::test(start_paused = true)]
@@ -528,4 +528,22 @@ async fn a_launcher_that_makes_up_one_domain_after_the_other_is_asked_about_few_
     let lists = fake.count(|ask| *ask == Ask::List);
     assert!(lists as u64 <= u64::from(LIST_PACE.burst) + 60 / LIST_PACE.every.as_secs() + 1, "{lists} lists");
     assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm), "its own domain is read on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_sidecar_pushes_it_is_shown_of_a_vm_with_and_without_a_domain() {
+    let node = Node::start();
+    let left = |phase| Owner { has_sidecar: true, ..owner("pod-1", vmi(phase)) };
+    let fake = node.launcher("pod-1", owner("pod-1", vmi(Phase::Scheduled))).await;
+    assert!(!node.vm().has_sidecar);
+    node.tell(Roster::Update(fake.id().clone(), left(Phase::Scheduled))).await;
+    assert!(node.vm().has_sidecar, "nothing else has changed");
+    node.tell(Roster::Update(fake.id().clone(), left(Phase::Running))).await;
+    runs(&fake);
+    fake.connect();
+    tokio::time::sleep(MOMENT * 4).await;
+    let vm = node.vm();
+    assert!(vm.has_sidecar && vm.cpu.is_some());
+    node.tell(Roster::Update(fake.id().clone(), owner("pod-1", vmi(Phase::Running)))).await;
+    assert!(!node.vm().has_sidecar, "a domain that is known follows");
 }

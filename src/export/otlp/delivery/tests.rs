@@ -463,3 +463,27 @@ fn a_vmi_is_pushed_by_the_resource_that_it_keeps() {
     assert_eq!(ends_in(&later[0]), []);
     assert_eq!(named(&later[0], "collection.stuck").len(), 1);
 }
+
+#[test]
+fn a_vm_that_a_sidecar_pushes_is_left_to_it() {
+    let mut push = Push::new();
+    let left = Vm { has_sidecar: true, ..vm(1) };
+    let messages = push.everything(2_000, vec![left.clone(), vm(2)]);
+    assert_eq!(messages.iter().map(name_of).collect::<Vec<_>>(), ["vm-2"]);
+    assert_eq!(push.changes(3_000, vec![left, vm(2)]), []);
+    assert!(push.everything(4_000, vec![vm(2)]).iter().all(|message| name_of(message) == "vm-2"), "it is not ended");
+}
+
+#[test]
+fn a_sidecar_that_comes_later_continues_the_series_which_are_not_ended() {
+    for outcome in [Outcome::Delivered, Outcome::Unconfirmed, Outcome::Lost] {
+        let mut push = Push::new();
+        push.cycle(2_000, fixture::snapshot(vec![vm(1)], 2_000), Extent::Everything, outcome);
+        let left = Vm { has_sidecar: true, ..vm(1) };
+        assert_eq!(push.everything(17_000, vec![left.clone()]), [], "{outcome:?}");
+        // What becomes of the VM is the sidecar's to say.
+        let without_devices = Vm { cpu: None, ..left };
+        assert_eq!(push.everything(32_000, vec![without_devices]), [], "{outcome:?}");
+        assert_eq!(push.everything(47_000, Vec::new()), [], "{outcome:?}");
+    }
+}

@@ -151,6 +151,18 @@ async fn a_burst_of_lifecycle_changes_makes_one_push_a_second_and_the_last_one_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn vms_that_are_left_to_sidecars_are_counted_as_they_are_now() {
+    let mut test = test([]);
+    let left = |number| Vm { has_sidecar: true, ..vm(number) };
+    for (vms, count) in [(vec![left(1), left(2), vm(3)], 2), (vec![left(1)], 1), (vec![], 0)] {
+        test.publish(vms, false);
+        test.pass(INTERVAL).await;
+        assert_eq!(test.counters.left_to_sidecars(), count);
+    }
+    assert_eq!(test.requests().concat().iter().filter(|name| *name != "vm-3").count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn readings_alone_make_no_push_between_intervals() {
     let mut test = test([]);
     test.publish(vec![test.fresh(1)], false);

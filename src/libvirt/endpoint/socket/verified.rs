@@ -22,10 +22,10 @@ const IN_POD: [&str; 4] = ["volumes", "kubernetes.io~empty-dir", "libvirt-runtim
 const POD_UID_MAX: usize = 64;
 
 /// A descriptor that names a file without opening it: nothing is read, and a FIFO does not block.
-const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+pub(super) const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// Stay inside the directory and follow no link, not even those under /proc.
-const CONFINED: ResolveFlags =
+pub(super) const CONFINED: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// See the module. Its descriptor, closed on drop, is only needed until the socket is connected to.
@@ -99,7 +99,7 @@ pub(super) fn launcher_path(launcher: &LauncherSocket) -> PathBuf {
 }
 
 /// A pod's UID as its directory's name. Refuses anything that could be a path.
-fn pod_directory(uid: &str) -> Result<&str, SocketError> {
+pub(super) fn pod_directory(uid: &str) -> Result<&str, SocketError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if (1..=POD_UID_MAX).contains(&uid.len()) && uid.bytes().all(plain) {
         Ok(uid)

@@ -116,6 +116,17 @@ impl Node {
         sockets
     }
 
+    /// Makes the folder of a container, as a kubelet does just before it starts the container.
+    #[track_caller]
+    pub fn make_container(&self, pod_uid: &str, name: &str) {
+        let containers = self.pods_dir().join(pod_uid).join("containers");
+        let folder = containers.join(name);
+        fs::create_dir_all(&folder).expect("the folder of a container");
+        for folder in [containers, folder] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).expect("a folder that only root enters");
+        }
+    }
+
     /// Removes a pod's folders, as a kubelet does some time after its end.
     #[track_caller]
     pub fn remove_pod(&self, pod_uid: &str) {
