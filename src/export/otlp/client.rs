@@ -77,7 +77,11 @@ impl Transport for Client {
         let mut request = Request::new(bytes);
         request.set_timeout(self.collector.timeout.min(LARGEST_DEADLINE));
         self.collector.headers.add_to(request.metadata_mut());
-        grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner).map_err(of_the_connection)
+        let answer = grpc.unary(request, EXPORT, EncodedRequests).await;
+        if answer.as_ref().is_err_and(is_of_connecting) {
+            self.reset();
+        }
+        answer.map(tonic::Response::into_inner).map_err(of_the_connection)
     }
 
     fn reset(&mut self) {
@@ -91,6 +95,18 @@ impl Transport for Client {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Whether the connection was lost and another one did not come up, which tonic says with the request.
+fn is_of_connecting(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Corrects the code of a connection failure. tonic reports a connection that breaks during a request as UNKNOWN, and
@@ -204,6 +220,19 @@ mod tests {
             assert!(waiting.len() < 10_000, "the backlog has no end");
         }
         assert!(!connects(&listener).await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_lost_and_does_not_come_up_again_is_none() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let mut client = Client::new(&Collector { endpoint, ..Collector::default() }).unwrap();
+        let hangs_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+        assert!(client.export(Bytes::new()).await.is_err());
+        hangs_up.await.unwrap();
+        let error = client.export(Bytes::new()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+        assert!(!client.is_connected(), "{error}");
     }
 
     #[derive(Debug, thiserror::Error)]

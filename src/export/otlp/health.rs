@@ -107,9 +107,9 @@ impl CollectorHealth {
 /// What to do if there is no connection.
 const fn next_step_without_connection(code: Code) -> &'static str {
     match code {
-        Code::DeadlineExceeded => {
-            "no connection came up: does its name resolve, and does a firewall or NetworkPolicy let the agent reach it? It \
-             is tried again"
+        Code::DeadlineExceeded | Code::Unavailable => {
+            "no connection came up: check that it runs and that the endpoint is its OTLP/gRPC port, that its name \
+             resolves, and that no firewall or NetworkPolicy keeps the agent from it; it is tried again"
         }
         _ => next_step(code),
     }
