@@ -35,6 +35,7 @@ mod lifecycle;
 mod manifests;
 mod migration;
 mod numbers;
+mod openshift;
 mod podman;
 mod receiving;
 mod selftest;

@@ -11,7 +11,8 @@ use virt_otel::config::{self, Environment, Invocation};
 use super::support::helm::{self, RELEASE};
 use super::support::{ApiServer, repository, wait_until};
 
-/// Kinds that Kubernetes itself does not define. tests/lab/chart.rs checks their text.
+/// Kinds that Kubernetes itself does not define. tests/lab/chart.rs checks their text, and tests/lab/openshift.rs the
+/// last.
 const FOREIGN: [&str; 4] = ["Kustomization", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
 
 /// The value of a key at the beginning of a line.
@@ -36,11 +37,23 @@ fn collection(object: &str) -> Option<String> {
 /// The object as the API server would store it. The server must accept it without even a warning.
 #[track_caller]
 fn try_on(api: &ApiServer, name: &str, object: &str) -> Option<Value> {
-    let path = format!("{}?dryRun=All&fieldValidation=Strict", collection(object)?);
+    Some(try_at(api, name, &collection(object)?, object))
+}
+
+/// [`try_on`] in a collection.
+#[track_caller]
+pub fn try_at(api: &ApiServer, name: &str, collection: &str, object: &str) -> Value {
+    let path = format!("{collection}?dryRun=All&fieldValidation=Strict");
     let answer = api.admin().request("POST", &path, Some(("application/yaml", object.as_bytes()))).unwrap();
     assert_eq!(answer.status, 201, "{name}: {}", answer.text());
     assert_eq!(answer.header("warning"), None, "{name}");
-    Some(serde_json::from_slice(&answer.body).unwrap())
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// A DaemonSet as the API server would store it.
+#[track_caller]
+pub fn daemonset_of(api: &ApiServer, object: &str) -> Value {
+    try_on(api, "the DaemonSet", object).expect("a kind of Kubernetes")
 }
 
 #[track_caller]

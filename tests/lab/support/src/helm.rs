@@ -53,7 +53,13 @@ pub fn try_template(values: Option<&Path>, more: &[&str]) -> Output {
 pub fn template(values: Option<&Path>) -> BTreeMap<String, String> {
     let output = try_template(values, &[]);
     assert_eq!(output.code, Some(0), "helm template with {values:?}: {}", output.stderr);
-    let documents = output.stdout.split("---\n").filter(|document| !document.trim().is_empty());
+    objects(&output.stdout)
+}
+
+/// The objects in what `helm template` prints, by the names of their templates.
+#[track_caller]
+pub fn objects(rendered: &str) -> BTreeMap<String, String> {
+    let documents = rendered.split("---\n").filter(|document| !document.trim().is_empty());
     let objects: BTreeMap<_, _> = documents
         .clone()
         .map(|document| {
