@@ -80,7 +80,8 @@ fn what_ships_is_of_one_version() {
         ("helm/virt-otel/Chart.yaml", format!("\nversion: {agent}\nappVersion: {agent}\n")),
         ("sidecar/policy.yaml", format!("image: \"virt-otel:{agent}\"")),
         ("container/Dockerfile", format!("virt-otel:{agent} ")),
-        ("container/Dockerfile", format!("FROM docker.io/library/rust:{rust}-")),
+        ("container/Dockerfile", format!("\nARG VERSION={agent}\n")),
+        ("container/Dockerfile", format!("\nARG RUST_IMAGE=docker.io/library/rust:{rust}-")),
     ] {
         assert!(deploy(file).contains(&says), "{file} does not say {says:?}");
     }
