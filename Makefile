@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -37,6 +37,9 @@ manifests: ## Render deploy/kubernetes from the Helm chart
 	tests/lab/prepare.sh packages helm
 	@# As above.
 	cargo test --locked --test lab chart:: || cargo test --locked --test lab chart::
+
+image: ## Build the container image and check it (TWICE=1 ENGINE=docker RUST_IMAGE= SOURCE_URL=)
+	@TWICE=$(TWICE) ENGINE=$(ENGINE) RUST_IMAGE=$(RUST_IMAGE) SOURCE_URL=$(SOURCE_URL) scripts/image.sh
 
 lab: ## Only the tests with real daemons, after preparing them
 	tests/lab/prepare.sh all
