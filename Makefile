@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image test-node release
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -53,3 +53,11 @@ flicker: ## Repeat the built tests to find those that fail now and then (N=20 ST
 
 test-versions: ## The lab's tests of libvirt on newer versions of it (N=5 VERSIONS=unstable)
 	@N=$(N) VERSIONS="$(VERSIONS)" LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
+
+test-node: ## Install the agent on real Kubernetes nodes and try it there (ONLY=sidecar:: KEEP=1)
+	@ONLY="$(ONLY)" KEEP=$(KEEP) scripts/node.sh
+
+release: ## What must pass before a release, beside make test
+	@TWICE=1 scripts/image.sh
+	@LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
+	@scripts/node.sh

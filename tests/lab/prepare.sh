@@ -16,6 +16,11 @@
 #   debian-13   target/lab/roots/debian-13: a root with Debian 13's libvirt and QEMU
 #   unstable    target/lab/roots/unstable: one with Debian unstable's
 #   virtqemud   target/lab/roots/virtqemud: one with a virtqemud of libvirt 11 alone, built from source
+#   kubernetes  target/lab/bin/{kubelet,kubectl,kubeadm,kube-controller-manager,kube-scheduler,kube-proxy}: what a node
+#               runs beside its API server; needs Go
+#   containerd, coredns, device-plugin, network-policy   target/lab/bin: the rest of a node, from tests/node/programs
+#   buildah     buildah and what a stand-in for a base image is made with, from Debian
+#   node        target/lab/roots/node: the root file system of a Kubernetes node
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # A root keeps the versions that it was made with: remove its folder for newer ones.
@@ -53,9 +58,18 @@ libvirt-dev             headers and the library to link
 pkg-config              finds them
 "
 
+kubernetes_programs="kubelet kubectl kubeadm kube-controller-manager kube-scheduler kube-proxy"
+
 # What makes the roots.
 root_packages="
 mmdebstrap              a root of another Debian
+debian-archive-keyring  the keys of its packages
+"
+
+# What makes images.
+image_packages="
+buildah                 builds them without a daemon
+mmdebstrap              stands in for a base that cannot be pulled
 debian-archive-keyring  the keys of its packages
 "
 
@@ -168,9 +182,11 @@ prepare_guest() {
     say "guest: ready"
 }
 
-# go_build NAME OUTPUT... -- PACKAGE...: builds packages of the module tests/lab/NAME into target/lab/bin.
+# go_build NAME OUTPUT... -- PACKAGE...: builds packages of the module tests/lab/NAME, or of the one in go_module, into
+# target/lab/bin.
 go_build() {
     name=$1
+    module=${go_module:-$here/$name}
     shift
     if ! command -v go >/dev/null; then
         say "$go_hint"
@@ -184,14 +200,14 @@ go_build() {
         shift
     done
     shift
-    inputs=$(hash_of "$here/$name"/*)
+    inputs=$(hash_of "$module"/*)
     # Unquoted on purpose: a list of paths under target/lab/bin.
     if ! (cd "$lab/bin" && is_fresh "$name" "$inputs" $outputs); then
         say "building $name: minutes on a small machine the first time"
         # -mod=mod without 'go mod tidy': tidy asks for test-only modules which a restricted proxy may not have.
         # The copy keeps whatever Go writes into go.mod and go.sum out of the working tree.
         rm -rf "$lab/$name-src"
-        cp -r "$here/$name" "$lab/$name-src"
+        cp -r "$module" "$lab/$name-src"
         with_progress "building $name" sh -c '
             cd "$1" && version=$2 && out=$3 && shift 3 &&
             exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w $version" -o "$out" "$@"
@@ -202,7 +218,8 @@ go_build() {
     say "$name: ready"
 }
 
-prepare_collector() { go_build collector otelcol-lab -- .; }
+# Static: it runs in images of its own, too.
+prepare_collector() { CGO_ENABLED=0 go_build collector otelcol-lab -- .; }
 
 prepare_prometheus() {
     # Without it Prometheus' metrics and user agent name no version.
@@ -229,11 +246,45 @@ prepare_apiserver() {
     need dpkg-deb dpkg
     need apt-get apt
     [ -x "$lab/bin/etcd" ] || with_progress "unpacking etcd" unpack_etcd
-    # The API server tells its version to every client, and computes from it which API groups are served.
-    v=k8s.io/component-base/version
-    go_version="-X $v.gitVersion=v1.37.2 -X $v.gitMajor=1 -X $v.gitMinor=37"
+    kubernetes_version
     go_build apiserver kube-apiserver -- .
     go_version=
+}
+
+# The version that the programs of Kubernetes say they have: that of their module. The API server tells it to every
+# client, and computes from it which API groups are served.
+kubernetes_version() {
+    version=$(sed -n 's/^\tk8s\.io\/kubernetes \(v[0-9.]*\)$/\1/p' "$here/apiserver/go.mod")
+    minor=${version#v1.}
+    v=k8s.io/component-base/version
+    go_version="-X $v.gitVersion=$version -X $v.gitMajor=1 -X $v.gitMinor=${minor%%.*}"
+}
+
+# What a node runs beside its API server, of the same version. Static, as everything of a node: it runs in another root.
+prepare_kubernetes() {
+    kubernetes_version
+    go_module=$here/apiserver
+    commands=
+    for program in $kubernetes_programs; do commands="$commands k8s.io/kubernetes/cmd/$program"; done
+    # Unquoted on purpose: two lists.
+    CGO_ENABLED=0 go_build kubernetes $kubernetes_programs -- $commands
+    go_module=
+    go_version=
+}
+
+# prepare_program NAME OUTPUT... -- PACKAGE...: programs of tests/node/programs/NAME.
+prepare_program() {
+    go_module=$here/../node/programs/$1
+    CGO_ENABLED=0 go_build "$@"
+    go_module=
+}
+
+prepare_containerd() {
+    c=github.com/containerd/containerd/v2/cmd
+    # Without the snapshotters that want libraries or devices of their own.
+    GOFLAGS=-tags=no_btrfs,no_zfs,no_devmapper,no_aufs \
+        prepare_program containerd containerd containerd-shim-runc-v2 ctr -- \
+        $c/containerd $c/containerd-shim-runc-v2 $c/ctr
 }
 
 prepare_helm() {
@@ -243,14 +294,15 @@ prepare_helm() {
     go_version=
 }
 
-# prepare_root NAME WHAT: a root with another libvirt.
+# prepare_root NAME WHAT [FOLDER]: a root, by FOLDER/build.sh; without one it is a root with another libvirt.
 prepare_root() {
-    inputs=$(hash_of "$here/root"/*)
+    recipe=${3:-$here/root}
+    inputs=$(hash_of "$recipe"/*)
     if ! is_fresh "root-$1" "$inputs" "$lab/roots/$1"; then
         install_packages "$root_packages"
         [ "$(id -u)" -eq 0 ] || fail "a root is made by root"
         mkdir -p "$lab/roots"
-        with_progress "making a root with $2" sh "$here/root/build.sh" "$1" "$lab/roots/$1"
+        with_progress "making a root with $2" sh "$recipe/build.sh" "$1" "$lab/roots/$1"
         printf '%s' "$inputs" >"$lab/.root-$1.stamp"
     fi
     say "root $1: ready"
@@ -278,7 +330,8 @@ prepare_peers() {
 for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
-        debian-13 | unstable | virtqemud) ;;
+        debian-13 | unstable | virtqemud | node) ;;
+        buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
             say "unknown part '$part': see $0 --help"
@@ -300,6 +353,12 @@ for part in "$@"; do
         debian-13) prepare_root debian-13 "Debian 13's libvirt" ;;
         unstable) prepare_root unstable "Debian unstable's libvirt" ;;
         virtqemud) prepare_root virtqemud "virtqemud" ;;
+        buildah) install_packages "$image_packages"; say "buildah: ready" ;;
+        kubernetes) prepare_kubernetes ;;
+        containerd) prepare_containerd ;;
+        coredns | device-plugin) prepare_program "$part" "$part" -- . ;;
+        network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
+        node) prepare_root node "what a Kubernetes node has" "$here/../node/root" ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac
 done

@@ -40,12 +40,17 @@ impl Vmi {
     /// [`create`](Self::create) with these fields over the usual ones (null removes one).
     #[track_caller]
     pub fn create_with(api: &ApiServer, namespace: &str, name: &str, change: &Value) -> Vmi {
-        let client = api.admin().clone();
+        Vmi::create_by(api.admin(), namespace, name, change)
+    }
+
+    /// [`create_with`](Self::create_with) by a client of any API server.
+    #[track_caller]
+    pub fn create_by(client: &Client, namespace: &str, name: &str, change: &Value) -> Vmi {
         client.ensure_namespace(namespace);
         let mut new = object(namespace, name);
         merge(&mut new, change);
         client.create(&vmis_of(namespace), &new);
-        Vmi { client, namespace: namespace.to_owned(), name: name.to_owned() }
+        Vmi { client: client.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Creates a running one in a single write: for many of them, or where the steps do not matter.

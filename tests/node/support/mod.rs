@@ -1,0 +1,15 @@
+//! What the tests on real nodes share.
+
+pub mod cluster;
+pub mod collector;
+pub mod pod;
+pub mod release;
+pub mod vm;
+mod watch;
+
+pub use cluster::{Cluster, NODE1, NODE2, soon};
+pub use collector::Collector;
+pub use pod::Pod;
+pub use release::Release;
+pub use vm::{Guest, VMS, Vm};
+pub use watch::types_meanwhile;
