@@ -96,11 +96,13 @@ result() { printf '%-10s %s\n' "$1" "$2" | tee -a "$results" >&2; }
 
 engine=${ENGINE:-}
 if [ -z "$engine" ]; then
+    # On Debian, as root; elsewhere it says what is missing.
+    command -v buildah >/dev/null || command -v docker >/dev/null || tests/lab/prepare.sh buildah
     engine=docker
     if command -v buildah >/dev/null; then engine=buildah; fi
 fi
 case $engine in buildah | docker) ;; *) fail "unknown engine '$engine': buildah or docker" ;; esac
-command -v "$engine" >/dev/null || fail "neither buildah nor docker is here: apt-get install -y buildah"
+command -v "$engine" >/dev/null || fail "'$engine' is missing"
 if [ "${TWICE:-}" = 1 ] && [ -n "$changes" ]; then fail "TWICE is for a commit, and here are changes beside it"; fi
 
 mkdir -p "$folder"

@@ -72,16 +72,20 @@ run_tests() {
         "${program#* }" --ignored --test-threads=2 ${ONLY:-} 2>&1 | timed
 }
 
+# module_version NAME: the version of what tests/node/programs/NAME is there for: the first that its go.mod requires.
+module_version() { sed -n 's/^.*require .* v\([0-9.]*\).*/\1/p; s/^\t.* v\([0-9.]*\)$/\1/p' "tests/node/programs/$1/go.mod" | head -n 1; }
+
 # The table between its markers in docs/support.md.
 write_result() {
     local table name state seconds
     table=$(mktemp)
     {
-        printf 'On %s, commit %s, kernel %s: Kubernetes %s, %s, Debian 13'"'"'s libvirt %s. %d s with everything prepared.\n\n' \
+        printf 'On %s, commit %s, kernel %s: Kubernetes %s, containerd %s, CoreDNS %s, kube-router %s, libvirt %s of Debian 13. ' \
             "$(date -u +%F)" "$(git rev-parse --short HEAD)" "$(uname -r)" \
             "$(target/lab/bin/kubelet --version | sed 's/.* v//')" \
-            "$(target/lab/bin/containerd --version | awk '{ print $1, $3 }' | sed 's/.*containerd/containerd/')" \
-            "$(inside debian-13 virsh --version)" "$1"
+            "$(module_version containerd)" "$(module_version coredns)" "$(module_version network-policy)" \
+            "$(inside debian-13 virsh --version)"
+        printf '%d s with everything prepared.\n\n' "$1"
         printf '| Test | Seconds |\n|---|---|\n'
         while IFS='|' read -r name state seconds; do
             case $state in *ok*) printf '| %s | %s |\n' "$(sed 's/.*:://; s/_/ /g; s/ *$//' <<<"$name")" "${seconds# }" ;; esac

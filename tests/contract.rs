@@ -466,13 +466,16 @@ fn the_page_of_supported_versions_names_what_the_tests_have() {
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     assert!(versions.len() >= 3, "{versions:?}");
-    let prepare = read("tests/lab/prepare.sh");
-    let number = |name: &str| {
-        let digits = prepare.split(name).nth(1).unwrap().chars().take_while(char::is_ascii_digit);
-        digits.collect::<String>()
-    };
-    let api = format!("| Kubernetes API server | {}.{} | tested |", number("gitMajor="), number("gitMinor="));
-    for wanted in versions.iter().map(String::as_str).chain([api.as_str(), "<!-- test-versions -->", "<!-- end -->"]) {
+    let modules = read("tests/lab/apiserver/go.mod");
+    let kubernetes = modules.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"));
+    let (release, _patch) = kubernetes.unwrap().rsplit_once('.').unwrap();
+    let api = format!("| Kubernetes API server | {release} | tested |");
+    for wanted in versions.iter().map(String::as_str).chain([
+        api.as_str(),
+        "<!-- test-versions -->",
+        "<!-- test-node -->",
+        "<!-- end -->",
+    ]) {
         assert!(page.contains(wanted), "docs/support.md lacks {wanted:?}");
     }
 }

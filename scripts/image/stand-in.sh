@@ -8,7 +8,7 @@ stand_in() {
     say "$rust_image cannot be pulled: a STAND-IN of Debian's packages and this machine's Rust takes its place"
     case $rust_image in *@*) fail "nothing can stand in for an image that is named by its digest" ;; esac
     [ "$(id -u)" -eq 0 ] || fail "the stand-in is made by root"
-    command -v mmdebstrap >/dev/null || fail "'mmdebstrap' is missing: apt-get install -y mmdebstrap"
+    command -v mmdebstrap >/dev/null || tests/lab/prepare.sh buildah
     need_cargo
     toolchain=$(rustc --print sysroot)
     mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
