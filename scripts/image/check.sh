@@ -121,6 +121,8 @@ CONFIG
     kill "$collector_pid"
     wait "$collector_pid" || true
     collector_pid=
+    # With the keys.
+    rm -r "$work"
     result push "over TLS, to a Collector whose authority is in the image's file, and to no other"
 }
 
