@@ -12,8 +12,8 @@
 #   virt-otel-VERSION.txt        the image's size, ID, digests and files
 #
 # With buildah, images and layers are kept in target/image/store and nowhere else. If it cannot pull RUST_IMAGE, a
-# stand-in is made of Debian's packages and this machine's Rust (as root, with mmdebstrap), and said to be one. It is used
-# until that folder is removed.
+# stand-in is made of Debian's packages and this machine's Rust (as root, with mmdebstrap), and said to be one. It stays
+# in use until that folder is removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -29,6 +29,11 @@ collector_pid=
 finish() {
     step_failed $?
     [ -z "$collector_pid" ] || kill "$collector_pid" 2>/dev/null || true
+    # A build that failed leaves its container, and buildah its store, mounted: the folder could not be removed.
+    if [ -d "$folder/store" ]; then
+        store rm --all >/dev/null 2>&1 || true
+        umount "$folder/store/overlay" 2>/dev/null || true
+    fi
 }
 trap finish EXIT
 

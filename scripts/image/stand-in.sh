@@ -5,8 +5,8 @@
 # machine's certificate authorities, in case a proxy is among them; the image gets Debian's.
 stand_in() {
     local toolchain container layer=$folder/stand-in.tar
+    case $rust_image in *@*) fail "$rust_image cannot be pulled, and nothing stands in for a digest" ;; esac
     say "$rust_image cannot be pulled: a STAND-IN of Debian's packages and this machine's Rust takes its place"
-    case $rust_image in *@*) fail "nothing can stand in for an image that is named by its digest" ;; esac
     [ "$(id -u)" -eq 0 ] || fail "the stand-in is made by root"
     command -v mmdebstrap >/dev/null || tests/lab/prepare.sh buildah
     need_cargo
