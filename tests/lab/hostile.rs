@@ -56,7 +56,7 @@ const SLACK: usize = 2;
 const MOST_THREADS: usize = 4;
 
 /// The most of one core that a flood may cost an agent that was built without optimisation.
-const MOST_CPU: f64 = 0.5;
+const MOST_CPU: f64 = 0.8;
 
 fn guest(name: &str) -> Domain {
     Domain::quick(name)
