@@ -10,7 +10,6 @@ use super::arrival::Arrival;
 use super::context::DaemonContext;
 use super::detection::Cause;
 use super::domain::DomainState;
-use super::figures::has_figures;
 use super::owned::Owned;
 use super::pace::Bucket;
 use super::queries::{CallState, Pending};
@@ -220,11 +219,10 @@ impl DaemonState {
         if !self.told.disconnected(reason, now) {
             return;
         }
-        let daemon = &self.context.daemon;
         if absent && self.connection.arrival.is_early(reason, now) {
-            tracing::info!(%daemon, reason, "libvirt is not there yet; it will be tried again");
+            tracing::info!(daemon = %self.context.daemon, reason, "libvirt is not there yet; it will be tried again");
         } else {
-            tracing::warn!(%daemon, reason, "could not reach libvirt; it will be tried again");
+            self.warn_unreached(reason);
         }
     }
 
@@ -233,9 +231,12 @@ impl DaemonState {
         if self.is_missed()
             && let Some(reason) = self.connection.arrival.overdue(now)
         {
-            let daemon = &self.context.daemon;
-            tracing::warn!(%daemon, %reason, "could not reach libvirt; it will be tried again");
+            self.warn_unreached(&reason);
         }
+    }
+
+    fn warn_unreached(&self, reason: &str) {
+        tracing::warn!(daemon = %self.context.daemon, reason, "could not reach libvirt; it will be tried again");
     }
 
     /// Lists the domains because of an event: now, or as soon as the limit allows.
@@ -362,9 +363,8 @@ impl DaemonState {
         let mut gone = 0;
         for domain in self.domains.values_mut() {
             domain.refresh(now, &self.context.intervals);
-            if !self.connection.up && domain.visible && !has_figures(&domain.vm) {
-                domain.hide();
-                gone += 1;
+            if !self.connection.up {
+                gone += u64::from(domain.hide_without_figures());
             }
         }
         gone

@@ -192,16 +192,19 @@ impl DomainState {
         let vm = self.vm_mut();
         vm.status = None;
         vm.hypervisor = Some(HypervisorType::Unknown);
-        if !has_figures(&self.vm) {
-            self.hide();
-        }
+        self.hide_without_figures();
         true
     }
 
-    /// Nothing of it is shown any more. What tells whether its incarnation goes on, and the type that it had, stay.
-    pub(super) fn hide(&mut self) {
-        self.visible = false;
-        self.held = None;
+    /// Without a daemon and figures nothing of it is shown any more. What tells whether its incarnation goes on, and the
+    /// type that it had, stay. Returns whether it was shown.
+    pub(super) fn hide_without_figures(&mut self) -> bool {
+        let hides = self.visible && !has_figures(&self.vm);
+        if hides {
+            self.visible = false;
+            self.held = None;
+        }
+        hides
     }
 
     /// Drops stale readings and updates the ages: once a second, and after each change. Called for every snapshot.

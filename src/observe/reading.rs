@@ -154,13 +154,12 @@ impl DomainState {
             // Without the CPU time, which libvirt has of every domain that runs, nothing was compared.
             if self.incarnation.id.is_some() && stats.cpu.as_ref().is_some_and(|cpu| cpu.time.is_some()) {
                 let former = self.detection.gone_on();
-                if former.is_some() && former != self.vm.hypervisor {
+                if former.is_some() && (former != self.vm.hypervisor || !self.visible) {
                     self.vm_mut().hypervisor = former;
                     actions.lifecycle = true;
-                }
-                if former.is_some() && !self.visible {
-                    self.show(context);
-                    actions.lifecycle = true;
+                    if !self.visible {
+                        self.show(context);
+                    }
                 }
             }
             // A counter that is not in this reading may still have gone back.

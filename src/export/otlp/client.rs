@@ -99,14 +99,7 @@ impl Transport for Client {
 
 /// Whether the connection was lost and another one did not come up, which tonic says with the request.
 fn is_of_connecting(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(status).any(|cause| cause.is::<tonic::ConnectError>())
 }
 
 /// Corrects the code of a connection failure. tonic reports a connection that breaks during a request as UNKNOWN, and
@@ -129,16 +122,15 @@ pub(super) fn describe(status: &Status) -> String {
 
 /// A text with the root cause: the causes between wrap one another and say the same.
 fn with_root(text: String, error: &(dyn Error + 'static)) -> String {
-    let mut root = None;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        root = Some(error.to_string());
-        cause = error.source();
-    }
-    match root {
+    match causes(error).last().map(ToString::to_string) {
         Some(root) if !text.ends_with(&root) => format!("{text}: {root}"),
         _ => text,
     }
+}
+
+/// What caused an error, the nearest cause first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (**cause).source())
 }
 
 /// Sends requests (`ExportMetricsServiceRequest`) that are encoded already.
