@@ -29,11 +29,7 @@ collector_pid=
 finish() {
     step_failed $?
     [ -z "$collector_pid" ] || kill "$collector_pid" 2>/dev/null || true
-    # A build that failed leaves its container, and buildah its store, mounted: the folder could not be removed.
-    if [ -d "$folder/store" ]; then
-        store rm --all >/dev/null 2>&1 || true
-        umount "$folder/store/overlay" 2>/dev/null || true
-    fi
+    unmount_store "$folder"
 }
 trap finish EXIT
 
@@ -53,11 +49,7 @@ changes=$(git status --porcelain)
 epoch=$(git log -1 --format=%ct)
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
 
-# buildah with a store of our own, and without what it needs of control groups and networks otherwise.
-store() {
-    BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot} buildah --root "$folder/store" --runroot "$folder/store.run" \
-        --storage-driver "${STORAGE_DRIVER:-overlay}" "$@"
-}
+store() { buildah_in "$folder" "$@"; }
 
 # build CONTEXT ARCHIVE [OPTION...]
 build() {

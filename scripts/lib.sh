@@ -71,6 +71,34 @@ begin_results() {
     touch "$results"
 }
 
+# write_support NAME: docs/support.md has what comes in, between the markers of this name.
+write_support() {
+    local text
+    text=$(mktemp)
+    cat >"$text"
+    sed -i -e "/<!-- $1 -->/,/<!-- end -->/{/<!-- end -->/!{/<!-- $1 -->/!d}}" -e "/<!-- $1 -->/r $text" \
+        "$root/docs/support.md"
+    rm -f "$text"
+    say "docs/support.md has the result: commit it"
+}
+
+# buildah_in FOLDER ARGUMENT...: buildah with a store of its own in a folder, and without what it needs of control groups
+# and networks otherwise.
+buildah_in() {
+    local folder=$1
+    shift
+    BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot} buildah --root "$folder/store" --runroot "$folder/store.run" \
+        --storage-driver "${STORAGE_DRIVER:-overlay}" "$@"
+}
+
+# unmount_store FOLDER: a build that failed leaves its container, and buildah its store, mounted: the folder could not be
+# removed.
+unmount_store() {
+    [ -d "$1/store" ] || return 0
+    buildah_in "$1" rm --all >/dev/null 2>&1 || true
+    umount "$1/store/overlay" 2>/dev/null || true
+}
+
 # inside ROOT COMMAND...: runs it with another root of the lab; "here": with this machine's.
 inside() {
     local name=$1

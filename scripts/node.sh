@@ -75,10 +75,9 @@ run_tests() {
 # module_version NAME: the version of what tests/node/programs/NAME is there for: the first that its go.mod requires.
 module_version() { sed -n 's/^.*require .* v\([0-9.]*\).*/\1/p; s/^\t.* v\([0-9.]*\)$/\1/p' "tests/node/programs/$1/go.mod" | head -n 1; }
 
-# The table between its markers in docs/support.md.
+# The versions and the tests, for docs/support.md.
 write_result() {
-    local table name state seconds
-    table=$(mktemp)
+    local name state seconds
     {
         printf 'On %s, commit %s, kernel %s: Kubernetes %s, containerd %s, CoreDNS %s, kube-router %s, libvirt %s of Debian 13. ' \
             "$(date -u +%F)" "$(git rev-parse --short HEAD)" "$(uname -r)" \
@@ -90,11 +89,7 @@ write_result() {
         while IFS='|' read -r name state seconds; do
             case $state in *ok*) printf '| %s | %s |\n' "$(sed 's/.*:://; s/_/ /g; s/ *$//' <<<"$name")" "${seconds# }" ;; esac
         done <"$results"
-    } >"$table"
-    sed -i -e '/<!-- test-node -->/,/<!-- end -->/{/<!-- end -->/!{/<!-- test-node -->/!d}}' \
-        -e "/<!-- test-node -->/r $table" docs/support.md
-    rm -f "$table"
-    say "docs/support.md has the result: commit it"
+    } | write_support test-node
 }
 
 need_cargo

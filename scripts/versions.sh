@@ -74,16 +74,11 @@ say "$(grep -c ': passed ' "$results" || true) of $(wc -l <"$results") runs pass
 
 # The table of the last run, between its markers.
 if [ "$versions" = "$all" ] && [ "${commit%-changed}" = "$commit" ] && ! grep -qv ': passed ' "$results"; then
-    table=$(mktemp)
     {
         printf '| Distribution | libvirt | QEMU | tests passed | time |\n|---|---|---|---|---|\n'
         sed -n 's/^run \([0-9]*\), [^,]*, \([0-9]* s\), \(.*\): passed \([0-9]*\)$/\1 | \3 | \4 | \2 |/p' "$results" |
             sed -n "s/^$runs | /| /p"
         printf '\nOn %s, commit %s, kernel %s, %d runs of each, all passed.\n' \
             "$(date -u +%F)" "$commit" "$(uname -r)" "$runs"
-    } >"$table"
-    sed -i -e "/<!-- test-versions -->/,/<!-- end -->/{/<!-- end -->/!{/<!-- test-versions -->/!d}}" \
-        -e "/<!-- test-versions -->/r $table" docs/support.md
-    rm -f "$table"
-    say "docs/support.md has the result: commit it"
+    } | write_support test-versions
 fi

@@ -57,9 +57,7 @@ impl Bench {
 
     /// The pushed points of the type of the VMI in a pod.
     fn points(&self, place: &Place) -> Vec<Received> {
-        let mut points = self.collector.points("kubevirt.vmi.hypervisor.info");
-        points.retain(|point| point.of_resource("service.instance.id") == Some(&place.pod_uid));
-        points
+        self.collector.points_of_pod("kubevirt.vmi.hypervisor.info", &place.pod_uid)
     }
 
     fn now(&self, name: &str) -> Option<String> {

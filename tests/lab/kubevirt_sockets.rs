@@ -379,10 +379,8 @@ fn a_vm_that_a_sidecar_pushes_is_served_and_left_to_it() {
     };
     // How many points of every metric, and whether one of them ends a series.
     let pushed = |launcher: &Launcher| {
-        let mut points = collector.points("kubevirt.vmi.hypervisor.info");
-        points.extend(collector.points("kubevirt.vmi.cpu.usage"));
-        points.extend(collector.points("kubevirt.vmi.info"));
-        points.retain(|point| point.of_resource("service.instance.id") == Some(launcher.pod_uid()));
+        let metrics = ["kubevirt.vmi.hypervisor.info", "kubevirt.vmi.cpu.usage", "kubevirt.vmi.info"];
+        let points = metrics.map(|metric| collector.points_of_pod(metric, launcher.pod_uid())).concat();
         (points.len(), points.iter().any(|point| point.ended()))
     };
     served(&agent);

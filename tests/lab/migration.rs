@@ -1,14 +1,13 @@
 //! A VMI that moves from one node to another while two agents watch, and one that should move and does not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::support::cluster::hypervisor;
 use super::support::collector::Received;
 use super::support::{
     Agent, Cluster, Collector, CollectorOptions, Launcher, Metrics, Node, Pace, Prometheus3, PrometheusOptions, Vmi,
-    wait_until,
+    meanwhile, wait_until,
 };
 
 const SHOP: &str = "shop";
@@ -24,29 +23,9 @@ struct Scrapes {
 
 /// Scrapes both agents for as long as `act` takes, and a second more.
 fn scraping<T>(agents: [&Agent; 2], act: impl FnOnce() -> T) -> (T, Scrapes) {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let threads = agents.map(|agent| {
-            let over = &over;
-            scope.spawn(move || {
-                let mut pages = Vec::new();
-                while !over.load(Ordering::Relaxed) {
-                    pages.push((Instant::now(), agent.metrics()));
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                pages
-            })
-        });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-        std::thread::sleep(Duration::from_secs(1));
-        // Before anything panics: the scope waits for its threads.
-        over.store(true, Ordering::Relaxed);
-        let pages = threads.map(|thread| thread.join().expect("pages"));
-        match result {
-            Ok(value) => (value, Scrapes { pages }),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
+    let looks = agents.map(|agent| || (Instant::now(), agent.metrics()));
+    let (result, pages) = meanwhile(looks, Duration::from_secs(1), act);
+    (result, Scrapes { pages: pages.try_into().expect("the pages of two agents") })
 }
 
 impl Scrapes {
@@ -107,9 +86,7 @@ impl Lab {
 
     /// A launcher pod's received points of a metric.
     fn points(&self, metric: &str, launcher: &Launcher) -> Vec<Received> {
-        let mut points = self.collector.points(metric);
-        points.retain(|point| point.of_resource("service.instance.id") == Some(launcher.pod_uid()));
-        points
+        self.collector.points_of_pod(metric, launcher.pod_uid())
     }
 }
 

@@ -294,15 +294,14 @@ prepare_helm() {
     go_version=
 }
 
-# prepare_root NAME WHAT [FOLDER]: a root, by FOLDER/build.sh; without one it is a root with another libvirt.
+# prepare_root NAME WHAT: a root file system.
 prepare_root() {
-    recipe=${3:-$here/root}
-    inputs=$(hash_of "$recipe"/*)
+    inputs=$(hash_of "$here/root"/*)
     if ! is_fresh "root-$1" "$inputs" "$lab/roots/$1"; then
         install_packages "$root_packages"
         [ "$(id -u)" -eq 0 ] || fail "a root is made by root"
         mkdir -p "$lab/roots"
-        with_progress "making a root with $2" sh "$recipe/build.sh" "$1" "$lab/roots/$1"
+        with_progress "making a root with $2" sh "$here/root/build.sh" "$1" "$lab/roots/$1"
         printf '%s' "$inputs" >"$lab/.root-$1.stamp"
     fi
     say "root $1: ready"
@@ -358,7 +357,7 @@ for part in "$@"; do
         containerd) prepare_containerd ;;
         coredns | device-plugin) prepare_program "$part" "$part" -- . ;;
         network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
-        node) prepare_root node "what a Kubernetes node has" "$here/../node/root" ;;
+        node) prepare_root node "what a Kubernetes node has" ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac
 done

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use lab_support::cluster::hypervisor;
 use lab_support::process;
 use serde_json::{Value, json};
 
 use super::support::cluster::soon;
-use super::support::{Cluster, Guest, NODE1, Release, VMS, Vm};
+use super::support::{Cluster, Guest, NODE1, Release, Vm};
 
 /// How long a token is good for.
 const GOOD_FOR: Duration = Duration::from_secs(600);
@@ -66,9 +65,7 @@ fn an_agent_goes_on_with_the_token_that_the_kubelet_has_rotated() {
     // Every request from here on needs the new one: the API server has forgotten all connections.
     drop(cluster.without(NODE1, &["kube-apiserver"]));
     let vm = Vm::start(&cluster, "rotated", Guest::Emulated, NODE1);
-    soon("the VM on the page of an agent with a new token", || {
-        (hypervisor(&agent.page(), VMS, &vm.name).as_deref() == Some("qemu-tcg")).then_some(())
-    });
+    soon("the VM on the page of an agent with a new token", || vm.is_emulated_on(&agent.page()).then_some(()));
     assert!(process::alive(agent.process()));
     assert_eq!(agent.restarts(), 0);
     let log = agent.log();

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use lab_support::cluster::hypervisor;
 use lab_support::collector::Received;
 
 use super::sidecar::{NAMESPACE, Policy};
-use super::support::{Cluster, Collector, Guest, NODE1, Release, VMS, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, VMS, Vm, soon};
 
-const TYPE: &str = "kubevirt.vmi.hypervisor.info";
 const LEFT: &str = "virt_otel_otlp_vms_left_to_sidecars";
 
 /// Only the agent of the node knows the VMI's UID.
@@ -26,14 +24,13 @@ fn a_vm_with_a_sidecar_is_shown_by_both_and_pushed_once() {
     let guarded = Vm::start_in(&cluster, NAMESPACE, "guarded", Guest::Emulated, NODE1);
     let plain = Vm::start(&cluster, "plain", Guest::Emulated, NODE1);
     for vm in [&guarded, &plain] {
-        release
-            .wait_for(NODE1, &vm.name, |page| hypervisor(page, &vm.namespace, &vm.name).as_deref() == Some("qemu-tcg"));
-        soon("a point of it", || (!received.of_pod(TYPE, &vm.launcher.place.pod_uid).is_empty()).then_some(()));
+        release.wait_for(NODE1, &vm.name, |page| vm.is_emulated_on(page));
+        soon("a point of it", || (!received.of_pod(TYPE, &vm.launcher.pod).is_empty()).then_some(()));
     }
     release.wait_for(NODE1, "a VM that is left to its sidecar", |page| page.get(LEFT, &[]) == Some(1.0));
     // Some intervals of both.
     std::thread::sleep(Duration::from_secs(20));
-    let points = |vm: &Vm| received.of_pod(TYPE, &vm.launcher.place.pod_uid);
+    let points = |vm: &Vm| received.of_pod(TYPE, &vm.launcher.pod);
     assert!(!points(&guarded).iter().any(is_of_the_node), "the node's agent pushed it, too");
     assert!(points(&plain).iter().all(is_of_the_node) && plain.namespace == VMS);
     let agent = release.on(NODE1);

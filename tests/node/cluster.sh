@@ -254,7 +254,6 @@ furnish() {
     kubectl -n kube-system create serviceaccount tests --dry-run=client -o yaml | kubectl apply -f - >/dev/null
     bind tests cluster-admin --serviceaccount=kube-system:tests
     kubectl -n kube-system create token tests --duration=24h >"$keys/token"
-    openssl x509 -in "$keys/ca.crt" -outform der -out "$keys/ca.der"
     kubectl -n kube-system rollout status deployment/coredns --timeout=120s >/dev/null
     kubectl -n opentelemetry rollout status deployment/otel-collector --timeout=120s >/dev/null
 }

@@ -3,17 +3,14 @@
 # registry: pause, coredns, collector and launcher. Each is made again when what it holds has changed.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-lab=$(cd "$here/../.." && pwd)/target/lab
+cd "$(dirname "$0")/../.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+lab=$root/target/lab
 images=$lab/images
-# Containers of a build in plain namespaces: more is not allowed everywhere, and not needed.
-export BUILDAH_ISOLATION=chroot
-# Where it keeps its work; removed at the end.
-store=$images/store
 
-say() { printf 'images: %s\n' "$*" >&2; }
-
-build() { buildah --root "$store" --runroot "$store/run" "$@"; }
+build() { buildah_in "$images" "$@"; }
 
 # image NAME STATE FILE PATH ENTRYPOINT [OPTION...]: an image of one file, or of the tree in a tar file at "/".
 image() {
@@ -39,7 +36,7 @@ program() {
 # libvirt and QEMU of Debian 13, and the user that KubeVirt's image has.
 launcher() {
     local tree=$images/launcher.tree.tar users=$images/users made_from
-    made_from=$(cat "$lab/.root-debian-13.stamp" "${BASH_SOURCE[0]}" | sha256sum)
+    made_from=$(cat "$lab/.root-debian-13.stamp" tests/node/images.sh | sha256sum)
     if [ "$(cat "$images/launcher.stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
     say "packing the launcher's root"
     mkdir -p "$users/etc"
@@ -54,7 +51,12 @@ launcher() {
     rm -rf "$tree" "$users"
 }
 
-trap 'rm -rf "$store"' EXIT
+# What buildah keeps is not needed again.
+end() {
+    unmount_store "$images"
+    rm -rf "$images/store" "$images/store.run"
+}
+trap end EXIT
 mkdir -p "$images"
 program pause "$lab/roots/node/usr/bin/catatonit" -P
 program coredns "$lab/bin/coredns"

@@ -2,7 +2,6 @@
 
 use super::support::cluster::soon;
 use super::support::{Cluster, Guest, NODE1, NODE2, Pod, Release, VMS, Vm};
-use lab_support::cluster::hypervisor;
 
 /// The release's name and namespace, as in the README.
 const NAME: &str = "virt-otel";
@@ -33,15 +32,12 @@ fn waits_for_kubevirt(cluster: &Cluster, release: &Release) {
 /// A VM shows.
 fn sees_a_vm(cluster: &Cluster, release: &Release) {
     let vm = Vm::start(cluster, "first", Guest::Emulated, NODE1);
-    release.wait_for(NODE1, "the VM", |page| hypervisor(page, VMS, &vm.name).as_deref() == Some("qemu-tcg"));
+    release.wait_for(NODE1, "the VM", |page| vm.is_emulated_on(page));
 }
 
 /// What `act` has made and not removed again.
 fn left_behind(cluster: &Cluster, act: impl FnOnce()) -> Vec<String> {
-    cluster.client.ensure_namespace(VMS);
-    soon("a namespace with its account", || {
-        cluster.objects().iter().any(|object| object == &format!("ServiceAccount {VMS}/default")).then_some(())
-    });
+    cluster.ensure_namespace(VMS);
     let before = cluster.objects();
     act();
     let mut after = cluster.objects();

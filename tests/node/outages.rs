@@ -5,15 +5,10 @@ use std::time::Duration;
 use lab_support::Metrics;
 use lab_support::cluster::hypervisor;
 
-use super::support::{Cluster, Collector, Guest, NODE1, Pod, Release, VMS, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, Pod, Release, TYPE, VMS, Vm, soon};
 
-const TYPE: &str = "kubevirt.vmi.hypervisor.info";
 /// How long an outage takes: some of the agent's attempts fall into it.
 const OUTAGE: Duration = Duration::from_secs(20);
-
-fn is_emulated(page: &Metrics, vm: &Vm) -> bool {
-    hypervisor(page, VMS, &vm.name).as_deref() == Some("qemu-tcg")
-}
 
 /// Packets of a pod that its node drops, until dropped itself.
 struct Dropped<'a> {
@@ -25,8 +20,7 @@ impl<'a> Dropped<'a> {
     /// What matches and comes from the pod vanishes, before any Service is looked up.
     #[track_caller]
     fn from(cluster: &'a Cluster, pod: &Pod, matches: &str) -> Dropped<'a> {
-        let object = pod.object().expect("the pod");
-        let address = object["status"]["podIP"].as_str().expect("its address").to_owned();
+        let address = pod.page_address().ip();
         let rules = format!(
             "add table ip outage; add chain ip outage drops {{ type filter hook prerouting priority -300; }}; \
              add rule ip outage drops ip saddr {address} {matches} drop"
@@ -49,18 +43,18 @@ fn an_api_server_that_is_away_costs_neither_readiness_nor_figures() {
     let release = Release::install(&cluster, "virt-otel", &["interval=2s"]);
     let vms = ["stays", "ends"].map(|name| Vm::start(&cluster, name, Guest::Emulated, NODE1));
     for vm in &vms {
-        release.wait_for(NODE1, &vm.name, |page| is_emulated(page, vm));
+        release.wait_for(NODE1, &vm.name, |page| vm.is_emulated_on(page));
     }
     let agent = release.on(NODE1);
     let process = agent.process();
     let age = |page: &Metrics, group: &str| {
         page.get("kubevirt_vmi_collection_age_seconds", &[("name", "stays"), ("group", group)])
     };
-    assert!(vms.iter().all(|vm| is_emulated(&agent.page(), vm)));
+    assert!(vms.iter().all(|vm| vm.is_emulated_on(&agent.page())));
     let away = cluster.without(NODE1, &["kube-apiserver"]);
     std::thread::sleep(OUTAGE);
     let page = agent.page();
-    assert!(vms.iter().all(|vm| is_emulated(&page, vm)), "{}", page.samples.len());
+    assert!(vms.iter().all(|vm| vm.is_emulated_on(&page)), "{}", page.samples.len());
     assert!(age(&page, "cpu").is_some_and(|age| age < 7.0), "libvirt is still read: {:?}", age(&page, "cpu"));
     assert_eq!(agent.ask(9465, "/readyz").expect("an answer").0, 200);
     drop(away);
@@ -69,7 +63,7 @@ fn an_api_server_that_is_away_costs_neither_readiness_nor_figures() {
     vms[1].vmi.succeed();
     release.wait_for(NODE1, "the end of a VM", |page| hypervisor(page, VMS, "ends").is_none());
     let later = Vm::start(&cluster, "later", Guest::Emulated, NODE1);
-    release.wait_for(NODE1, "a later VM", |page| is_emulated(page, &later));
+    release.wait_for(NODE1, "a later VM", |page| later.is_emulated_on(page));
     assert_eq!((agent.process(), agent.restarts()), (process, 0));
 }
 
@@ -88,17 +82,17 @@ fn pushes_stop_and_come_again(endpoint: &str, matches: &str, says: &[&str]) {
     drop(received);
     let received = Collector::from_now_on(&cluster);
     let vm = Vm::start(&cluster, "pushed", Guest::Emulated, NODE1);
-    release.wait_for(NODE1, "the VM", |page| is_emulated(page, &vm));
+    release.wait_for(NODE1, "the VM", |page| vm.is_emulated_on(page));
     soon("the reason in the log", || {
         let log = agent.log();
         says.iter().all(|words| log.contains(words)).then_some(())
     });
     std::thread::sleep(OUTAGE);
-    assert!(received.of_pod(TYPE, &vm.launcher.place.pod_uid).is_empty(), "something came through");
-    assert!(agent.is_ready() && is_emulated(&agent.page(), &vm), "only the pushes suffer");
+    assert!(received.of_pod(TYPE, &vm.launcher.pod).is_empty(), "something came through");
+    assert!(agent.is_ready() && vm.is_emulated_on(&agent.page()), "only the pushes suffer");
     assert_eq!(agent.restarts(), 0);
     drop(outage);
-    soon("pushes again", || (!received.of_pod(TYPE, &vm.launcher.place.pod_uid).is_empty()).then_some(()));
+    soon("pushes again", || (!received.of_pod(TYPE, &vm.launcher.pod).is_empty()).then_some(()));
 }
 
 #[test]

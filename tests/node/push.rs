@@ -3,9 +3,8 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
-use super::support::{Cluster, Collector, Guest, NODE1, Release, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, Vm, soon};
 
-const TYPE: &str = "kubevirt.vmi.hypervisor.info";
 /// The Collector's name, which its certificate has.
 const NAME: &str = "secure.opentelemetry";
 const MANIFEST: &str = "tests/node/manifests/secure-collector.yaml";
@@ -59,5 +58,5 @@ fn the_image_pushes_over_tls_to_whom_it_trusts_and_to_nobody_else() {
     cluster.client.create(&format!("/api/v1/namespaces/{}/secrets", release.name), &ca);
     release.upgrade(&["interval=2s", &endpoint, "otlp.tls.secretName=authorities"]);
     release.wait_ready();
-    soon("a push over TLS", || (!received.of_pod(TYPE, &vm.launcher.place.pod_uid).is_empty()).then_some(()));
+    soon("a push over TLS", || (!received.of_pod(TYPE, &vm.launcher.pod).is_empty()).then_some(()));
 }

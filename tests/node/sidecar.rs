@@ -4,15 +4,12 @@
 use std::time::Duration;
 
 use lab_support::answer_within;
-use lab_support::collector::Received;
 
 use super::support::vm::Launcher;
-use super::support::{Cluster, Collector, Guest, NODE1, NODE2, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, NODE2, TYPE, Vm, soon};
 
 /// A namespace that wants sidecars.
 pub const NAMESPACE: &str = "guarded";
-const TYPE: &str = "kubevirt.vmi.hypervisor.info";
-const CPU: &str = "kubevirt.vmi.cpu.usage";
 /// How long a pod may take to end once its domain has ended.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -22,7 +19,7 @@ pub struct Policy<'a>(&'a Cluster);
 impl<'a> Policy<'a> {
     #[track_caller]
     pub fn apply(cluster: &'a Cluster) -> Policy<'a> {
-        cluster.client.ensure_namespace(NAMESPACE);
+        cluster.ensure_namespace(NAMESPACE);
         cluster.kubectl(&["label", "--overwrite", "namespace", NAMESPACE, "virt-otel/sidecar=enabled"]);
         cluster.apply("deploy/sidecar/policy.yaml");
         let policy = Policy(cluster);
@@ -41,28 +38,18 @@ impl Drop for Policy<'_> {
 #[track_caller]
 fn wait_pushed(received: &Collector, launcher: &Launcher) {
     let pushed = answer_within(Duration::from_secs(60), || {
-        let points = received.of_pod(TYPE, &launcher.place.pod_uid);
+        let points = received.of_pod(TYPE, &launcher.pod);
         points.iter().any(|point| point.attribute("hypervisor_type").as_deref() == Some("qemu-tcg")).then_some(())
     });
-    assert!(pushed.is_some(), "nothing of {} was pushed:\n{}", launcher.pod, launcher.sidecar().log());
-}
-
-/// The series of the VM in a pod have ended, once.
-#[track_caller]
-fn check_ended(received: &Collector, launcher: &Launcher) {
-    for metric in [TYPE, CPU] {
-        let points = received.of_pod(metric, &launcher.place.pod_uid);
-        assert_eq!(points.iter().filter(|point| point.ended()).count(), 1, "{metric}: {points:#?}");
-        assert!(points.last().is_some_and(Received::ended), "{metric} goes on after its end: {points:#?}");
-    }
+    assert!(pushed.is_some(), "nothing of {} was pushed:\n{}", launcher.pod.name, launcher.pod.log());
 }
 
 /// Waits until a launcher's pod has completed, sidecar and all.
 #[track_caller]
 fn wait_succeeded(launcher: &Launcher) {
     let ended = answer_within(ENDS_WITHIN, || (launcher.phase()? == "Succeeded").then_some(()));
-    assert!(ended.is_some(), "{} is {:?}:\n{}", launcher.pod, launcher.phase(), launcher.log());
-    let status = launcher.sidecar().status().expect("a sidecar");
+    assert!(ended.is_some(), "{} is {:?}:\n{}", launcher.pod.name, launcher.phase(), launcher.log());
+    let status = launcher.pod.status().expect("a sidecar");
     assert_eq!(status["state"]["terminated"]["exitCode"], 0, "{status}");
     assert_eq!(status["restartCount"], 0, "{status}");
 }
@@ -70,9 +57,9 @@ fn wait_succeeded(launcher: &Launcher) {
 /// It has logged nothing that somebody would have to look at.
 #[track_caller]
 fn check_log(launcher: &Launcher) {
-    let log = launcher.sidecar().log();
+    let log = launcher.pod.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\"")).collect();
-    assert!(lines.is_empty(), "{}: {lines:#?}", launcher.pod);
+    assert!(lines.is_empty(), "{}: {lines:#?}", launcher.pod.name);
 }
 
 #[test]
@@ -83,10 +70,10 @@ fn a_sidecar_pushes_its_vm_from_start_to_end_and_the_pod_completes() {
     let received = Collector::from_now_on(&cluster);
     let vm = Vm::start_in(&cluster, NAMESPACE, "guest", Guest::Emulated, NODE1);
     wait_pushed(&received, &vm.launcher);
-    vm.launcher.sidecar().check_memory();
+    vm.launcher.pod.check_memory();
     vm.power_off();
     wait_succeeded(&vm.launcher);
-    check_ended(&received, &vm.launcher);
+    received.check_ended(&vm.launcher.pod);
     check_log(&vm.launcher);
 }
 
@@ -99,10 +86,10 @@ fn a_pod_that_is_deleted_pushes_the_end_of_its_vm() {
     let vm = Vm::start_in(&cluster, NAMESPACE, "guest", Guest::Emulated, NODE1);
     wait_pushed(&received, &vm.launcher);
     let begun = std::time::Instant::now();
-    cluster.kubectl(&["delete", "pod", "-n", NAMESPACE, &vm.launcher.pod, "--wait"]);
+    cluster.kubectl(&["delete", "pod", "-n", NAMESPACE, &vm.launcher.pod.name, "--wait"]);
     println!("gone {:.1} s after SIGTERM", begun.elapsed().as_secs_f64());
     assert!(begun.elapsed() < ENDS_WITHIN);
-    check_ended(&received, &vm.launcher);
+    received.check_ended(&vm.launcher.pod);
 }
 
 #[test]
@@ -117,12 +104,12 @@ fn a_vm_that_moves_is_pushed_by_one_sidecar_and_then_by_the_other() {
     vm.migrate(&target);
     wait_pushed(&received, &target);
     wait_succeeded(&vm.launcher);
-    check_ended(&received, &vm.launcher);
+    received.check_ended(&vm.launcher.pod);
     for launcher in [&vm.launcher, &target] {
-        let types = received.of_pod(TYPE, &launcher.place.pod_uid);
+        let types = received.of_pod(TYPE, &launcher.pod);
         let types: Vec<_> = types.iter().filter_map(|point| point.attribute("hypervisor_type")).collect();
-        assert!(types.iter().all(|kind| kind == "qemu-tcg"), "{}: {types:?}", launcher.pod);
+        assert!(types.iter().all(|kind| kind == "qemu-tcg"), "{}: {types:?}", launcher.pod.name);
         check_log(launcher);
     }
-    target.sidecar().check_memory();
+    target.pod.check_memory();
 }

@@ -1,12 +1,6 @@
 //! A VMI that moves from one node to the other: its series and its Resources.
 
-use lab_support::cluster::hypervisor;
-use lab_support::collector::Received;
-
-use super::support::{Cluster, Collector, Guest, NODE1, NODE2, Release, VMS, Vm, soon, types_meanwhile};
-
-const TYPE: &str = "kubevirt.vmi.hypervisor.info";
-const CPU: &str = "kubevirt.vmi.cpu.usage";
+use super::support::{CPU, Cluster, Collector, Guest, NODE1, NODE2, Release, VMS, Vm, soon, types_meanwhile};
 
 #[test]
 #[ignore = "needs a cluster: make test-node"]
@@ -15,7 +9,7 @@ fn a_vmi_that_moves_ends_here_and_begins_there() {
     let received = Collector::from_now_on(&cluster);
     let release = Release::install(&cluster, "virt-otel", &["interval=1s"]);
     let vm = Vm::start(&cluster, "moving", Guest::Emulated, NODE1);
-    release.wait_for(NODE1, "the VM", |page| hypervisor(page, VMS, "moving").as_deref() == Some("qemu-tcg"));
+    release.wait_for(NODE1, "the VM", |page| vm.is_emulated_on(page));
     let target = vm.target(NODE2);
     let agents = [NODE1, NODE2].map(|node| release.on(node));
     let seen = types_meanwhile(&[&agents[0], &agents[1]], VMS, "moving", || vm.migrate(&target));
@@ -25,17 +19,13 @@ fn a_vmi_that_moves_ends_here_and_begins_there() {
 
     // Both Resources are of the same VMI, and the first one's series have ended.
     let uid = vm.vmi.uid();
-    soon("points from the second node", || (!received.of_pod(CPU, &target.place.pod_uid).is_empty()).then_some(()));
+    soon("points from the second node", || (!received.of_pod(CPU, &target.pod).is_empty()).then_some(()));
     for (launcher, node) in [(&vm.launcher, NODE1), (&target, NODE2)] {
-        let points = received.of_pod(CPU, &launcher.place.pod_uid);
+        let points = received.of_pod(CPU, &launcher.pod);
         for point in &points {
             assert_eq!(point.of_resource("kubevirt.vmi.uid"), Some(uid.as_str()));
             assert_eq!(point.of_resource("k8s.node.name"), Some(node));
         }
     }
-    for metric in [TYPE, CPU] {
-        let points = received.of_pod(metric, &vm.launcher.place.pod_uid);
-        assert_eq!(points.iter().filter(|point| point.ended()).count(), 1, "{metric}: {points:#?}");
-        assert!(points.last().is_some_and(Received::ended), "{metric} goes on: {points:#?}");
-    }
+    received.check_ended(&vm.launcher.pod);
 }

@@ -2,7 +2,7 @@
 
 use lab_support::cluster::hypervisor;
 
-use super::support::{Cluster, Collector, Guest, NODE1, Release, VMS, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, VMS, Vm, soon};
 
 #[test]
 #[ignore = "needs a cluster: make test-node"]
@@ -20,7 +20,7 @@ fn vms_on_kvm_and_emulated_ones_are_told_apart_everywhere() {
             hypervisor(page, VMS, &vm.name).as_deref() == Some(wanted)
         });
         soon(&format!("a point that says {wanted}"), || {
-            let points = received.of_pod("kubevirt.vmi.hypervisor.info", &vm.launcher.place.pod_uid);
+            let points = received.of_pod(TYPE, &vm.launcher.pod);
             points.iter().any(|point| point.attribute("hypervisor_type").as_deref() == Some(wanted)).then_some(())
         });
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use lab_support::kube_client::Client;
 use lab_support::process::{self, Output};
-use lab_support::{helm, repository, wait_until};
+use lab_support::{repository, wait_until};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 /// The node with the control plane, the Collector and the cluster's names.
@@ -108,10 +110,17 @@ impl Cluster {
         }
     }
 
+    /// Creates a namespace if it is missing, and waits for its account: no pod is let in before.
+    #[track_caller]
+    pub fn ensure_namespace(&self, name: &str) {
+        self.client.ensure_namespace(name);
+        self.kubectl(&["wait", "-n", name, "--for=create", "serviceaccount/default", "--timeout=60s"]);
+    }
+
     /// A namespace whose pods may have a hostPath, as the README makes it.
     #[track_caller]
     pub fn make_namespace(&self, name: &str) {
-        self.client.ensure_namespace(name);
+        self.ensure_namespace(name);
         self.kubectl(&["label", "--overwrite", "namespace", name, "pod-security.kubernetes.io/enforce=privileged"]);
     }
 
@@ -205,15 +214,9 @@ fn script(arguments: &[&str]) {
 /// The administrator's client. The tests run in the network of the first node, where the API server is.
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     let token = fs::read_to_string(state().join("keys/token")).expect("a token: make test-node makes it");
-    let authority =
-        fs::read(state().join("keys/ca.der")).expect("the authority's certificate: make test-node makes it");
+    let authority = CertificateDer::from_pem_file(state().join("keys/ca.crt")).expect("the authority's certificate");
     Client::new(6443, &authority, token.trim())
 });
-
-/// The chart's folder, as an argument.
-pub fn chart() -> String {
-    helm::chart().display().to_string()
-}
 
 /// Waits until a look at the cluster is as wanted.
 #[track_caller]

@@ -8,7 +8,7 @@ pub mod vm;
 mod watch;
 
 pub use cluster::{Cluster, NODE1, NODE2, soon};
-pub use collector::Collector;
+pub use collector::{CPU, Collector, TYPE};
 pub use pod::Pod;
 pub use release::Release;
 pub use vm::{Guest, VMS, Vm};

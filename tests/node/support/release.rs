@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab_support::{Metrics, answer_within, helm, repository};
 
-use super::cluster::{Cluster, NODE1, NODE2, chart, soon};
+use super::cluster::{Cluster, NODE1, NODE2, soon};
 use super::pod::Pod;
 
 /// An installation in a namespace of its own; it goes with its namespace when dropped.
@@ -52,7 +52,7 @@ impl<'a> Release<'a> {
 
     #[track_caller]
     fn helm(&self, what: &str, values: &[&str]) {
-        let chart = chart();
+        let chart = helm::chart().display().to_string();
         let mut arguments = vec![what, &self.name, &chart, "--namespace", &self.name];
         values.iter().for_each(|value| arguments.extend(["--set", value]));
         self.cluster.helm(&arguments);

@@ -1,7 +1,8 @@
 //! A VM in a pod built like KubeVirt's virt-launcher, with its VirtualMachineInstance.
 
+use lab_support::cluster::hypervisor;
 use lab_support::launcher::{Place, domain_name};
-use lab_support::{Vmi, uuid};
+use lab_support::{Metrics, Vmi, uuid};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, soon};
@@ -28,8 +29,8 @@ pub enum Guest {
 /// A launcher's pod.
 pub struct Launcher<'a> {
     cluster: &'a Cluster,
-    pub namespace: String,
-    pub pod: String,
+    /// The pod, with the agent beside it if there is one.
+    pub pod: Pod<'a>,
     pub place: Place,
 }
 
@@ -52,6 +53,7 @@ impl<'a> Vm<'a> {
     /// One that runs on a node.
     #[track_caller]
     pub fn start_in(cluster: &'a Cluster, namespace: &str, name: &str, guest: Guest, node: &str) -> Vm<'a> {
+        cluster.ensure_namespace(namespace);
         // What a test left that failed in here.
         remove(cluster, namespace, name);
         let vmi = Vmi::create_by(&cluster.client, namespace, name, &json!({}));
@@ -72,7 +74,7 @@ impl<'a> Vm<'a> {
         let source = &self.launcher.place;
         self.vmi.begin_migration(source, &target.place);
         self.vmi.migration_started();
-        let address = target.address();
+        let address = target.pod.page_address().ip();
         let (domain, daemon) = (domain_name(&self.namespace, &self.name), format!("qemu+tcp://{address}/session"));
         self.vmi.target_domain_detected();
         // The image stays where it is: nobody writes to it.
@@ -81,6 +83,11 @@ impl<'a> Vm<'a> {
         self.vmi.target_domain_ready();
         self.vmi.flip(&target.place);
         self.vmi.finish_migration(source);
+    }
+
+    /// Whether a page shows it as an emulated one.
+    pub fn is_emulated_on(&self, page: &Metrics) -> bool {
+        hypervisor(page, &self.namespace, &self.name).as_deref() == Some("qemu-tcg")
     }
 
     /// The guest powers off.
@@ -113,15 +120,15 @@ impl<'a> Launcher<'a> {
     fn start(cluster: &'a Cluster, namespace: &str, name: &str, uid: &str, guest: Guest, node: &str) -> Launcher<'a> {
         let script = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "launcher" }, "data": { "run": SCRIPT } });
-        let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
-        let made = cluster.client.request("POST", &maps, Some(("application/json", script.to_string().as_bytes())));
-        assert!(matches!(made.expect("an answer").status, 201 | 409), "the launchers' script");
+        cluster.client.ensure(&format!("/api/v1/namespaces/{namespace}/configmaps"), &script);
         let pod = format!("virt-launcher-{name}-{}", &uuid()[..5]);
         let object = pod_of(namespace, name, &pod, uid, guest, node);
         let made = cluster.client.create(&format!("/api/v1/namespaces/{namespace}/pods"), &object);
-        let pod_uid = made["metadata"]["uid"].as_str().expect("a UID").to_owned();
-        let place = Place { node: node.to_owned(), pod_uid, user: LAUNCHER };
-        let launcher = Launcher { cluster, namespace: namespace.to_owned(), pod, place };
+        // It is scheduled a moment later, to where its selector says.
+        let mut pod = Pod::of(cluster, &made);
+        node.clone_into(&mut pod.node);
+        let place = Place { node: node.to_owned(), pod_uid: pod.uid.clone(), user: LAUNCHER };
+        let launcher = Launcher { cluster, pod, place };
         launcher.wait_running(guest, &domain_name(namespace, name));
         launcher
     }
@@ -151,24 +158,27 @@ impl<'a> Launcher<'a> {
     /// Waits for a condition of the pod.
     #[track_caller]
     fn wait(&self, condition: &str) {
-        let (condition, pod) = (format!("--for=condition={condition}"), format!("pod/{}", self.pod));
-        let waited = self.cluster.try_kubectl(&["wait", "-n", &self.namespace, &condition, &pod, "--timeout=90s"]);
+        let (condition, pod) = (format!("--for=condition={condition}"), format!("pod/{}", self.pod.name));
+        let namespace = self.pod.namespace.as_str();
+        let waited = self.cluster.try_kubectl(&["wait", "-n", namespace, &condition, &pod, "--timeout=90s"]);
         if waited.code != Some(0) {
-            let described = self.cluster.try_kubectl(&["describe", "-n", &self.namespace, &pod]);
-            panic!("{}: {}\n{}\n{}", self.pod, waited.stderr, described.stdout, self.log());
+            let described = self.cluster.try_kubectl(&["describe", "-n", namespace, &pod]);
+            panic!("{}: {}\n{}\n{}", self.pod.name, waited.stderr, described.stdout, self.log());
         }
     }
 
     /// The end of what its container has logged.
     pub fn log(&self) -> String {
-        let log = self.cluster.try_kubectl(&["logs", "-n", &self.namespace, &self.pod, "-c", "compute", "--tail=40"]);
+        let Pod { namespace, name, .. } = &self.pod;
+        let log = self.cluster.try_kubectl(&["logs", "-n", namespace, name, "-c", "compute", "--tail=40"]);
         log.stdout + &log.stderr
     }
 
     /// `virsh` in the pod: what it printed, or why it failed.
     fn try_virsh(&self, arguments: &[&str]) -> Result<String, String> {
         let uri = "qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock";
-        let inside = ["exec", "-n", &self.namespace, &self.pod, "-c", "compute", "--", "virsh", "-q", "-c", uri];
+        let Pod { namespace, name, .. } = &self.pod;
+        let inside = ["exec", "-n", namespace, name, "-c", "compute", "--", "virsh", "-q", "-c", uri];
         let output = self.cluster.try_kubectl(&[&inside[..], arguments].concat());
         if output.code == Some(0) { Ok(output.stdout) } else { Err(output.stderr) }
     }
@@ -176,31 +186,12 @@ impl<'a> Launcher<'a> {
     /// `virsh` in the pod, which must succeed.
     #[track_caller]
     pub fn virsh(&self, arguments: &[&str]) -> String {
-        self.try_virsh(arguments).unwrap_or_else(|error| panic!("virsh {arguments:?} in {}: {error}", self.pod))
-    }
-
-    /// The object; none once it is gone.
-    pub fn object(&self) -> Option<Value> {
-        let path = format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.pod);
-        let answer = self.cluster.client.request("GET", &path, None).ok()?;
-        (answer.status == 200).then(|| serde_json::from_slice(&answer.body).expect("a pod"))
+        self.try_virsh(arguments).unwrap_or_else(|error| panic!("virsh {arguments:?} in {}: {error}", self.pod.name))
     }
 
     /// Its phase; none once it is gone.
     pub fn phase(&self) -> Option<String> {
-        self.object()?["status"]["phase"].as_str().map(str::to_owned)
-    }
-
-    #[track_caller]
-    fn address(&self) -> String {
-        let object = self.object().expect("a launcher");
-        object["status"]["podIP"].as_str().expect("an address").to_owned()
-    }
-
-    /// The agent beside it.
-    #[track_caller]
-    pub fn sidecar(&self) -> Pod<'a> {
-        Pod::of(self.cluster, &self.object().expect("a launcher"))
+        self.pod.object()?["status"]["phase"].as_str().map(str::to_owned)
     }
 }
 

@@ -71,15 +71,71 @@ pub struct Collector {
     own: u16,
     exporter: u16,
     folder: TempDir,
-    /// What was read of its file so far.
+    requests: Requests,
+}
+
+/// Where a Collector writes what it receives.
+fn file_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("received.jsonl")
+}
+
+/// The requests in a file of the Collector's file exporter, which tests read again and again while it grows.
+pub struct Requests {
+    file: PathBuf,
     read: Mutex<Read>,
 }
 
-/// What was read of a Collector's file: tests read it again and again while it grows.
+/// What was read so far.
 #[derive(Debug, Default)]
 struct Read {
     bytes: u64,
     requests: Vec<Arc<Value>>,
+}
+
+impl Requests {
+    /// Those of this file, which need not exist yet.
+    pub fn of(file: PathBuf) -> Requests {
+        Requests { file, read: Mutex::default() }
+    }
+
+    /// Those that come from now on.
+    pub fn from_now_on(file: PathBuf) -> Requests {
+        let text = fs::read(&file).unwrap_or_default();
+        // Its last line may be half written.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let bytes = u64::try_from(whole).expect("a length");
+        Requests { file, read: Mutex::new(Read { bytes, requests: Vec::new() }) }
+    }
+
+    /// Every request, as OTLP's JSON, in order.
+    pub fn all(&self) -> Vec<Arc<Value>> {
+        let mut read = self.read.lock().expect("what was read");
+        let mut text = Vec::new();
+        if let Ok(mut file) = fs::File::open(&self.file) {
+            file.seek(SeekFrom::Start(read.bytes)).expect("the place where it ended");
+            file.read_to_end(&mut text).expect("the rest of the file");
+        }
+        // The last line may be half written.
+        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            read.bytes += u64::try_from(line.len()).expect("a length");
+            read.requests.push(Arc::new(serde_json::from_slice(line).expect("a line of JSON")));
+        }
+        read.requests.clone()
+    }
+
+    /// Every point of a metric, in order, with the attributes of its Resource.
+    pub fn points(&self, metric: &str) -> Vec<Received> {
+        let requests = self.all();
+        let resources = requests.iter().filter_map(|request| request.get("resourceMetrics")?.as_array()).flatten();
+        resources.flat_map(|resource| points_of(resource, metric)).collect()
+    }
+
+    /// The points of a metric that belong to the VM in a pod.
+    pub fn of_pod(&self, metric: &str, pod_uid: &str) -> Vec<Received> {
+        let mut points = self.points(metric);
+        points.retain(|point| point.of_resource("service.instance.id") == Some(pod_uid));
+        points
+    }
 }
 
 impl Collector {
@@ -91,8 +147,8 @@ impl Collector {
             fs::write(folder.path().join(format!("{number}.yaml")), text).expect("a configuration file");
         }
         let [grpc, http, health, own, exporter] = std::array::from_fn(|_| free_port());
-        let mut collector =
-            Collector { process: None, options, grpc, http, health, own, exporter, folder, read: Mutex::default() };
+        let requests = Requests::of(file_in(&folder));
+        let mut collector = Collector { process: None, options, grpc, http, health, own, exporter, folder, requests };
         collector.start_again();
         collector
     }
@@ -202,23 +258,12 @@ impl Collector {
 
     /// The file of debug.yaml.
     pub fn file(&self) -> PathBuf {
-        self.folder.path().join("received.jsonl")
+        file_in(&self.folder)
     }
 
     /// Every request that was received, as OTLP's JSON, in order.
     pub fn requests(&self) -> Vec<Arc<Value>> {
-        let mut read = self.read.lock().expect("what was read");
-        let mut text = Vec::new();
-        if let Ok(mut file) = fs::File::open(self.file()) {
-            file.seek(SeekFrom::Start(read.bytes)).expect("the place where it ended");
-            file.read_to_end(&mut text).expect("the rest of the file");
-        }
-        // The last line may be half written.
-        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-            read.bytes += u64::try_from(line.len()).expect("a length");
-            read.requests.push(Arc::new(serde_json::from_slice(line).expect("a line of JSON")));
-        }
-        read.requests.clone()
+        self.requests.all()
     }
 
     /// Every `resourceMetrics` entry that was received, in order.
@@ -232,9 +277,12 @@ impl Collector {
 
     /// Every point of a metric that was received, in order, with the attributes of its Resource.
     pub fn points(&self, metric: &str) -> Vec<Received> {
-        let requests = self.requests();
-        let resources = requests.iter().filter_map(|request| request.get("resourceMetrics")?.as_array()).flatten();
-        resources.flat_map(|resource| points_of(resource, metric)).collect()
+        self.requests.points(metric)
+    }
+
+    /// Those that belong to the VM in a pod.
+    pub fn points_of_pod(&self, metric: &str, pod_uid: &str) -> Vec<Received> {
+        self.requests.of_pod(metric, pod_uid)
     }
 
     /// Waits until what was received is as wanted.

@@ -110,10 +110,16 @@ impl Client {
     #[track_caller]
     pub fn ensure_namespace(&self, name: &str) {
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        self.ensure("/api/v1/namespaces", &object);
+    }
+
+    /// Creates an object unless one of its name is there.
+    #[track_caller]
+    pub fn ensure(&self, collection: &str, object: &Value) {
         let body = object.to_string();
         let answer = self
-            .request("POST", "/api/v1/namespaces", Some(("application/json", body.as_bytes())))
-            .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
-        assert!(matches!(answer.status, 201 | 409), "namespace {name}: {} {}", answer.status, answer.text());
+            .request("POST", collection, Some(("application/json", body.as_bytes())))
+            .unwrap_or_else(|error| panic!("POST {collection}: {error}"));
+        assert!(matches!(answer.status, 201 | 409), "POST {collection}: {} {}", answer.status, answer.text());
     }
 }

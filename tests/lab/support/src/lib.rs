@@ -54,8 +54,10 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use agent::Agent;
@@ -90,6 +92,42 @@ pub fn prepared(part: &str, path: &str) -> PathBuf {
 #[track_caller]
 pub fn wait_until<T>(timeout: Duration, what: &str, ask: impl FnMut() -> Option<T>) -> T {
     answer_within(timeout, ask).unwrap_or_else(|| panic!("waited {timeout:?} in vain for: {what}"))
+}
+
+/// Looks again and again, from one thread for each of `looks`, while something is done and for some time more. Returns what
+/// was done, and what each has seen, in order.
+pub fn meanwhile<L, T: Send, R>(
+    looks: impl IntoIterator<Item = L>,
+    afterwards: Duration,
+    act: impl FnOnce() -> R,
+) -> (R, Vec<Vec<T>>)
+where
+    L: FnMut() -> T + Send,
+{
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        let start = |mut look: L| {
+            scope.spawn(move || {
+                let mut seen = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    seen.push(look());
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                seen
+            })
+        };
+        let threads: Vec<_> = looks.into_iter().map(start).collect();
+        let result = catch_unwind(AssertUnwindSafe(act));
+        std::thread::sleep(afterwards);
+        // Before anything panics: the scope waits for its threads.
+        over.store(true, Ordering::Relaxed);
+        let seen = threads.into_iter().map(|thread| thread.join().expect("what was seen")).collect();
+        match result {
+            Ok(result) => (result, seen),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
 }
 
 /// Polls until there is an answer, or the time is over.
