@@ -50,7 +50,11 @@ fn an_agent_goes_on_with_the_token_that_the_kubelet_has_rotated() {
     let release = Release::install(&cluster, "virt-otel-token", &["exporters={prometheus}"]);
     with_short_tokens(&cluster, &release);
     let agent = release.on(NODE1);
-    let token = || std::fs::read_to_string(format!("/proc/{}/root{ACCOUNT}/token", agent.process())).expect("a token");
+    let token = || {
+        // The kubelet's exchange of the files behind their link can be seen.
+        let read = || std::fs::read_to_string(format!("/proc/{}/root{ACCOUNT}/token", agent.process())).ok();
+        soon(&format!("a token of {}", agent.name), read)
+    };
     let (first, begun) = (token(), Instant::now());
     assert_eq!(cluster.client.with_token(&first).status("GET", "/apis/kubevirt.io/v1/virtualmachineinstances"), 200);
     cluster.step_aside();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab_support::answer_within;
 
 use super::support::vm::Launcher;
-use super::support::{Cluster, Collector, Guest, NODE1, NODE2, TYPE, Vm, soon};
+use super::support::{CPU, Cluster, Collector, Guest, NODE1, NODE2, TYPE, Vm, soon};
 
 /// A namespace that wants sidecars.
 pub const NAMESPACE: &str = "guarded";
@@ -34,12 +34,13 @@ impl Drop for Policy<'_> {
     }
 }
 
-/// Waits until the type in a pod was pushed.
+/// Waits until the type in a pod was pushed, and figures, which may come after it.
 #[track_caller]
 fn wait_pushed(received: &Collector, launcher: &Launcher) {
     let pushed = answer_within(Duration::from_secs(60), || {
         let points = received.of_pod(TYPE, &launcher.pod);
-        points.iter().any(|point| point.attribute("hypervisor_type").as_deref() == Some("qemu-tcg")).then_some(())
+        let typed = points.iter().any(|point| point.attribute("hypervisor_type").as_deref() == Some("qemu-tcg"));
+        (typed && !received.of_pod(CPU, &launcher.pod).is_empty()).then_some(())
     });
     assert!(pushed.is_some(), "nothing of {} was pushed:\n{}", launcher.pod.name, launcher.pod.log());
 }
