@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
@@ -31,8 +33,8 @@ pub struct Collector {
     pub headers: Headers,
     /// How long one request may take.
     pub timeout: Duration,
-    /// Whether requests are compressed with gzip, which every receiver of OTLP must understand.
-    pub gzip: bool,
+    /// Whether requests are compressed.
+    pub gzip: Gzip,
     /// The certificate authorities (PEM) that the Collector's certificate is checked against, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Our own certificate (PEM) and its key.
@@ -46,12 +48,44 @@ impl Default for Collector {
             endpoint: Uri::from_static(DEFAULT_ENDPOINT),
             headers: Headers::default(),
             timeout: DEFAULT_TIMEOUT,
-            gzip: true,
+            gzip: Gzip::from(true),
             ca_file: None,
             client_files: None,
         }
     }
 }
+
+/// Whether requests to a Collector are compressed with gzip. Every receiver of OTLP must understand it, and some do not.
+/// Clones share the answer: what the push of VMs finds out holds for the agent's own telemetry too.
+#[derive(Debug, Clone)]
+pub struct Gzip(Arc<AtomicBool>);
+
+impl Gzip {
+    /// Whether the next request is compressed.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// No further request is compressed.
+    pub fn turn_off(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl From<bool> for Gzip {
+    fn from(on: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(on)))
+    }
+}
+
+impl PartialEq for Gzip {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_on() == other.is_on()
+    }
+}
+
+impl Eq for Gzip {}
 
 /// Why a Collector can never be reached.
 #[derive(Debug, thiserror::Error)]

@@ -56,7 +56,7 @@ pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Collector, Conf
         }
         (None, None) => None,
     };
-    Ok(Collector { endpoint, headers, timeout, gzip, ca_file, client_files })
+    Ok(Collector { endpoint, headers, timeout, gzip: gzip.into(), ca_file, client_files })
 }
 
 /// A URL; without a scheme, `OTEL_EXPORTER_OTLP_INSECURE` decides between http and https.

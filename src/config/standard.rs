@@ -38,7 +38,11 @@ pub const STANDARD: &[Standard] = &[
         "",
         "Sent with every request: `name=value` pairs with commas between, the values percent-encoded.",
     ),
-    row("OTEL_EXPORTER_OTLP_*COMPRESSION", "`gzip`", "`gzip` or `none`."),
+    row(
+        "OTEL_EXPORTER_OTLP_*COMPRESSION",
+        "`gzip`",
+        "`gzip` or `none`. A receiver that does not take gzip is found out, and gets none.",
+    ),
     row("OTEL_EXPORTER_OTLP_*TIMEOUT", "`10000`", "How long one request may take, in milliseconds."),
     row(
         "OTEL_EXPORTER_OTLP_*CERTIFICATE",

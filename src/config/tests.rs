@@ -52,7 +52,7 @@ fn needs_nothing() {
     let otlp = run.otlp_metrics.expect("OTLP is on");
     assert_eq!(otlp.endpoint, "http://localhost:4317");
     assert_eq!(otlp.timeout, Duration::from_secs(10));
-    assert!(otlp.gzip);
+    assert!(otlp.gzip.is_on());
     assert_eq!(run.otlp_logs, None);
     assert_eq!(run.export_interval, run.reading.interval);
     assert_eq!(run.identity.own_service_name, "virt-otel");
@@ -285,7 +285,7 @@ fn a_signals_own_variable_beats_the_general_one() {
     let (metrics, logs) = (run.otlp_metrics.expect("on"), run.otlp_logs.expect("on"));
     assert_eq!(metrics.endpoint, "https://metrics:4317");
     assert_eq!(logs.endpoint, "http://general:4317");
-    assert!(!metrics.gzip && logs.gzip);
+    assert!(!metrics.gzip.is_on() && logs.gzip.is_on());
     assert_eq!(logs.timeout, Duration::from_millis(1234));
 }
 

@@ -44,7 +44,14 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         Some(given) => word(&given, &[("otlp", true), ("none", false)])?,
         None => false,
     };
-    let otlp_logs = if with_logs && !disabled { Some(otlp(layers, Signal::Logs)?) } else { None };
+    let mut otlp_logs = if with_logs && !disabled { Some(otlp(layers, Signal::Logs)?) } else { None };
+    if let (Some(metrics), Some(logs)) = (&otlp_metrics, &mut otlp_logs)
+        && metrics.endpoint == logs.endpoint
+        && metrics.gzip == logs.gzip
+    {
+        // One receiver, and one answer to whether it takes gzip.
+        logs.gzip = metrics.gzip.clone();
+    }
     if let Some(given) = layers.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
         && !word(&given, &[("cumulative", true), ("delta", false), ("lowmemory", false)])?
     {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::LogExporter;
-use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, LogBatch, SdkLoggerProvider};
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use super::channel::{ChannelError, refused, towards};
+use super::channel::{ChannelError, Exporter, towards};
 use super::resource::Identity;
 use crate::collector::Collector;
 
@@ -114,11 +116,26 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
 }
 
 fn provider(collector: &Collector, identity: &Identity) -> Result<SdkLoggerProvider, ChannelError> {
-    let exporter =
-        towards(collector, LogExporter::builder().with_tonic())?.build().map_err(|error| refused(collector, error))?;
+    let exporter = towards(collector, || LogExporter::builder().with_tonic(), |builder| builder.build())?;
     let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
     let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
     Ok(SdkLoggerProvider::builder().with_resource(identity.resource()).with_log_processor(processor).build())
+}
+
+impl opentelemetry_sdk::logs::LogExporter for Exporter<LogExporter> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        self.now().export(batch).await
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.compressing.shutdown_with_timeout(timeout).and(self.plain.shutdown_with_timeout(timeout))
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        for exporter in [&mut self.compressing, &mut self.plain] {
+            exporter.set_resource(resource);
+        }
+    }
 }
 
 fn may_be_pushed(target: &str) -> bool {

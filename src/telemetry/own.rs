@@ -21,7 +21,7 @@ use prometheus::proto::MetricFamily;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::channel::{ChannelError, refused, towards};
+use super::channel::{ChannelError, Exporter, towards};
 use super::resource::Identity;
 use crate::catalog::{Attribute, Kind, Observable, Value};
 use crate::collector::Collector;
@@ -68,7 +68,7 @@ impl Page {
 /// Collector that does not answer, whatever its settings.
 pub struct Push {
     reader: SharedReader,
-    exporter: MetricExporter,
+    exporter: Exporter<MetricExporter>,
     interval: Duration,
     timeout: Duration,
     // The reader reads through it.
@@ -93,8 +93,8 @@ impl Push {
         collector: &Collector,
         interval: Duration,
     ) -> Result<Self, ChannelError> {
-        let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative).with_tonic();
-        let exporter = towards(collector, builder)?.build().map_err(|error| refused(collector, error))?;
+        let builder = || MetricExporter::builder().with_temporality(Temporality::Cumulative).with_tonic();
+        let exporter = towards(collector, builder, |builder| builder.build())?;
         let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
         let builder = SdkMeterProvider::builder().with_reader(reader.clone());
         let provider = provider(builder, identity, rows, |of| of.key);
@@ -131,7 +131,7 @@ impl Push {
             tracing::debug!(%error, "the agent's own metrics could not be collected");
             return;
         }
-        match tokio::time::timeout(timeout, self.exporter.export(&metrics)).await {
+        match tokio::time::timeout(timeout, self.exporter.now().export(&metrics)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the agent's own metrics could not be pushed"),
             Err(_) => tracing::debug!(?timeout, "the push of the agent's own metrics took too long"),

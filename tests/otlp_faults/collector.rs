@@ -64,21 +64,27 @@ struct Service {
 
 impl Collector {
     pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self::serve(answers, Server::builder()).await
+        Self::serve(answers, Server::builder(), true).await
     }
 
     pub(crate) async fn start_tls(answers: impl IntoIterator<Item = Answer>, tls: ServerTlsConfig) -> Self {
-        Self::serve(answers, Server::builder().tls_config(tls).unwrap()).await
+        Self::serve(answers, Server::builder().tls_config(tls).unwrap(), true).await
     }
 
-    async fn serve(answers: impl IntoIterator<Item = Answer>, mut server: Server) -> Self {
+    /// One that accepts everything, and answers UNIMPLEMENTED to what is compressed.
+    pub(crate) async fn start_without_gzip() -> Self {
+        Self::serve([], Server::builder(), false).await
+    }
+
+    async fn serve(answers: impl IntoIterator<Item = Answer>, mut server: Server, gzip: bool) -> Self {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = incoming.local_addr().unwrap();
         let service = Arc::new(Service { answers: Mutex::new(answers.into_iter().collect()), ..Service::default() });
         // The receive limit stays tonic's 4 MiB, which is also the Collector's.
-        let grpc = MetricsServiceServer::from_arc(Arc::clone(&service))
-            .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip);
+        let mut grpc = MetricsServiceServer::from_arc(Arc::clone(&service));
+        if gzip {
+            grpc = grpc.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+        }
         let task = tokio::spawn(async move {
             server.add_service(grpc).serve_with_incoming(incoming).await.unwrap();
         });

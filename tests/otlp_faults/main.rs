@@ -228,7 +228,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_request_costs_nothing() {
     proxy.set(Mode::CutAfter(50_000));
     let mut agent = Agent::start(200, |settings| {
         endpoint(proxy.address)(settings);
-        settings.collector.gzip = false;
+        settings.collector.gzip = false.into();
     });
     agent.fleet.read_all();
     tokio::time::timeout(PATIENCE, proxy.connections(3)).await.unwrap();
@@ -273,7 +273,7 @@ async fn five_hundred_vms_of_sixty_series_pass_a_receiver_that_takes_four_mebiby
         let collector = Collector::start([]).await;
         let mut agent = Agent::start(500, |settings| {
             endpoint(collector.address)(settings);
-            settings.collector.gzip = gzip;
+            settings.collector.gzip = gzip.into();
             settings.collector.timeout = PATIENCE;
             settings.interval = Duration::from_secs(2);
             settings.resource.attributes =
@@ -293,6 +293,17 @@ async fn five_hundred_vms_of_sixty_series_pass_a_receiver_that_takes_four_mebiby
         let compressed = collector.received().iter().all(|request| request.header("grpc-encoding") == Some("gzip"));
         assert_eq!(compressed, gzip);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_does_not_take_gzip_gets_everything_without_it() {
+    let collector = Collector::start_without_gzip().await;
+    let mut agent = Agent::start(3, endpoint(collector.address));
+    agent.until(&collector, |received| received.len() >= 3).await;
+    let counters = agent.end().await;
+    assert_eq!((counters.failed_requests(), counters.points_dropped(DropReason::Refused)), (0, 0));
+    assert!(collector.received().iter().all(|request| request.header("grpc-encoding").is_none()));
+    strict(&collector);
 }
 
 #[tokio::test(flavor = "multi_thread")]

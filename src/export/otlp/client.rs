@@ -47,13 +47,60 @@ pub(super) struct Client {
     connector: Endpoint,
     name: String,
     channel: Option<Channel>,
+    /// Whether this connection's receiver takes metrics no more without compression than with it.
+    takes_no_metrics: bool,
 }
 
 impl Client {
     /// A client that is not connected yet.
     pub(super) fn new(collector: &Collector) -> Result<Self, CollectorError> {
         let (connector, name) = (collector.connector()?, collector.name());
-        Ok(Self { collector: collector.clone(), connector, name, channel: None })
+        Ok(Self { collector: collector.clone(), connector, name, channel: None, takes_no_metrics: false })
+    }
+
+    /// Sends a request over this channel.
+    async fn request(
+        &self,
+        channel: Channel,
+        bytes: Bytes,
+        compressed: bool,
+    ) -> Result<ExportMetricsServiceResponse, Status> {
+        let mut grpc = tonic::client::Grpc::new(channel)
+            .max_decoding_message_size(RESPONSE_LIMIT)
+            .accept_compressed(CompressionEncoding::Gzip);
+        if compressed {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
+        grpc.ready().await.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
+        let mut request = Request::new(bytes);
+        request.set_timeout(self.collector.timeout.min(LARGEST_DEADLINE));
+        self.collector.headers.add_to(request.metadata_mut());
+        grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner)
+    }
+
+    /// What a receiver answers that did not implement a compressed request. One that has no gzip says so in the same way
+    /// as one that takes no metrics, each in words of its own: the same request without compression tells which it is.
+    async fn without_gzip(
+        &mut self,
+        channel: Channel,
+        bytes: Bytes,
+        said: Status,
+    ) -> Result<ExportMetricsServiceResponse, Status> {
+        let answer = self.request(channel, bytes, false).await;
+        match &answer {
+            Ok(_) => {
+                self.collector.gzip.turn_off();
+                tracing::warn!(
+                    endpoint = %self.name,
+                    error = describe(&said),
+                    "the Collector does not take requests that are compressed with gzip; they are no longer compressed; \
+                     OTEL_EXPORTER_OTLP_COMPRESSION=none avoids the first attempt"
+                );
+            }
+            Err(again) if again.code() == Code::Unimplemented => self.takes_no_metrics = true,
+            Err(_) => {}
+        }
+        answer
     }
 }
 
@@ -67,25 +114,22 @@ impl Transport for Client {
                 self.channel.insert(channel).clone()
             }
         };
-        let mut grpc = tonic::client::Grpc::new(channel)
-            .max_decoding_message_size(RESPONSE_LIMIT)
-            .accept_compressed(CompressionEncoding::Gzip);
-        if self.collector.gzip {
-            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
-        }
-        grpc.ready().await.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
-        let mut request = Request::new(bytes);
-        request.set_timeout(self.collector.timeout.min(LARGEST_DEADLINE));
-        self.collector.headers.add_to(request.metadata_mut());
-        let answer = grpc.unary(request, EXPORT, EncodedRequests).await;
+        let compressed = self.collector.gzip.is_on();
+        let answer = match self.request(channel.clone(), bytes.clone(), compressed).await {
+            Err(status) if status.code() == Code::Unimplemented && compressed && !self.takes_no_metrics => {
+                self.without_gzip(channel, bytes, status).await
+            }
+            answer => answer,
+        };
         if answer.as_ref().is_err_and(is_of_connecting) {
             self.reset();
         }
-        answer.map(tonic::Response::into_inner).map_err(of_the_connection)
+        answer.map_err(of_the_connection)
     }
 
     fn reset(&mut self) {
         self.channel = None;
+        self.takes_no_metrics = false;
     }
 
     fn is_connected(&self) -> bool {
