@@ -90,7 +90,8 @@ pub fn daemon_label(daemon: &DaemonId) -> Label<'_> {
     Label::new(&URI, &daemon.0)
 }
 
-fn hyphenated(uuid: Uuid) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
+/// A UUID as libvirt writes it.
+pub(super) fn hyphenated(uuid: Uuid) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
     uuid.hyphenated().encode_lower(&mut text);
     text

@@ -7,7 +7,7 @@ use crate::model::JobKind;
 /// The rows and what to know about them.
 pub(super) const SECTION: Section = Section {
     title: "Jobs",
-    brief: "There only while libvirt has a job on the VM, and for a short while afterwards where it tells how the job ended.",
+    brief: "There only while libvirt has a job on the VM. How a job has ended is not read.",
     metrics: METRICS,
 };
 
@@ -55,7 +55,7 @@ const METRICS: &[Metric] = &[
         name: "job.downtime",
         unit: Unit::Seconds,
         kind: Kind::Gauge,
-        brief: "How long the guest stands still at the job's end, expected or measured.",
+        brief: "How long the guest is expected to stand still at the job's end.",
         stability: Stability::Development,
         source: "virDomainGetJobStats downtime",
         kubevirt: "",

@@ -1,7 +1,9 @@
 //! What runs the VM, and the machine that the guest sees.
 
-use super::attribute::{ARCH, DOMAIN_TYPE, HYPERVISOR_TYPE, MACHINE, OS_TYPE};
+use super::attribute::{ARCH, DOMAIN_TYPE, DOMAIN_UUID, HYPERVISOR_TYPE, MACHINE, OS_TYPE};
+use super::identity::hyphenated;
 use super::{Kind, Label, Metric, Read, Section, Stability, Unit, Value, info};
+use crate::model::{Identity, Place};
 
 /// The rows and what to know about them.
 pub(super) const SECTION: Section = Section {
@@ -31,16 +33,18 @@ const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         brief: "The machine that the guest sees, always 1.",
         stability: Stability::Development,
-        source: "virDomainGetXMLDesc /domain/@type, /domain/os/type",
-        kubevirt: "Named machine_info because kubevirt_vmi_info is KubeVirt's own, with other labels.",
-        read: Read::VmEach(&[&DOMAIN_TYPE, &ARCH, &MACHINE, &OS_TYPE], |vm, emit| {
+        source: "virDomainGetXMLDesc /domain/@type, /domain/os/type; virDomainGetUUID",
+        kubevirt: "Named machine_info because kubevirt_vmi_info is KubeVirt's own, with other labels. It alone has the domain's UUID there.",
+        read: Read::VmEach(&[&DOMAIN_TYPE, &ARCH, &MACHINE, &OS_TYPE, &DOMAIN_UUID], |vm, emit| {
             if let Some(description) = &vm.description {
+                let uuid = further_uuid(&vm.identity);
                 info(
                     &[
                         (&DOMAIN_TYPE, Some(&description.domain_type)),
                         (&ARCH, description.arch.as_deref()),
                         (&MACHINE, description.machine.as_deref()),
                         (&OS_TYPE, description.os_type.as_deref()),
+                        (&DOMAIN_UUID, uuid.as_ref().and_then(|uuid| std::str::from_utf8(uuid).ok())),
                     ],
                     emit,
                 );
@@ -48,3 +52,11 @@ const METRICS: &[Metric] = &[
         }),
     },
 ];
+
+/// The domain's UUID where it is not a part of the identity already: under KubeVirt.
+fn further_uuid(identity: &Identity) -> Option<[u8; uuid::fmt::Hyphenated::LENGTH]> {
+    match identity.place {
+        Place::Host { .. } => None,
+        Place::Launcher(_) => identity.uuid.map(hyphenated),
+    }
+}

@@ -27,9 +27,13 @@ pub const SERVICE_INSTANCE: Attribute = Attribute::resource(
 /// The domain's name in the Resource.
 pub const DOMAIN_NAME: Attribute = Attribute::resource("libvirt.domain.name", "The libvirt domain's name.", &["web-1"]);
 
-/// The domain's UUID in the Resource.
-pub const DOMAIN_UUID: Attribute =
-    Attribute::resource("libvirt.domain.uuid", "The libvirt domain's UUID.", &["6695eb01-f6a4-8304-79aa-97f2502e193f"]);
+/// The domain's UUID in the Resource, and at the endpoint where it is not a part of the identity.
+pub const DOMAIN_UUID: Attribute = Attribute::open(
+    "libvirt.domain.uuid",
+    "domain_uuid",
+    "The libvirt domain's UUID.",
+    &["6695eb01-f6a4-8304-79aa-97f2502e193f"],
+);
 
 /// The guest's architecture in the Resource.
 pub const HOST_ARCH: Attribute = Attribute::resource(
