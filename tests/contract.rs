@@ -307,6 +307,12 @@ fn what_is_called_the_same_as_in_kubevirt_is_the_same() {
     for (rule, deprecated, ..) in kubevirt::RULES {
         assert!(!names.contains(*rule) && !names.contains(*deprecated), "{rule} is a recording rule of KubeVirt");
     }
+    for (alerts, fires, why) in kubevirt::ALERTS {
+        let named = why.split([' ', ',', ':', '.']).filter(|word| word.starts_with("kubevirt_vmi_"));
+        for name in named {
+            assert!(!fires || names.contains(name), "{alerts:?} cannot fire: {name} is not ours");
+        }
+    }
 }
 
 /// What only a component that sees the whole cluster can know: the reference lists it as not ours.
@@ -437,6 +443,7 @@ fn the_comparison_with_kubevirt_is_up_to_date() {
             "<!-- End of what is rendered. -->\n",
         ),
         ("<!-- The rules, rendered likewise. -->\n", kubevirt::rules(), "<!-- End of the rules. -->\n"),
+        ("<!-- The alerts, rendered likewise. -->\n", kubevirt::alerts(), "<!-- End of the alerts. -->\n"),
         (
             "<!-- From the catalogue, rendered likewise. -->\n",
             kubevirt::ours_alone(),

@@ -72,6 +72,38 @@ fn what_cannot_be_meant_is_refused_by_name() {
     }
 }
 
+/// Another chart may have this one as a dependency, with a condition and under another name.
+#[test]
+fn the_chart_can_be_a_dependency() {
+    let umbrella = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| fs::write(umbrella.path().join(name), text).unwrap();
+    let dependency = |more: &str| {
+        let repository = helm::chart().display().to_string();
+        format!(
+            "  - {{ name: virt-otel, version: {}, repository: \"file://{repository}\"{more} }}\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    };
+    let dependencies =
+        dependency(", condition: virt-otel.enabled") + &dependency(", alias: agent, condition: agent.enabled");
+    file("Chart.yaml", format!("apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies:\n{dependencies}"));
+    file("values.yaml", "global: { site: a }\nvirt-otel: { enabled: true }\nagent: { enabled: false }\n".to_owned());
+    let folder = umbrella.path().display().to_string();
+    let run = |arguments: &[&str]| {
+        let output = helm::helm(arguments, None);
+        assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
+        output.stdout
+    };
+    run(&["dependency", "build", &folder]);
+    let daemon_sets = |set: &[&str]| {
+        let rendered = run(&[&["template", RELEASE, &folder], set].concat());
+        rendered.lines().filter(|line| *line == "kind: DaemonSet").count()
+    };
+    assert_eq!(daemon_sets(&[]), 1);
+    assert_eq!(daemon_sets(&["--set", "agent.enabled=true"]), 2);
+    assert_eq!(daemon_sets(&["--set", "virt-otel.enabled=false"]), 0);
+}
+
 #[test]
 fn what_ships_is_of_one_version() {
     let deploy = |path: &str| fs::read_to_string(repository().join("deploy").join(path)).unwrap();

@@ -320,6 +320,52 @@ pub const RULES: &[(&str, &str, bool, &str)] = &[
     ),
 ];
 
+/// Alerts about VMs that KubeVirt's operator installs: their names, whether they can fire with virt-otel's series alone, and
+/// why or from what.
+pub const ALERTS: &[(&[&str], bool, &str)] = &[
+    (
+        &["VMCannotBeEvicted"],
+        true,
+        "From kubevirt_vmi_non_evictable and kubevirt_vmi_info: for VMIs with an eviction strategy of their own.",
+    ),
+    (
+        &["KubeVirtVMGuestMemoryPressure", "KubeVirtVMGuestMemoryAvailableLow"],
+        true,
+        "From the recording rules of memory above and kubevirt_vmi_info.",
+    ),
+    (
+        &["KubeVirtVMIExcessiveMigrations"],
+        false,
+        "It counts the values of vmim, which kubevirt_vmi_migration_succeeded has no more than one of here.",
+    ),
+    (
+        &["OutdatedVirtualMachineInstanceWorkloads"],
+        false,
+        "It needs kubevirt_vmi_number_of_outdated, of virt-controller.",
+    ),
+    (
+        &["VirtualMachineStuckInUnhealthyState", "VirtualMachineStuckOnNode"],
+        false,
+        "They need kubevirt_vm_info, of virt-controller.",
+    ),
+    (
+        &["GuestVCPUQueueHighWarning", "GuestVCPUQueueHighCritical"],
+        false,
+        "They need the guest's load, which only a command to the guest agent tells.",
+    ),
+    (
+        &["GuestFilesystemAlmostOutOfSpace"],
+        false,
+        "It needs the guest's file systems, which only a command to the guest agent tells.",
+    ),
+    (&["VMNonRecoverableOSPanic"], false, "It needs kubevirt_vmi_guest_os_panic_total."),
+    (
+        &["VirtLauncherPodsStuckFailed", "OrphanedVirtualMachineInstances"],
+        false,
+        "They need the series of kube-state-metrics.",
+    ),
+];
+
 /// What docs/compatibility.md says of each metric.
 pub fn tables() -> String {
     let mut out = String::new();
@@ -353,6 +399,16 @@ pub fn rules() -> String {
         let name = if name.starts_with('(') { (*name).to_owned() } else { format!("`{name}`") };
         let deprecated = if deprecated.is_empty() { String::new() } else { format!("`{deprecated}`") };
         let _ = writeln!(out, "| {name} | {deprecated} | {} | {} |", if *works { "yes" } else { "no" }, code(from));
+    }
+    out
+}
+
+/// What docs/compatibility.md says of the alerts.
+pub fn alerts() -> String {
+    let mut out = "\n| Alert | Fires | |\n|---|---|---|\n".to_owned();
+    for (names, fires, why) in ALERTS {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(out, "| {} | {} | {} |", names.join(", "), if *fires { "yes" } else { "no" }, code(why));
     }
     out
 }
