@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image test-node release
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image test-node test-arm64 release
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -57,7 +57,11 @@ test-versions: ## The lab's tests of libvirt on newer versions of it (N=5 VERSIO
 test-node: ## Install the agent on real Kubernetes nodes and try it there (ONLY=sidecar:: KEEP=1)
 	@ONLY="$(ONLY)" KEEP=$(KEEP) scripts/node.sh
 
+test-arm64: ## Compile for arm64 and run the tests that need no other program, emulated
+	@scripts/arm64.sh
+
 release: ## What must pass before a release, beside make test
 	@TWICE=1 scripts/image.sh
 	@LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
 	@scripts/node.sh
+	@scripts/arm64.sh

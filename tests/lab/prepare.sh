@@ -21,6 +21,7 @@
 #   containerd, coredns, device-plugin, network-policy   target/lab/bin: the rest of a node, from tests/node/programs
 #   buildah     buildah and what a stand-in for a base image is made with, from Debian
 #   node        target/lab/roots/node: the root file system of a Kubernetes node
+#   arm64       target/lab/roots/arm64: Debian unstable's Rust for arm64, and QEMU's emulation of one process
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # A root keeps the versions that it was made with: remove its folder for newer ones.
@@ -329,7 +330,7 @@ prepare_peers() {
 for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
-        debian-13 | unstable | virtqemud | node) ;;
+        debian-13 | unstable | virtqemud | node | arm64) ;;
         buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
@@ -358,6 +359,7 @@ for part in "$@"; do
         coredns | device-plugin) prepare_program "$part" "$part" -- . ;;
         network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
         node) prepare_root node "what a Kubernetes node has" ;;
+        arm64) prepare_root arm64 "Rust for arm64" ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac
 done

@@ -4,6 +4,7 @@
 #   debian-13   Debian 13's libvirtd, and podman
 #   unstable    Debian unstable's, the newest that there is
 #   node        what a Kubernetes node has beside Kubernetes and containerd
+#   arm64       Debian unstable's Rust, which compiles for arm64, and QEMU to run what it has made
 #   virtqemud   libvirt 11.3 as it was released, from the source of Debian 13's package: the modular daemon alone
 #
 # Nothing is installed on this machine, and nothing but the folder is left behind.
@@ -22,6 +23,8 @@ containers=podman,runc
 # What containerd, the kubelet, kube-proxy and the firewall of NetworkPolicies call, and an init.
 node=runc,containernetworking-plugins,iptables,ipset,nftables,conntrack,iproute2,kmod,mount,util-linux,procps
 node=$node,ca-certificates,catatonit
+# Of the other architecture only what a program is compiled and run with.
+cross=rustc,cargo,gcc-aarch64-linux-gnu,qemu-user,libstd-rust-dev:arm64,libc6-dev:arm64,libgcc-s1:arm64
 # What libvirt's own build wants for the QEMU driver, and for what this driver does not start without.
 compilers=build-essential,meson,ninja-build,pkgconf,gettext,xsltproc,libxml2-utils,python3,python3-docutils,xz-utils
 libraries=libglib2.0-dev,libxml2-dev,libgnutls28-dev,libtirpc-dev,libjson-c-dev,libnl-3-dev,libnl-route-3-dev
@@ -43,6 +46,7 @@ case $name in
     debian-13) make trixie "$common,$packaged,$emulator,$containers" || status=$? ;;
     node) make trixie "$node" || status=$? ;;
     unstable) make sid "$common,$packaged,$emulator" || status=$? ;;
+    arm64) make sid "$cross" --architectures=amd64,arm64 || status=$? ;;
     virtqemud)
         # virsh comes with the packages, and is then replaced by the one of this build.
         make trixie "$common,libvirt-clients,$emulator,$compilers,$libraries" \
@@ -50,7 +54,7 @@ case $name in
             --customize-hook='chroot "$1" sh /usr/src/virtqemud.sh' || status=$?
         ;;
     *)
-        echo "unknown root '$name': debian-13, unstable, virtqemud or node" >&2
+        echo "unknown root '$name': debian-13, unstable, virtqemud, node or arm64" >&2
         exit 2
         ;;
 esac
