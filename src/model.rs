@@ -35,6 +35,6 @@ pub use time::{Timestamp, whole_millis};
 pub use units::Bytes;
 pub use vm::{Reading, Since, Vm};
 pub use vmi::{
-    Condition, ConditionKind, GuestInterface, GuestOs, LauncherPod, Migration, MigrationMode, Origin, Phase,
-    SpecInterface, Topology, Vmi, VmiLabel, VmiMemory,
+    ClaimedVolume, Condition, ConditionKind, GuestInterface, GuestOs, LauncherPod, Migration, MigrationMode, Origin,
+    Phase, SpecInterface, Topology, Vmi, VmiLabel, VmiMemory,
 };

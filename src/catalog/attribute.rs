@@ -86,6 +86,8 @@ pub const ALL: &[&Attribute] = &[
     &DISK_FORMAT,
     &DISK_CACHE,
     &DISK_SERIAL,
+    &PERSISTENT_VOLUME_CLAIM,
+    &DATA_VOLUME,
     &INTERFACE,
     &NIC_TARGET,
     &NIC_MAC,

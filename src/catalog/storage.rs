@@ -1,11 +1,11 @@
 //! Disks.
 
 use super::attribute::{
-    DEVICE, DISK_BUS, DISK_CACHE, DISK_DEVICE, DISK_FORMAT, DISK_PROTOCOL, DISK_SERIAL, DISK_SOURCE, DISK_SOURCE_TYPE,
-    DISK_TARGET,
+    DATA_VOLUME, DEVICE, DISK_BUS, DISK_CACHE, DISK_DEVICE, DISK_FORMAT, DISK_PROTOCOL, DISK_SERIAL, DISK_SOURCE,
+    DISK_SOURCE_TYPE, DISK_TARGET, PERSISTENT_VOLUME_CLAIM,
 };
 use super::{Emit, Kind, Metric, Read, Section, Stability, Unit, Value, info};
-use crate::model::DiskDescription;
+use crate::model::{ClaimedVolume, DiskDescription};
 
 /// The rows and what to know about them.
 pub(super) const SECTION: Section = Section {
@@ -21,7 +21,7 @@ const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         brief: "What the disk is and what is behind it, always 1.",
         stability: Stability::Development,
-        source: "virDomainGetXMLDesc /domain/devices/disk",
+        source: "virDomainGetXMLDesc /domain/devices/disk; the VMI's spec.volumes",
         kubevirt: "",
         read: Read::VmEach(
             &[
@@ -35,11 +35,14 @@ const METRICS: &[Metric] = &[
                 &DISK_FORMAT,
                 &DISK_CACHE,
                 &DISK_SERIAL,
+                &PERSISTENT_VOLUME_CLAIM,
+                &DATA_VOLUME,
             ],
             |vm, emit| {
                 if let Some(description) = &vm.description {
                     for disk in &description.disks {
-                        describe(disk.user_alias.as_deref().unwrap_or(&disk.target), disk, emit);
+                        let drive = disk.user_alias.as_deref().unwrap_or(&disk.target);
+                        describe(drive, disk, vm.vmi.as_deref().and_then(|vmi| vmi.volume(drive)), emit);
                     }
                 }
             },
@@ -167,7 +170,8 @@ const METRICS: &[Metric] = &[
     },
 ];
 
-fn describe(drive: &str, disk: &DiskDescription, emit: Emit<'_>) {
+fn describe(drive: &str, disk: &DiskDescription, volume: Option<&ClaimedVolume>, emit: Emit<'_>) {
+    let claim = volume.map(|volume| &*volume.claim);
     info(
         &[
             (&DEVICE, Some(drive)),
@@ -180,6 +184,8 @@ fn describe(drive: &str, disk: &DiskDescription, emit: Emit<'_>) {
             (&DISK_FORMAT, disk.format.as_deref()),
             (&DISK_CACHE, disk.cache.as_deref()),
             (&DISK_SERIAL, disk.serial.as_deref()),
+            (&PERSISTENT_VOLUME_CLAIM, claim),
+            (&DATA_VOLUME, claim.filter(|_| volume.is_some_and(|volume| volume.of_data_volume))),
         ],
         emit,
     );

@@ -242,7 +242,7 @@ mod tests {
             condition("Ready", Some(true)),
             condition("LiveMigratable", None),
         ];
-        let vmi = Vmi { conditions, ..Vmi::default() };
+        let vmi = Vmi { conditions: conditions.into(), ..Vmi::default() };
         let expected =
             [("Ready", 0), ("Paused", 1)].map(|(kind, value)| (vec![kind.to_owned()], Value::Integer(value)));
         assert_eq!(series("condition", &vmi), expected);

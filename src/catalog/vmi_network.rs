@@ -142,7 +142,7 @@ mod tests {
             interface("", "", &[]),
             interface("", "", &["10.0.0.2"]),
         ];
-        let vmi = Vmi { addresses, ..Vmi::default() };
+        let vmi = Vmi { addresses: addresses.into(), ..Vmi::default() };
         assert_eq!(
             series("status_addresses", &vmi),
             [
@@ -162,7 +162,7 @@ mod tests {
             interface("", "eth0", &[]),
             interface("", "eth0", &[]),
         ];
-        let vmi = Vmi { addresses, ..Vmi::default() };
+        let vmi = Vmi { addresses: addresses.into(), ..Vmi::default() };
         assert_eq!(
             series("status_addresses", &vmi),
             ["address=10.0.0.1 type=ExternalInterface", "interface_name=eth0 type=SystemInterface"]
@@ -180,7 +180,7 @@ mod tests {
             network: Some("pod networking".into()),
         };
         let lost = SpecInterface { name: "lost".into(), network: None, ..nic.clone() };
-        let vmi = Vmi { nics: vec![nic.clone(), lost, nic], ..Vmi::default() };
+        let vmi = Vmi { nics: Box::new([nic.clone(), lost, nic]), ..Vmi::default() };
         let expected =
             "vnic_name=default binding_type=core network=pod networking binding_name=masquerade model=<none>";
         assert_eq!(series("vnic_info", &vmi), [expected]);
@@ -192,7 +192,7 @@ mod tests {
         let many: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let mut interfaces = vec![interface("default", "eth0", &many)];
         interfaces.extend(addresses.iter().map(|name| interface("", name, &[])));
-        let vmi = Vmi { addresses: interfaces, ..Vmi::default() };
+        let vmi = Vmi { addresses: interfaces.into(), ..Vmi::default() };
         assert_eq!(series("status_addresses", &vmi).len(), SERIES_MAX);
         assert_eq!(series("further_addresses", &vmi).len(), SERIES_MAX);
     }

@@ -23,13 +23,15 @@ pub struct Vmi {
     /// `status.runtimeUser`: usually 107; 0 if the launcher runs as root (its libvirt is then the `system` one).
     pub runtime_user: Option<u32>,
     /// `status.conditions`, those of known kinds; each kind once.
-    pub conditions: Vec<Condition>,
+    pub conditions: Box<[Condition]>,
     /// `status.migrationState`
     pub migration: Option<Migration>,
     /// `status.interfaces`
-    pub addresses: Vec<GuestInterface>,
+    pub addresses: Box<[GuestInterface]>,
     /// `spec.domain.devices.interfaces`, joined with `spec.networks` by name.
-    pub nics: Vec<SpecInterface>,
+    pub nics: Box<[SpecInterface]>,
+    /// Those of `spec.volumes` that a claim is behind, by name.
+    pub volumes: Box<[ClaimedVolume]>,
     /// `status.guestOSInfo`, from the guest agent.
     pub guest: GuestOs,
     /// `status.machine.type`
@@ -46,6 +48,26 @@ pub struct Vmi {
     pub outdated: bool,
     /// The labels that the configuration allows.
     pub labels: Vec<VmiLabel>,
+}
+
+impl Vmi {
+    /// The volume of a disk, which has the disk's name, if a claim is behind it.
+    #[must_use]
+    pub fn volume(&self, disk: &str) -> Option<&ClaimedVolume> {
+        let place = self.volumes.binary_search_by(|volume| (*volume.name).cmp(disk)).ok()?;
+        self.volumes.get(place)
+    }
+}
+
+/// A volume of a VMI (`spec.volumes`) that a PersistentVolumeClaim is behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedVolume {
+    /// `name`, which is the disk's too.
+    pub name: Arc<str>,
+    /// `persistentVolumeClaim.claimName`, or `dataVolume.name`: a DataVolume's claim has its name.
+    pub claim: Arc<str>,
+    /// Whether a DataVolume made the claim.
+    pub of_data_volume: bool,
 }
 
 /// A launcher pod of a VMI (`status.activePods`).
@@ -137,9 +159,10 @@ pub struct Condition {
     pub is_true: Option<bool>,
 }
 
-/// The types of conditions that a VMI of KubeVirt 1.9 may have: a closed set, since they become labels.
+/// The types of conditions that a VMI of KubeVirt 1.9 may have: a closed set, since they become labels. A
+/// place in [`ConditionKind::ALL`]: a VMI has several, and is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConditionKind(&'static str);
+pub struct ConditionKind(u8);
 
 impl ConditionKind {
     /// Every type, by KubeVirt's name.
@@ -166,13 +189,14 @@ impl ConditionKind {
     /// The type with this name in the API; `None` for one that this version does not know.
     #[must_use]
     pub fn from_api(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| *known == name).map(Self)
+        let place = Self::ALL.iter().position(|known| *known == name)?;
+        u8::try_from(place).ok().map(Self)
     }
 
     /// KubeVirt's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.0
+        Self::ALL[self.0 as usize]
     }
 }
 
@@ -229,7 +253,7 @@ pub struct GuestInterface {
     /// `interfaceName`: the guest's name for it (`eth0`).
     pub guest_name: Option<Arc<str>>,
     /// `ipAddresses`, else `ipAddress`.
-    pub addresses: Vec<Arc<str>>,
+    pub addresses: Box<[Arc<str>]>,
 }
 
 /// An interface of a VMI's specification.

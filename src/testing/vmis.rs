@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Bytes, Collection, Condition, ConditionKind, DaemonId, GuestInterface, GuestOs, HypervisorType, Identity, Launcher,
-    LauncherPod, Migration, MigrationMode, Origin, Phase, Place, SpecInterface, Topology, Vm, VmKey, Vmi, VmiLabel,
-    VmiMemory,
+    Bytes, ClaimedVolume, Collection, Condition, ConditionKind, DaemonId, GuestInterface, GuestOs, HypervisorType,
+    Identity, Launcher, LauncherPod, Migration, MigrationMode, Origin, Phase, Place, SpecInterface, Topology, Vm,
+    VmKey, Vmi, VmiLabel, VmiMemory,
 };
 use crate::snapshot::Snapshot;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ pub fn running() -> Vm {
             failed: false,
             mode: Some(MigrationMode::PreCopy),
         });
-        vmi.addresses = vec![
+        vmi.addresses = Box::new([
             interface("default", "eth0", &["10.244.1.17", "fd10:244::11"]),
             interface("backup", "eth1", &["192.168.100.17"]),
             interface("", "docker0", &["172.17.0.1"]),
@@ -53,11 +53,13 @@ pub fn running() -> Vm {
             interface("", "", &["10.244.1.18"]),
             interface("", "", &["10.244.1.18"]),
             interface("", "wlan0", &[]),
-        ];
-        vmi.nics = vec![
+        ]);
+        vmi.nics = Box::new([
             nic("default", None, "core", "masquerade", "pod networking"),
             nic("backup", Some("virtio"), "plugin", "passt", "default/vlan-100"),
-        ];
+        ]);
+        vmi.volumes =
+            Box::new([ClaimedVolume { name: "rootdisk".into(), claim: "web-1-root".into(), of_data_volume: true }]);
         vmi.guest = guest();
         vmi.machine = Some("pc-q35-rhel9.6.0".into());
         vmi.origin = Origin {
@@ -213,7 +215,7 @@ pub fn edit_launcher(vm: &mut Vm, change: impl FnOnce(&mut Launcher)) {
 }
 
 /// Conditions of these types.
-pub fn conditions(all: &[(&str, Option<bool>)]) -> Vec<Condition> {
+pub fn conditions(all: &[(&str, Option<bool>)]) -> Box<[Condition]> {
     let known = |(kind, is_true): &(&str, Option<bool>)| {
         ConditionKind::from_api(kind).map(|kind| Condition { kind, is_true: *is_true })
     };

@@ -10,6 +10,7 @@ mod metadata;
 mod network;
 mod quantity;
 mod status;
+mod storage;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -95,6 +96,7 @@ impl Object {
         vmi.outdated = labels.iter().any(|(key, _)| **key == *metadata::OUTDATED);
         vmi.origin = metadata::origin(annotations, &mut tally);
         network::read(spec, &mut vmi, &mut tally);
+        storage::read(spec, &mut vmi, &mut tally);
         status::read(spec, status, &mut vmi, &mut tally);
         Self { meta, vmi: Some(Box::new(vmi)), labels, tally }
     }

@@ -31,6 +31,7 @@ impl Shared {
         for interface in &mut vmi.addresses {
             self.all([&mut interface.name, &mut interface.guest_name]);
         }
+        vmi.volumes.iter_mut().for_each(|volume| self.one(&mut volume.name));
         vmi.labels.iter_mut().for_each(|label| self.one(&mut label.value));
         let (guest, origin) = (&mut vmi.guest, &mut vmi.origin);
         self.all([&mut guest.name, &mut guest.id, &mut guest.pretty_name, &mut guest.version_id]);

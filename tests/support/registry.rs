@@ -13,13 +13,14 @@ const RENDERED: &str =
     "# Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file.\n";
 
 /// Keys that OpenTelemetry's semantic conventions define: they are referred to, and not defined again.
-const UPSTREAM: [&str; 20] = [
+const UPSTREAM: [&str; 21] = [
     "cpu.logical_number",
     "error.type",
     "host.arch",
     "host.name",
     "k8s.namespace.name",
     "k8s.node.name",
+    "k8s.persistentvolumeclaim.name",
     "k8s.pod.uid",
     "network.interface.name",
     "os.build_id",

@@ -198,3 +198,21 @@ pub const MIGRATION_VMI: Attribute = Attribute::open(
     "The name of the VirtualMachineInstance, under the label that KubeVirt has here.",
     &["web-1"],
 );
+
+// Volumes.
+
+/// The claim behind a disk. The label is that of kube-state-metrics.
+pub const PERSISTENT_VOLUME_CLAIM: Attribute = Attribute::open(
+    "k8s.persistentvolumeclaim.name",
+    "persistentvolumeclaim",
+    "The PersistentVolumeClaim behind the disk.",
+    &["web-1-root"],
+);
+
+/// The DataVolume that made the claim.
+pub const DATA_VOLUME: Attribute = Attribute::open(
+    "kubevirt.datavolume.name",
+    "datavolume",
+    "The DataVolume that made the claim behind the disk.",
+    &["web-1-root"],
+);

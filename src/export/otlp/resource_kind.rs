@@ -160,7 +160,7 @@ mod tests {
     fn a_change_in_the_life_of_a_vmi_is_worth_a_push_at_once() {
         let changes: [fn(&mut Vmi); 4] = [
             |vmi| vmi.phase = Phase::Succeeded,
-            |vmi| vmi.conditions.extend(vmis::conditions(&[("Paused", Some(true))])),
+            |vmi| vmi.conditions = vmis::conditions(&[("Paused", Some(true))]),
             |vmi| vmi.migration = Some(Migration { uid: Some("another".into()), ..Migration::default() }),
             |vmi| vmi.uid = "another".into(),
         ];
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn what_the_guest_says_of_itself_waits_for_the_next_push() {
         let changes: [fn(&mut Vmi); 4] = [
-            |vmi| vmi.addresses.push(GuestInterface::default()),
+            |vmi| vmi.addresses = Box::new([GuestInterface::default()]),
             |vmi| vmi.guest.kernel_release = None,
             |vmi| vmi.memory.guest_current = Some(Bytes(1)),
             |vmi| vmi.outdated = !vmi.outdated,
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_promised_labels_of_a_vmi_are_on_the_point() {
-        let selection = Selection::new(Vocabulary::Kubevirt, |name| name == "kubevirt.vmi.hypervisor.info");
+        let selection = Selection::new(Vocabulary::Kubevirt, |row| row.name == "kubevirt.vmi.hypervisor.info");
         let kind = ResourceKind::Vm(Arc::new(vmis::running()));
         let mut points = Vec::new();
         for row in kind.rows(&selection) {

@@ -196,10 +196,10 @@ async fn a_resume_is_one_query_whatever_the_api_says_of_it() {
     fake.happens(ONE, DomainEvent::Suspended);
     tokio::time::sleep(MOMENT).await;
     let mut with_condition = vmi(Phase::Running);
-    with_condition.conditions = vec![crate::model::Condition {
+    with_condition.conditions = Box::new([crate::model::Condition {
         kind: crate::model::ConditionKind::from_api("Paused").expect("a known condition"),
         is_true: Some(true),
-    }];
+    }]);
     node.tell(Roster::Update(fake.id().clone(), owner("pod-1", with_condition))).await;
     assert_eq!(node.vm().hypervisor, Some(HypervisorType::Kvm));
     fake.edit(ONE, |domain| domain.status = running(1).status);

@@ -37,6 +37,9 @@ pub(super) const ADDRESSES: usize = 16;
 /// Interfaces of a VMI: there are no more PCI slots.
 pub(super) const INTERFACES: usize = 32;
 
+/// Volumes of a VMI: KubeVirt admits no more.
+pub(super) const VOLUMES: usize = 256;
+
 /// Pods of a VMI that are read: one, two in a migration, and those of failed migrations until they are deleted.
 pub(super) const PODS_READ: usize = 256;
 

@@ -15,16 +15,17 @@ pub(super) fn read(spec: Raw<'_>, vmi: &mut Vmi, tally: &mut Tally) {
     let [devices] = pick(domain, ["devices"], tally);
     let [interfaces] = pick(devices, ["interfaces"], tally);
     let networks = self::networks(networks, tally);
+    let mut nics = Vec::new();
     elements(interfaces, limits::INTERFACES, tally, |raw, tally| {
         let [name, model, plugin] = pick(Some(raw), ["name", "model", "binding"], tally);
         let Some(name) = text(name, limits::NAME, tally) else { return };
         let (binding_type, binding) = binding(raw, plugin, tally);
         let network = networks.iter().find(|(known, _)| *known == name).map(|(_, network)| Arc::clone(network));
         let model = text(model, limits::WORD, tally);
-        vmi.nics.push(SpecInterface { name, model, binding_type, binding, network });
+        nics.push(SpecInterface { name, model, binding_type, binding, network });
     });
-    vmi.nics.sort_by(|one, other| one.name.cmp(&other.name));
-    vmi.nics.shrink_to_fit();
+    nics.sort_by(|one: &SpecInterface, other| one.name.cmp(&other.name));
+    vmi.nics = nics.into();
 }
 
 /// An interface's binding type and binding.

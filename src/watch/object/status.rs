@@ -75,7 +75,7 @@ fn pods(raw: Raw<'_>, tally: &mut Tally) -> Vec<LauncherPod> {
     pods
 }
 
-fn conditions(raw: Raw<'_>, tally: &mut Tally) -> Vec<Condition> {
+fn conditions(raw: Raw<'_>, tally: &mut Tally) -> Box<[Condition]> {
     let mut conditions: Vec<Condition> = Vec::new();
     elements(raw, limits::CONDITIONS, tally, |raw, tally| {
         let [kind, status] = pick(Some(raw), ["type", "status"], tally);
@@ -93,8 +93,7 @@ fn conditions(raw: Raw<'_>, tally: &mut Tally) -> Vec<Condition> {
     });
     let place = |condition: &Condition| ConditionKind::ALL.iter().position(|name| *name == condition.kind.as_str());
     conditions.sort_by_key(place);
-    conditions.shrink_to_fit();
-    conditions
+    conditions.into()
 }
 
 fn migration(raw: &serde_json::value::RawValue, tally: &mut Tally) -> Migration {
@@ -123,7 +122,7 @@ fn moment(raw: Raw<'_>, tally: &mut Tally) -> Option<Timestamp> {
     })
 }
 
-fn interfaces(raw: Raw<'_>, tally: &mut Tally) -> Vec<GuestInterface> {
+fn interfaces(raw: Raw<'_>, tally: &mut Tally) -> Box<[GuestInterface]> {
     let mut interfaces = Vec::new();
     elements(raw, limits::INTERFACES, tally, |raw, tally| {
         let [name, guest_name, address, all] =
@@ -139,11 +138,10 @@ fn interfaces(raw: Raw<'_>, tally: &mut Tally) -> Vec<GuestInterface> {
         if addresses.is_empty() {
             addresses.extend(text(address, limits::ADDRESS, tally));
         }
-        addresses.shrink_to_fit();
         let interface = GuestInterface {
             name: text(name, limits::NAME, tally),
             guest_name: text(guest_name, limits::WORD, tally),
-            addresses,
+            addresses: addresses.into(),
         };
         if interface != GuestInterface::default() {
             interfaces.push(interface);
@@ -152,8 +150,7 @@ fn interfaces(raw: Raw<'_>, tally: &mut Tally) -> Vec<GuestInterface> {
     interfaces.sort_by(|one, other| {
         (&one.name, &one.guest_name, &one.addresses).cmp(&(&other.name, &other.guest_name, &other.addresses))
     });
-    interfaces.shrink_to_fit();
-    interfaces
+    interfaces.into()
 }
 
 fn guest(raw: Raw<'_>, tally: &mut Tally) -> GuestOs {

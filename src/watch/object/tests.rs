@@ -98,6 +98,24 @@ fn the_migration_is_read() {
 }
 
 #[test]
+fn a_disks_claim_is_that_of_the_volume_of_its_name() {
+    let whole = vmi(VMI);
+    let root = whole.volume("rootdisk").expect("a claim is behind it");
+    assert_eq!((&*root.claim, root.of_data_volume), ("shop-db-root", true));
+    assert_eq!(whole.volume("cloudinitdisk"), None, "no claim is");
+    let volumes = json!([
+        { "name": "logs", "persistentVolumeClaim": { "claimName": "web-1-logs" } },
+        { "name": "data", "dataVolume": { "name": "web-1-data" } },
+        { "name": "scratch", "emptyDisk": { "capacity": "1Gi" } },
+        { "name": "broken", "persistentVolumeClaim": { "claimName": 7 } },
+    ]);
+    let some = vmi(&with("/spec/volumes", volumes));
+    let said: Vec<_> =
+        some.volumes.iter().map(|volume| (&*volume.name, &*volume.claim, volume.of_data_volume)).collect();
+    assert_eq!(said, [("data", "web-1-data", true), ("logs", "web-1-logs", false)]);
+}
+
+#[test]
 fn interfaces_are_joined_with_their_networks_and_bindings() {
     let nics = vmi(VMI).nics;
     let said: Vec<_> = nics

@@ -283,6 +283,7 @@ proptest! {
             prop_assert!(vmi.namespace.len() <= limits::NAMESPACE && !vmi.namespace.is_empty());
             prop_assert!(vmi.name.len() <= limits::NAME && vmi.uid.len() <= limits::UID);
             prop_assert!(vmi.nics.len() <= limits::INTERFACES && vmi.addresses.len() <= limits::INTERFACES);
+            prop_assert!(vmi.volumes.len() <= limits::VOLUMES);
             prop_assert!(vmi.pods.len() <= limits::PODS_KEPT && vmi.conditions.len() <= ConditionKind::ALL.len());
         } else {
             prop_assert!(identity.contains(&place.as_str()), "{place}");

@@ -32,8 +32,8 @@ impl Heap {
         texts.into_iter().flatten().for_each(|text| self.text(text));
     }
 
-    fn list<T>(&mut self, list: &Vec<T>) {
-        self.bytes += allocated(list.capacity() * size_of::<T>());
+    fn list<T>(&mut self, list: &[T]) {
+        self.bytes += allocated(size_of_val(list));
     }
 
     fn vmi(&mut self, vmi: &Vmi) {
@@ -57,6 +57,8 @@ impl Heap {
             self.text(&nic.name);
             self.maybe([&nic.model, &nic.binding_type, &nic.binding, &nic.network]);
         }
+        self.list(&vmi.volumes);
+        vmi.volumes.iter().flat_map(|volume| [&volume.name, &volume.claim]).for_each(|text| self.text(text));
         let (guest, origin) = (&vmi.guest, &vmi.origin);
         self.maybe([&guest.name, &guest.id, &guest.pretty_name, &guest.version_id]);
         self.maybe([&guest.kernel_release, &guest.machine]);
