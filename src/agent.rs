@@ -13,6 +13,7 @@ mod error;
 mod idle_exit;
 mod launchers;
 mod own;
+mod service_manager;
 mod settings;
 mod shutdown;
 mod sidecars;
@@ -170,7 +171,7 @@ async fn start(
     let exporter = match (&config.otlp_metrics, &otlp_counters) {
         (Some(collector), Some(counters)) => {
             let settings = settings::otlp(config, collector);
-            let exporter = Exporter::new(settings, config.selection.clone(), Arc::clone(&clock), Arc::clone(counters))?;
+            let exporter = Exporter::new(settings, config.pushed.clone(), Arc::clone(&clock), Arc::clone(counters))?;
             let pulse = heartbeats.part("export::otlp");
             Some((pulse.clone(), exporter.with_pulse(pulse)))
         }
@@ -197,7 +198,7 @@ async fn start(
     };
     let shown = Arc::new(Shown {
         watch: sources.watch(),
-        renderer: config.prometheus.then(|| Renderer::new(&config.selection)),
+        renderer: config.prometheus.then(|| Renderer::new(&config.served)),
         own: own_page,
         snapshots: snapshots.clone(),
         heartbeats: heartbeats.clone(),
@@ -211,7 +212,7 @@ async fn start(
     let farewell = sources.farewell();
     let (feeds, roster) = sources.into_feeds();
     stages.spawn(&reading, ShutdownPhase::Read, |stop| {
-        observe::run(settings::observe(&config.reading, &config.selection), feeds, roster, clock, publish, reads, stop)
+        observe::run(settings::observe(config), feeds, roster, clock, publish, reads, stop)
     });
     if let Some((pulse, exporter)) = exporter {
         stages.spawn(&pulse, ShutdownPhase::Push, |stop| exporter.run(snapshots, stop));
@@ -219,6 +220,13 @@ async fn start(
     if let Some(push) = own_push {
         let pulse = heartbeats.part("telemetry");
         stages.spawn(&pulse.clone(), ShutdownPhase::Push, |stop| push.run(pulse, stop));
+    }
+    if let Some(manager) = config.service_manager.clone() {
+        let (pulse, told) = (heartbeats.part("agent::service_manager"), heartbeats.clone());
+        // It hears of the end first.
+        stages.spawn(&pulse.clone(), ShutdownPhase::Read, |stop| {
+            service_manager::run(manager, shown.snapshots.clone(), told, pulse, stop)
+        });
     }
     let paths = if listeners.health.is_some() { Paths::Metrics } else { Paths::All };
     let servers =

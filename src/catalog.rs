@@ -27,6 +27,7 @@ mod migration;
 mod network;
 mod not_exported;
 mod own;
+mod profile;
 mod read;
 mod selection;
 mod state;
@@ -41,6 +42,7 @@ pub use identity::{IdentityLabels, daemon_label, daemon_labels};
 pub use metric::{Emit, Entity, Kind, LABEL_VALUE_MAX, Label, Labels, Metric, Point, Stability, Unit, Value};
 pub use not_exported::{NOT_EXPORTED, NotExported};
 pub use own::{Instrument, Observable, OwnMetric, observables};
+pub use profile::Profile;
 pub use read::{Decimal, Read};
 pub use selection::{Selected, Selection, Vocabulary};
 

@@ -5,12 +5,15 @@
 
 mod daemons;
 mod environment;
+mod environment_file;
 mod error;
+mod exit_codes;
 mod flags;
 mod layers;
 mod markdown;
 mod names;
 mod otlp;
+mod service_manager;
 mod source;
 mod standard;
 mod validate;
@@ -24,9 +27,12 @@ use clap::FromArgMatches as _;
 
 pub use daemons::{Daemon, Way};
 pub use environment::Environment;
+pub use environment_file::environment_file;
 pub use error::{ConfigError, EXIT_USAGE, Refusal};
+pub use exit_codes::EXIT_CODES;
 pub use flags::command;
 pub use markdown::markdown;
+pub use service_manager::ServiceManager;
 pub use source::{Kubevirt, Sidecar, Source, Vms};
 pub use standard::{STANDARD, Standard};
 pub use values::Listen;
@@ -57,8 +63,10 @@ pub struct Run {
     pub source: Source,
     /// How often.
     pub reading: ReadSettings,
-    /// Which metrics are published.
-    pub selection: Selection,
+    /// Which metrics are served at `/metrics`.
+    pub served: Selection,
+    /// Which metrics are pushed.
+    pub pushed: Selection,
     /// Resource attributes.
     pub identity: Identity,
     /// How metrics are pushed; `None` if they are not.
@@ -75,6 +83,8 @@ pub struct Run {
     pub listen: Listen,
     /// Where the probes are served; `None`: by the admin server.
     pub health_listen: Option<Listen>,
+    /// Who wants to hear that it is ready and alive.
+    pub service_manager: Option<ServiceManager>,
     /// Whether the agent measures itself.
     pub own: Own,
     /// How to log.

@@ -246,7 +246,10 @@ async fn completions_and_the_manual_page_are_printed() {
         assert!(script.contains("group-interval") && script.contains("snapshot"), "{shell}");
     }
     let page = output(program().arg("man")).await;
-    assert!(text(&page.stdout).contains(".TH virt"), "{}", text(&page.stdout));
+    let page = text(&page.stdout);
+    for section in [".TH virt", "SH ENVIRONMENT", "SH FILES", "SH \"EXIT STATUS\"", "SH EXTRA"] {
+        assert!(page.contains(section), "no {section}: {page}");
+    }
 }
 
 #[tokio::test]
@@ -410,6 +413,42 @@ async fn an_address_for_the_probes_that_cannot_be_had_is_named() {
         assert!(sentence.contains(&address) && sentence.contains("--health-listen"), "{sentence}");
         assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
     }
+}
+
+/// As systemd starts a unit of `Type=notify` with a watchdog. The daemon that is not there is no reason not to be ready.
+#[tokio::test]
+async fn a_service_manager_hears_that_the_agent_is_ready_alive_and_ending() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("notify").display().to_string();
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let heard = async || {
+        let mut word = [0; 64];
+        let length = timeout(PATIENCE, socket.recv(&mut word)).await.expect("it is told something").expect("a word");
+        String::from_utf8_lossy(&word[..length]).into_owned()
+    };
+    let until = async |wanted: &str| {
+        loop {
+            let word = heard().await;
+            if word == wanted {
+                break;
+            }
+            assert_eq!(word, "WATCHDOG=1", "before {wanted}");
+        }
+    };
+    let manager = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "600000")];
+    let mut agent = Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "none"], &manager).await;
+    until("READY=1").await;
+    assert_eq!(heard().await, "WATCHDOG=1");
+    agent.signal("TERM").await;
+    until("STOPPING=1").await;
+    agent.ended().await;
+
+    // What cannot be configured says so by its exit code, for which the unit starts nothing anew, and tells nothing.
+    let refused = output(program().args(["--interval", "never"]).envs(manager)).await;
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(socket.try_recv(&mut [0; 64]).is_err());
+    let unit = include_str!("../deploy/systemd/virt-otel.service");
+    assert!(unit.contains("\nType=notify\n") && unit.contains("\nRestartPreventExitStatus=64\n"));
 }
 
 #[tokio::test]

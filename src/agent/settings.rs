@@ -1,6 +1,5 @@
 //! Turns the configuration into each stage's settings.
 
-use crate::catalog::Selection;
 use crate::collector::Collector;
 use crate::export::otlp::{OtlpSettings, ResourceSettings};
 use crate::observe::{self, Intervals};
@@ -49,13 +48,17 @@ pub(super) fn otlp(config: &config::Run, collector: &Collector) -> OtlpSettings 
     }
 }
 
-/// What is not exported is not read: a group without a selected row costs its VM nothing.
-pub(super) fn observe(reading: &config::ReadSettings, selection: &Selection) -> observe::Settings {
+/// What is not published is not read: a group without a selected row costs its VM nothing.
+pub(super) fn observe(config: &config::Run) -> observe::Settings {
+    let reading = &config.reading;
     let intervals = reading
         .groups
         .iter()
         .fold(Intervals::uniform(reading.interval), |intervals, (group, interval)| intervals.with(*group, *interval));
-    let groups = selection.vm.iter().filter_map(|row| row.metric.read.group()).collect();
+    let served = config.prometheus.then_some(&config.served);
+    let pushed = config.otlp_metrics.is_some().then_some(&config.pushed);
+    let rows = served.into_iter().chain(pushed).flat_map(|selection| &selection.vm);
+    let groups = rows.filter_map(|row| row.metric.read.group()).collect();
     observe::Settings { intervals, groups, ..observe::Settings::default() }
 }
 

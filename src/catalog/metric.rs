@@ -26,6 +26,16 @@ pub struct Metric {
     pub read: Read,
 }
 
+impl Metric {
+    /// The metric of KubeVirt that this row is under KubeVirt, alike or with the differences that [`Metric::kubevirt`] tells;
+    /// `None` where KubeVirt has none.
+    #[must_use]
+    pub fn kubevirts(&self) -> Option<&'static str> {
+        let name = self.kubevirt.split_once(", ").map_or(self.kubevirt, |(name, _)| name);
+        (name.starts_with("kubevirt_vmi_") && !name.contains(' ')).then_some(name)
+    }
+}
+
 /// The stability guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stability {

@@ -42,17 +42,23 @@ pub struct Selected {
 }
 
 impl Selection {
-    /// The rows whose full OpenTelemetry name is wanted.
+    /// The rows that are wanted.
     #[must_use]
-    pub fn new(vocabulary: Vocabulary, wanted: impl Fn(&str) -> bool) -> Self {
+    pub fn new(vocabulary: Vocabulary, wanted: impl Fn(&Selected) -> bool) -> Self {
         let of = |entity| {
             super::all()
                 .filter(|metric| metric.read.entity() == entity && metric.read.is_in(vocabulary))
                 .map(|metric| Selected { name: format!("{}{}", vocabulary.prefix(entity), metric.name), metric })
-                .filter(|selected| wanted(&selected.name))
+                .filter(&wanted)
                 .collect()
         };
         Self { vm: of(Entity::Vm), daemon: of(Entity::Daemon) }
+    }
+
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vm.is_empty() && self.daemon.is_empty()
     }
 
     /// Every row.

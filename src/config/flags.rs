@@ -1,5 +1,6 @@
 //! The command line as clap sees it: all values are text.
 
+use crate::catalog::Profile;
 use crate::model::Group;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
@@ -14,6 +15,8 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("deadline", "3s"),
     ("libvirt-uri", "qemu:///system"),
     ("pods-dir", "/pods"),
+    ("metrics-profile", "full"),
+    ("otlp-metrics-profile", "full"),
     ("streaming-lists", "false"),
     ("push-beside-sidecar", "false"),
     ("socket", "/var/run/libvirt/virtqemud-sock"),
@@ -48,8 +51,8 @@ Examples:
       Read disks less often, and leave out the network.
   virt-otel run --mode kubevirt --node-name worker-1 --listen :9464 --vmi-labels app,team
       Every VMI of one Kubernetes node, as a pod with the kubelet's pods directory at /pods; deploy/ has the Helm chart.
-  virt-otel run --mode kubevirt --node-name worker-1 --metrics-include 'kubevirt.vmi.hypervisor.*'
-      Beside KubeVirt's own monitoring: only what KubeVirt has not. In the Helm chart, the value metricsInclude.
+  virt-otel run --mode kubevirt --node-name worker-1 --metrics-profile beside-kubevirt
+      Where Prometheus scrapes KubeVirt too: serve only what KubeVirt has not. In the Helm chart this is the default.
   virt-otel snapshot --mode kubevirt --node-name worker-1 --kubeconfig ~/.kube/config --pods-dir /var/lib/kubelet/pods
       The same once, as a table, as root on the node itself.
 
@@ -178,7 +181,28 @@ pub(super) struct PodFlags {
     /// Needed in both modes. In a pod, set the variable from the field spec.nodeName (downward API).
     #[arg(long, value_name = "NAME")]
     pub(super) node_name: Option<String>,
+    /// The name of the cluster, which Kubernetes itself does not know
+    ///
+    /// It is the attribute k8s.cluster.name of everything that is pushed, and beats the one in OTEL_RESOURCE_ATTRIBUTES. On
+    /// scraped series, Prometheus puts it as an external label of its own.
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster_name: Option<String>,
+    /// Which metrics /metrics has: full, or beside-kubevirt
+    ///
+    /// `beside-kubevirt` leaves out what KubeVirt has under the same name: a Prometheus that scrapes KubeVirt as well would
+    /// count it twice, and so would KubeVirt's own recording rules and alerts. docs/compatibility.md lists what is left.
+    /// --metrics-include and --metrics-exclude then choose among it.
+    #[arg(long, value_name = "PROFILE", value_parser = PossibleValuesParser::new(PROFILES))]
+    pub(super) metrics_profile: Option<String>,
+    /// The same of what is pushed over OTLP
+    ///
+    /// Set beside-kubevirt if that reaches a Prometheus that scrapes KubeVirt as well.
+    #[arg(long, value_name = "PROFILE", value_parser = PossibleValuesParser::new(PROFILES))]
+    pub(super) otlp_metrics_profile: Option<String>,
 }
+
+/// The words of [`Profile::WORDS`].
+const PROFILES: [&str; 2] = [Profile::WORDS[0].0, Profile::WORDS[1].0];
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Mode kubevirt")]
@@ -261,8 +285,7 @@ pub(super) struct SelectFlags {
     /// Publish only metrics whose name matches; may be given several times
     ///
     /// A glob over OpenTelemetry names, such as `libvirt.domain.cpu.*`, or `kubevirt.vmi.cpu.*` in the modes kubevirt
-    /// and sidecar. Dots may be written as underscores. Beside KubeVirt's own monitoring `kubevirt.vmi.hypervisor.*`
-    /// publishes nothing twice; in the Helm chart it is the value metricsInclude.
+    /// and sidecar. Dots may be written as underscores. Beside KubeVirt's own monitoring see --metrics-profile.
     #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
     pub(super) metrics_include: Vec<String>,
     /// Do not publish metrics whose name matches; may be given several times, and beats --metrics-include

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::exit_codes::EXIT_CODES;
 use super::flags;
 use super::standard::STANDARD;
 
@@ -63,6 +64,9 @@ pub fn markdown() -> String {
         let _ = writeln!(page, "| `{}` | {} | {} |", row.name, row.default, row.brief);
     }
     page.push_str(TAIL);
+    for (code, meaning) in EXIT_CODES {
+        let _ = writeln!(page, "| {code} | {meaning} |");
+    }
     page
 }
 
@@ -90,6 +94,11 @@ build with the Cargo feature `virt`; libvirtd serves the test driver as `test+un
 ";
 
 const TAIL: &str = "
+## Under systemd
+
+With `NOTIFY_SOCKET` in the environment, which systemd sets for a unit of `Type=notify`, the agent says when it is ready (as
+`/readyz` does) and when it begins to stop. With `WATCHDOG_USEC` too (`WatchdogSec=`) it gives a sign of life as long as
+`/livez` is well: at least three times in that time, at most every five seconds.
 ## Commands
 
 | command | what it does |
@@ -104,14 +113,6 @@ const TAIL: &str = "
 
 | code | meaning |
 |---|---|
-| 0 | Told to stop by SIGTERM or SIGINT and stopped in order; the work of a sidecar is over; or `snapshot` read every VM. |
-| 1 | `snapshot`: a VM, its libvirt, a daemon or the Kubernetes API did not answer; standard error says which. |
-| 64 | The configuration is wrong. |
-| 69 | The address to listen on cannot be had. |
-| 70 | A part of the agent ended that should not; the log says which. |
-| 71 | The system gives no threads or no signals. |
-| 74 | Standard output cannot be written. |
-| 130, 143 | A second SIGINT or SIGTERM came while stopping. |
 ";
 
 /// Paragraphs as sentences on one line.

@@ -163,9 +163,12 @@ fn refuse_strangers(
 ) -> Result<(), ConfigError> {
     use Mode::{Kubevirt, Libvirt, Sidecar};
     let SourceFlags { libvirt, pod, kubevirt, sidecar, .. } = flags;
-    let options: [(&str, bool, &[Mode]); 11] = [
+    let options: [(&str, bool, &[Mode]); 14] = [
         ("libvirt-uri", !libvirt.libvirt_uri.is_empty(), &[Libvirt]),
         ("node-name", pod.node_name.is_some(), &[Kubevirt, Sidecar]),
+        ("cluster-name", pod.cluster_name.is_some(), &[Kubevirt, Sidecar]),
+        ("metrics-profile", pod.metrics_profile.is_some(), &[Kubevirt, Sidecar]),
+        ("otlp-metrics-profile", pod.otlp_metrics_profile.is_some(), &[Kubevirt, Sidecar]),
         ("kubeconfig", kubevirt.kubeconfig.is_some(), &[Kubevirt]),
         ("pods-dir", kubevirt.pods_dir.is_some(), &[Kubevirt]),
         ("vmi-labels", kubevirt.vmi_labels.is_some(), &[Kubevirt]),

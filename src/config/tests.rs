@@ -101,18 +101,18 @@ fn repeated_flags_and_lists_in_variables_say_the_same() {
 #[test]
 fn a_comma_in_the_braces_of_a_glob_does_not_split_it() {
     let run = run(&[], [("VIRT_OTEL_METRICS_INCLUDE", "libvirt.domain.{cpu,none}.*,libvirt.none")]);
-    assert!(!run.selection.vm.is_empty());
+    assert!(!run.served.vm.is_empty());
     assert_eq!(run.warnings.len(), 1, "one of the two patterns matches nothing: {:?}", run.warnings);
 }
 
 #[test]
 fn globs_select_by_name_and_exclude_beats_include() {
-    let all = run(&[], []).selection.vm.len();
-    let name = run(&[], []).selection.vm[0].name.clone();
-    assert_eq!(run(&["--metrics-include", &name], []).selection.vm.len(), 1);
-    assert_eq!(run(&["--metrics-include", &name.replace('.', "_")], []).selection.vm.len(), 1);
+    let all = run(&[], []).served.vm.len();
+    let name = run(&[], []).served.vm[0].name.clone();
+    assert_eq!(run(&["--metrics-include", &name], []).served.vm.len(), 1);
+    assert_eq!(run(&["--metrics-include", &name.replace('.', "_")], []).served.vm.len(), 1);
     if all > 1 {
-        assert_eq!(run(&["--metrics-exclude", &name], []).selection.vm.len(), all - 1);
+        assert_eq!(run(&["--metrics-exclude", &name], []).served.vm.len(), all - 1);
     }
     let sentence = wrong(&["--metrics-include", &name, "--metrics-exclude", "libvirt.*"], []);
     assert_sentence(&sentence, "--metrics-include: ");

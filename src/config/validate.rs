@@ -7,13 +7,14 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::error::{ConfigError, Given, Origin};
-use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags};
+use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
 use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
+use super::service_manager::service_manager;
 use super::source::source;
 use super::values::{duration, listen, milliseconds, pairs, switch, word};
 use super::{Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat, standard::STANDARD};
-use crate::catalog::{Selection, Vocabulary};
+use crate::catalog::{Profile, Selected, Selection, Vocabulary};
 use crate::model::Group;
 
 /// A VM is read at most once a second, whatever happens to it; and Prometheus shows a series without a new value for
@@ -33,11 +34,21 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
     let mut warnings = unknown_variables(layers);
     let source = source(&flags.source, layers, &mut warnings)?;
     let reading = reading(&flags.reading, layers)?;
-    let selection = selection(&flags.select, layers, source.vms.vocabulary(), &mut warnings)?;
-    let logs = logs(&flags.log, layers, "info")?;
-    let identity = identity(layers)?;
-    let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
     let (with_otlp, with_prometheus) = exporters(&flags.export, layers)?;
+    let globs = Globs::of(&flags.select, layers)?;
+    let vocabulary = source.vms.vocabulary();
+    globs.check(vocabulary, &mut warnings)?;
+    let served = profile("metrics-profile", flags.source.pod.metrics_profile.as_ref(), vocabulary, layers)?;
+    let pushed = profile("otlp-metrics-profile", flags.source.pod.otlp_metrics_profile.as_ref(), vocabulary, layers)?;
+    if with_prometheus {
+        globs.warn_of_emptied(vocabulary, served, "at /metrics", &mut warnings);
+    }
+    if with_otlp {
+        globs.warn_of_emptied(vocabulary, pushed, "over OTLP", &mut warnings);
+    }
+    let logs = logs(&flags.log, layers, "info")?;
+    let identity = identity(cluster(&flags.source, layers, vocabulary)?, layers)?;
+    let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
     let otlp_metrics = if with_otlp && !disabled { Some(otlp(layers, Signal::Metrics)?) } else { None };
     let logs_exporter = layers.one("logs-exporter", flags.export.logs_exporter.as_ref(), &["OTEL_LOGS_EXPORTER"]);
     let with_logs = match logs_exporter {
@@ -72,10 +83,12 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         .unwrap_or(EXPORT_TIMEOUT);
     let listen = listen_address(&flags.export, layers)?;
     let health_listen = health_address(&flags.export, layers, &listen)?;
+    let service_manager = service_manager(layers, std::process::id(), &mut warnings);
     Ok(Run {
         source,
         reading,
-        selection,
+        served: globs.selection(vocabulary, served),
+        pushed: globs.selection(vocabulary, pushed),
         identity,
         otlp_metrics,
         export_interval,
@@ -84,6 +97,7 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         prometheus: with_prometheus,
         listen,
         health_listen,
+        service_manager,
         own: if disabled { Own::Off } else { Own::On },
         logs,
         warnings,
@@ -105,12 +119,24 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
     };
     let mut warnings = unknown_variables(layers);
     let source = source(&flags.source, layers, &mut warnings)?;
-    let selection = selection(&flags.select, layers, source.vms.vocabulary(), &mut warnings)?;
+    let globs = Globs::of(&flags.select, layers)?;
+    let vocabulary = source.vms.vocabulary();
+    globs.check(vocabulary, &mut warnings)?;
+    // What is printed is what would be served or pushed.
+    let (name, given, published) = match format {
+        SnapshotFormat::OtlpJson => ("otlp-metrics-profile", &flags.source.pod.otlp_metrics_profile, "over OTLP"),
+        SnapshotFormat::Table | SnapshotFormat::Prometheus => {
+            ("metrics-profile", &flags.source.pod.metrics_profile, "at /metrics")
+        }
+    };
+    let profile = profile(name, given.as_ref(), vocabulary, layers)?;
+    let cluster = cluster(&flags.source, layers, vocabulary)?;
+    globs.warn_of_emptied(vocabulary, profile, published, &mut warnings);
     Ok(Snapshot {
         format,
         source,
-        selection,
-        identity: identity(layers)?,
+        selection: globs.selection(vocabulary, profile),
+        identity: identity(cluster, layers)?,
         // A person waits for the table: a successful connection is no news.
         logs: logs(&flags.log, layers, "warn")?,
         warnings,
@@ -144,35 +170,87 @@ fn group_interval(given: &Given) -> Result<(Group, Duration), ConfigError> {
     Ok((group, duration(&given.part(value.trim()), &INTERVALS)?))
 }
 
-fn selection(
-    flags: &SelectFlags,
-    layers: Layers<'_>,
+/// A profile of a way to publish. In mode libvirt there is no KubeVirt beside which it could be.
+fn profile(
+    name: &'static str,
+    flag: Option<&String>,
     vocabulary: Vocabulary,
-    warnings: &mut Vec<String>,
-) -> Result<Selection, ConfigError> {
-    let include = layers.many("metrics-include", &flags.metrics_include);
-    let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
-    let everything = Selection::everything(vocabulary);
-    let names: Vec<&str> =
-        everything.vm.iter().chain(&everything.daemon).map(|selected| selected.name.as_str()).collect();
-    for given in include.iter().chain(&exclude) {
-        let one = globs(std::slice::from_ref(given))?;
-        if !names.iter().any(|name| matches(&one, name)) {
-            warnings
-                .push(format!("{}: `{}` matches no metric; `virt-otel metrics` lists them", given.origin, given.value));
+    layers: Layers<'_>,
+) -> Result<Profile, ConfigError> {
+    match vocabulary {
+        Vocabulary::Libvirt => Ok(Profile::Full),
+        Vocabulary::Kubevirt => word(&layers.required(name, flag, &[])?, &Profile::WORDS),
+    }
+}
+
+/// `--metrics-include` and `--metrics-exclude`.
+struct Globs {
+    include: Vec<Given>,
+    exclude: Vec<Given>,
+    included: GlobSet,
+    excluded: GlobSet,
+}
+
+impl Globs {
+    fn of(flags: &SelectFlags, layers: Layers<'_>) -> Result<Self, ConfigError> {
+        let include = layers.many("metrics-include", &flags.metrics_include);
+        let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
+        let (included, excluded) = (globs(&include)?, globs(&exclude)?);
+        Ok(Self { include, exclude, included, excluded })
+    }
+
+    fn want(&self, row: &Selected) -> bool {
+        (self.include.is_empty() || matches(&self.included, &row.name)) && !matches(&self.excluded, &row.name)
+    }
+
+    /// What a profile has and they leave.
+    fn selection(&self, vocabulary: Vocabulary, profile: Profile) -> Selection {
+        Selection::new(vocabulary, |row| profile.has(row.metric) && self.want(row))
+    }
+
+    /// Refuses what leaves nothing of all metrics, and warns of what matches none of them.
+    fn check(&self, vocabulary: Vocabulary, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+        let everything = Selection::everything(vocabulary);
+        for given in self.include.iter().chain(&self.exclude) {
+            if !matches_any(given, &everything)? {
+                warnings.push(format!(
+                    "{}: `{}` matches no metric; `virt-otel metrics` lists them",
+                    given.origin, given.value
+                ));
+            }
+        }
+        match self.include.first().or(self.exclude.first()) {
+            Some(given) if self.selection(vocabulary, Profile::Full).is_empty() => {
+                Err(given.wrong("leaves no metric", "`virt-otel metrics` lists what there is"))
+            }
+            _ => Ok(()),
         }
     }
-    let included = globs(&include)?;
-    let excluded = globs(&exclude)?;
-    let selection = Selection::new(vocabulary, |name| {
-        (include.is_empty() || matches(&included, name)) && !matches(&excluded, name)
-    });
-    match include.first().or(exclude.first()) {
-        Some(given) if selection.vm.is_empty() && selection.daemon.is_empty() => {
-            Err(given.wrong("leaves no metric", "`virt-otel metrics` lists what there is"))
+
+    /// Warns of what would be included if the profile had anything of it.
+    fn warn_of_emptied(&self, vocabulary: Vocabulary, profile: Profile, published: &str, warnings: &mut Vec<String>) {
+        let everything = Selection::everything(vocabulary);
+        let left = Selection::new(vocabulary, |row| profile.has(row.metric));
+        for given in &self.include {
+            // What is no glob has been refused.
+            let of = |selection| matches_any(given, selection).unwrap_or(false);
+            if of(&everything) && !of(&left) {
+                warnings.push(format!(
+                    "{}: KubeVirt has all that `{}` matches, so the profile {} leaves it out {published}; give the \
+                     profile full, or leave this out",
+                    given.origin,
+                    given.value,
+                    profile.as_str()
+                ));
+            }
         }
-        _ => Ok(selection),
     }
+}
+
+/// Whether one glob matches the name of a row.
+fn matches_any(given: &Given, selection: &Selection) -> Result<bool, ConfigError> {
+    let one = globs(std::slice::from_ref(given))?;
+    Ok(selection.vm.iter().chain(&selection.daemon).any(|row| matches(&one, &row.name)))
 }
 
 fn globs(patterns: &[Given]) -> Result<GlobSet, ConfigError> {
@@ -273,9 +351,27 @@ fn logs(flags: &LogFlags, layers: Layers<'_>, default: &str) -> Result<Logs, Con
     Ok(Logs { format, filter })
 }
 
-fn identity(layers: Layers<'_>) -> Result<Identity, ConfigError> {
-    let attributes =
+/// The name of the cluster, where there is one.
+fn cluster(flags: &SourceFlags, layers: Layers<'_>, vocabulary: Vocabulary) -> Result<Option<String>, ConfigError> {
+    match (vocabulary, layers.one("cluster-name", flags.pod.cluster_name.as_ref(), &[])) {
+        (Vocabulary::Kubevirt, Some(given)) if given.value.trim().is_empty() => {
+            Err(given.wrong("is empty", "give the cluster's name, or leave it out"))
+        }
+        (Vocabulary::Kubevirt, given) => Ok(given.map(|given| given.value)),
+        (Vocabulary::Libvirt, _) => Ok(None),
+    }
+}
+
+/// The attribute that has the name of the cluster (semantic conventions, k8s registry).
+const CLUSTER: &str = "k8s.cluster.name";
+
+fn identity(cluster: Option<String>, layers: Layers<'_>) -> Result<Identity, ConfigError> {
+    let mut attributes =
         layers.variable("OTEL_RESOURCE_ATTRIBUTES").map(|given| pairs(&given)).transpose()?.unwrap_or_default();
+    if let Some(cluster) = cluster {
+        attributes.retain(|(key, _)| key != CLUSTER);
+        attributes.insert(0, (CLUSTER.to_owned(), cluster));
+    }
     let name = layers.variable("OTEL_SERVICE_NAME").map(|given| given.value);
     let of_attributes =
         || attributes.iter().rev().find(|(key, _)| key == "service.name").map(|(_, value)| value.clone());

@@ -37,6 +37,7 @@ mod migration;
 mod numbers;
 mod openshift;
 mod podman;
+mod profiles;
 mod receiving;
 mod selftest;
 mod selftest_kubevirt;

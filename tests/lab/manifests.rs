@@ -206,10 +206,12 @@ fn the_agent_understands_what_the_chart_tells_it() {
             None => {
                 assert!(run.prometheus && run.otlp_metrics.is_some());
                 assert_eq!(run.reading.interval, Duration::from_secs(15));
+                assert!(run.served.vm.iter().all(|row| row.metric.kubevirts().is_none()), "{:?}", run.served);
+                assert!(run.pushed.vm.iter().any(|row| row.metric.kubevirts().is_some()), "{:?}", run.pushed);
             }
             Some("beside-kubevirt-values") => {
                 assert!(run.prometheus && run.otlp_metrics.is_none());
-                let published: Vec<_> = run.selection.vm.iter().map(|row| row.name.as_str()).collect();
+                let published: Vec<_> = run.served.vm.iter().map(|row| row.name.as_str()).collect();
                 assert!(published.contains(&"kubevirt.vmi.hypervisor.info"), "{published:?}");
                 assert!(!published.iter().any(|name| name.starts_with("kubevirt.vmi.cpu")), "{published:?}");
             }
@@ -223,6 +225,10 @@ fn the_agent_understands_what_the_chart_tells_it() {
                 assert_eq!(kubevirt.vmi_labels, ["app", "app.kubernetes.io/part-of"]);
                 assert!(kubevirt.streaming_lists && kubevirt.push_beside_sidecar);
                 assert_eq!(run.reading.interval, Duration::from_secs(10));
+                let cluster = ("k8s.cluster.name".to_owned(), "production".to_owned());
+                assert!(run.identity.common_attributes.contains(&cluster), "{:?}", run.identity);
+                assert!(run.served.vm.iter().any(|row| row.metric.kubevirts().is_some()), "{:?}", run.served);
+                assert!(run.pushed.vm.iter().all(|row| row.metric.kubevirts().is_none()), "{:?}", run.pushed);
                 let intervals: std::collections::BTreeSet<_> = run.reading.groups.values().collect();
                 assert_eq!(intervals.len(), 3, "{intervals:?}");
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use virt_otel::catalog::{NOT_EXPORTED, Selection, Vocabulary};
+use virt_otel::catalog::{NOT_EXPORTED, Profile, Selection, Vocabulary};
 use virt_otel::export::naming;
 
 use self::Kind::{Counter, Gauge, Histogram};
@@ -415,13 +415,9 @@ pub fn alerts() -> String {
 
 /// VM metrics that virt-otel has and KubeVirt has not, by Prometheus name.
 pub fn ours_alone() -> String {
-    let theirs: Vec<&str> = GROUPS.iter().flat_map(|group| group.metrics).map(|theirs| theirs.name).collect();
     let mut out = "\n".to_owned();
-    for row in Selection::everything(Vocabulary::Kubevirt).vm {
-        let name = naming::of_row(&row.name, row.metric);
-        if !theirs.contains(&name.as_str()) {
-            let _ = writeln!(out, "- `{name}`: {}", row.metric.brief);
-        }
+    for row in Selection::new(Vocabulary::Kubevirt, |row| Profile::BesideKubevirt.has(row.metric)).vm {
+        let _ = writeln!(out, "- `{}`: {}", naming::of_row(&row.name, row.metric), row.metric.brief);
     }
     out
 }

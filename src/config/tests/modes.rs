@@ -1,7 +1,7 @@
 //! The three modes and what belongs to each.
 
 use super::*;
-use crate::catalog::Vocabulary;
+use crate::catalog::{Selection, Vocabulary};
 
 const UID: &str = "2c4d3f0e-9a51-4c7e-8f0b-6d1a5e3b7c90";
 /// What a pod's manifest must say in mode sidecar.
@@ -184,9 +184,12 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
 }
 
 /// Every option that has a mode, with a value that would be accepted there.
-const OF_ONE_MODE: [(&str, &str, &[&str]); 11] = [
+const OF_ONE_MODE: [(&str, &str, &[&str]); 14] = [
     ("libvirt-uri", "qemu:///system", &["libvirt"]),
     ("node-name", "worker-1", &["kubevirt", "sidecar"]),
+    ("cluster-name", "production", &["kubevirt", "sidecar"]),
+    ("metrics-profile", "full", &["kubevirt", "sidecar"]),
+    ("otlp-metrics-profile", "full", &["kubevirt", "sidecar"]),
     ("kubeconfig", "/dev/null", &["kubevirt"]),
     ("pods-dir", "/pods", &["kubevirt"]),
     ("vmi-labels", "app", &["kubevirt"]),
@@ -240,13 +243,61 @@ fn globs_are_over_the_names_of_the_mode() {
     let selected = |arguments: &[&str]| run(&borrowed(&on_node(arguments)), []);
     let everything = selected(&[]);
     assert_eq!(everything.source.vms.vocabulary(), Vocabulary::Kubevirt);
-    assert!(everything.selection.vm.iter().all(|row| row.name.starts_with("kubevirt.vmi.")));
+    assert!(everything.served.vm.iter().all(|row| row.name.starts_with("kubevirt.vmi.")));
     let hypervisor = selected(&["--metrics-include", "kubevirt.vmi.hypervisor.*"]);
-    assert_eq!(hypervisor.selection.vm.len(), 1);
+    assert_eq!(hypervisor.served.vm.len(), 1);
     assert_eq!(hypervisor.warnings, Vec::<String>::new());
     let mistaken = selected(&["--metrics-exclude", "libvirt.domain.*"]);
-    assert_eq!(mistaken.selection.vm.len(), everything.selection.vm.len());
+    assert_eq!(mistaken.served.vm.len(), everything.served.vm.len());
     assert_eq!(mistaken.warnings.len(), 1, "it matches nothing here: {:?}", mistaken.warnings);
+}
+
+#[test]
+fn the_clusters_name_is_an_attribute_of_everything_and_beats_the_standard_variable() {
+    let named = |arguments: &[&str]| {
+        let standard = [("OTEL_RESOURCE_ATTRIBUTES", "k8s.cluster.name=other,team=a")];
+        run(&borrowed(&on_node(arguments)), standard).identity.common_attributes
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(named(&[]), [pair("k8s.cluster.name", "other"), pair("team", "a")]);
+    assert_eq!(named(&["--cluster-name", "production"]), [pair("k8s.cluster.name", "production"), pair("team", "a")]);
+    let sentence = wrong(&borrowed(&on_node(&["--cluster-name", " "])), []);
+    assert_sentence(&sentence, "--cluster-name: ");
+}
+
+#[test]
+fn each_way_to_publish_has_a_profile_of_its_own() {
+    let selected = |arguments: &[&str]| run(&borrowed(&on_node(arguments)), []);
+    let everything = selected(&[]);
+    let served = selected(&["--metrics-profile", "beside-kubevirt"]);
+    let pushed = selected(&["--otlp-metrics-profile", "beside-kubevirt"]);
+    let names = |selection: &Selection| selection.vm.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&served.pushed), names(&everything.pushed));
+    assert_eq!(names(&pushed.served), names(&everything.served));
+    assert_eq!(names(&served.served), names(&pushed.pushed));
+    let left = names(&served.served);
+    assert!(left.contains(&"kubevirt.vmi.hypervisor.info".to_owned()), "{left:?}");
+    assert!(!left.contains(&"kubevirt.vmi.info".to_owned()), "{left:?}");
+    assert!(served.warnings.is_empty() && pushed.warnings.is_empty());
+}
+
+#[test]
+fn globs_choose_among_what_a_profile_leaves_and_one_without_effect_is_warned_of() {
+    let beside = |arguments: &[&str]| {
+        run(&borrowed(&on_node(&[&["--metrics-profile", "beside-kubevirt"], arguments].concat())), [])
+    };
+    let both = beside(&["--metrics-include", "kubevirt.vmi.vcpu*"]);
+    assert!(both.served.vm.iter().any(|row| row.name == "kubevirt.vmi.vcpu_current"));
+    assert!(both.served.vm.iter().all(|row| row.metric.kubevirts().is_none()));
+    assert_eq!(both.warnings, Vec::<String>::new(), "something of it is left");
+    let emptied = beside(&["--metrics-include", "kubevirt.vmi.network.receive*"]);
+    assert!(emptied.served.vm.is_empty() && !emptied.pushed.vm.is_empty());
+    assert_eq!(emptied.warnings.len(), 1, "{:?}", emptied.warnings);
+    assert_sentence(&emptied.warnings[0], "--metrics-include: ");
+    assert!(emptied.warnings[0].contains("beside-kubevirt"), "{:?}", emptied.warnings);
+    // Nothing is served, and so nothing is missed there.
+    let unserved = beside(&["--metrics-include", "kubevirt.vmi.network.receive*", "--exporters", "otlp"]);
+    assert_eq!(unserved.warnings, Vec::<String>::new());
 }
 
 #[test]

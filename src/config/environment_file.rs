@@ -1,0 +1,65 @@
+//! `deploy/systemd/virt-otel.env`, rendered from the command line and the table of standard variables: every variable,
+//! commented out, with its default.
+
+use std::fmt::Write as _;
+
+use super::flags;
+use super::standard::STANDARD;
+
+const HEAD: &str = "\
+# Settings of virt-otel.service, as variables. Rendered by a test from src/config.
+#
+# Nothing needs to be set: the agent reads qemu:///system every 15 s, pushes to a Collector at localhost:4317, and serves
+# http://localhost:9464/metrics. After a change: systemctl restart virt-otel
+#
+# Commas separate the parts of a list. docs/configuration.md has the same with more about daemons and exit codes.
+";
+
+/// The longest line.
+const WIDTH: usize = 120;
+
+/// The file.
+#[must_use]
+pub fn environment_file() -> String {
+    let mut file = String::from(HEAD);
+    let command = flags::command();
+    let mut heading = None;
+    for arg in command.get_arguments() {
+        let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version") else { continue };
+        if heading != arg.get_help_heading() {
+            heading = arg.get_help_heading();
+            let _ = write!(file, "\n# --- {} ---\n", heading.unwrap_or("Others"));
+        }
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        // Defaults are in the line of the variable.
+        let help = help.split("[default: ").next().unwrap_or_default().split("[env: ").next().unwrap_or_default();
+        push(&mut file, help, &flags::variable(flag), flags::default(flag).unwrap_or_default());
+    }
+    file.push_str("\n# --- Variables of the OpenTelemetry specification ---\n");
+    for row in STANDARD {
+        // Of names that have several forms, the general one.
+        push(&mut file, row.brief, &row.name.replace('*', ""), row.default.trim_matches('`'));
+    }
+    file
+}
+
+fn push(file: &mut String, help: &str, variable: &str, default: &str) {
+    file.push('\n');
+    for paragraph in help.split("\n\n") {
+        let mut line = String::from("#");
+        for word in paragraph.split_whitespace() {
+            if line.len() + 1 + word.len() > WIDTH {
+                let _ = writeln!(file, "{line}");
+                line = String::from("#");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        if line.len() > 1 {
+            let _ = writeln!(file, "{line}");
+        }
+    }
+    // systemd would take a value with blanks for several words unless it is quoted.
+    let quote = if default.contains(' ') { "\"" } else { "" };
+    let _ = writeln!(file, "#{variable}={quote}{default}{quote}");
+}

@@ -1,0 +1,16 @@
+//! What the agent's exit codes mean, for the documentation and the manual page.
+
+/// Each code, or codes of one meaning, and the meaning.
+pub const EXIT_CODES: &[(&str, &str)] = &[
+    (
+        "0",
+        "Told to stop by SIGTERM or SIGINT and stopped in order; the work of a sidecar is over; or `snapshot` read every VM.",
+    ),
+    ("1", "`snapshot`: a VM, its libvirt, a daemon or the Kubernetes API did not answer; standard error says which."),
+    ("64", "The configuration is wrong."),
+    ("69", "The address to listen on cannot be had."),
+    ("70", "A part of the agent ended that should not; the log says which."),
+    ("71", "The system gives no threads or no signals."),
+    ("74", "Standard output cannot be written."),
+    ("130, 143", "A second SIGINT or SIGTERM came while stopping."),
+];
