@@ -93,7 +93,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     let listeners = Listeners::bind(config).await?;
     let address = listeners.admin.first().and_then(|listener| listener.local_addr().ok());
     let port = address.map_or(config.listen.port, |address| address.port());
-    let identity = identity(&config.identity, port);
+    let identity = identity(&config.source, &config.identity, port);
     let log = Logs::start(&logs(&config.logs, config.otlp_logs.as_ref()), &identity)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");

@@ -2,6 +2,7 @@
 //!
 //! A value that was not reported is `None`: it is never replaced by 0.
 
+mod choice;
 mod collection;
 mod cpu;
 mod daemon;
@@ -19,6 +20,7 @@ mod units;
 mod vm;
 mod vmi;
 
+pub use choice::VmChoice;
 pub use collection::{Collection, GroupAge};
 pub use cpu::{Cpu, Vcpu, VcpuState, Vcpus};
 pub use daemon::{Daemon, DaemonFacts, Version};

@@ -29,7 +29,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::Vmi;
+use crate::model::{VmChoice, Vmi};
 
 pub use allow::AllowedLabels;
 pub use connect::{ApiServer, ConnectError, connect};
@@ -48,6 +48,10 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// The keys of the VMI labels to use, most important first.
     pub vmi_labels: Vec<String>,
+    /// A label selector: of the node's VMIs only those that it matches are watched.
+    pub selector: Option<String>,
+    /// Which of these, by `NAMESPACE/NAME`, are told. The others are as if they did not exist.
+    pub choice: VmChoice,
     /// Whether to stream lists, which saves the API server memory. Kubernetes supports it since 1.32; if a server
     /// refuses, plain lists are used.
     pub streaming_lists: bool,

@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::kubevirt::{self, Verdict};
-use support::{registry, sample, vmis};
+use support::{registry, rules, sample, scaling, vmis};
 use virt_otel::catalog::{
-    Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Read, Selection, Stability, Unit, Value, Vocabulary,
-    all, attribute, daemon_labels,
+    Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Profile, Read, Selection, Stability, Unit, Value,
+    Vocabulary, all, attribute, daemon_labels,
 };
 use virt_otel::commands;
 use virt_otel::export::naming;
 use virt_otel::export::otlp::{ResourceSettings, otlp_json};
 use virt_otel::export::prometheus::{Format, Renderer};
 use virt_otel::model::{
-    ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, State, StateReason, VcpuState,
+    ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, Place, State, StateReason, VcpuState, Vm,
 };
 
 const VOCABULARIES: [Vocabulary; 2] = [Vocabulary::Libvirt, Vocabulary::Kubevirt];
@@ -450,6 +450,59 @@ fn the_comparison_with_kubevirt_is_up_to_date() {
     let text = std::fs::read_to_string(PATH).unwrap();
     let text = parts.iter().fold(text, |text, (begin, rendered, end)| between(PATH, &text, begin, rendered, end));
     assert_rendered([(PATH, text)]);
+}
+
+/// `tests/lab/rules.rs` has promtool judge what is rendered here.
+#[test]
+fn rules_and_alerts_are_up_to_date_and_name_only_what_there_is() {
+    let runbook = std::fs::read_to_string("docs/runbook.md").unwrap();
+    let source = |file: &str| std::fs::read_to_string(format!("deploy/prometheus/{file}.yaml")).unwrap();
+    for vocabulary in VOCABULARIES {
+        let name = rules::name(vocabulary);
+        let text = rules::rendered(&source("source"), vocabulary);
+        let tests = rules::rendered(&source("source_test"), vocabulary);
+        assert_eq!(rules::unknown_series(&text, vocabulary), BTreeSet::new(), "{name}");
+        let alerts = rules::alerts(&text);
+        assert!(alerts.len() >= 12, "{alerts:?}");
+        for alert in alerts {
+            assert!(tests.contains(&format!("alertname=\"{alert}\"")), "no test of {alert} in {name}");
+            assert!(runbook.contains(&format!("\n### {alert}\n")), "{alert} is not in the runbook");
+            let link = format!("runbook: docs/runbook.md#{}\n", alert.to_lowercase());
+            assert!(text.contains(&link), "{alert} does not name its place in the runbook");
+        }
+        let (rules_file, tests_file) =
+            (format!("deploy/prometheus/{name}.yaml"), format!("deploy/prometheus/{name}_test.yaml"));
+        // Helm reads no file outside of its chart.
+        let copy =
+            (vocabulary == Vocabulary::Kubevirt).then(|| ("deploy/helm/virt-otel/files/kubevirt.yaml", text.clone()));
+        assert_rendered([(rules_file.as_str(), text), (tests_file.as_str(), tests)].into_iter().chain(copy));
+    }
+}
+
+#[test]
+fn the_number_of_series_is_up_to_date_and_that_of_the_page() {
+    const PATH: &str = "docs/scaling.md";
+    let text = std::fs::read_to_string(PATH).unwrap();
+    let begin = "<!-- Rendered from tests/support/scaling.rs by `cargo test --test contract`. -->\n";
+    assert_rendered([(PATH, between(PATH, &text, begin, &scaling::table(), "<!-- End of what is rendered. -->\n"))]);
+    for (vocabulary, snapshot, vm) in [
+        (Vocabulary::Libvirt, sample::snapshot(), "{domain=\"web-1\""),
+        (Vocabulary::Kubevirt, vmis::snapshot(), "{namespace=\"shop\",name=\"web-1\""),
+    ] {
+        let mut page = String::new();
+        Renderer::new(&Selection::everything(vocabulary)).render(&snapshot, &[], Format::Text004, &mut page);
+        let lines = page.lines().filter(|line| line.contains(vm)).count();
+        let web = snapshot.vms.iter().find(|known| page_name(known) == "web-1").unwrap();
+        assert_eq!(scaling::series(web, vocabulary, Profile::Full), lines, "{vocabulary:?}");
+    }
+}
+
+/// The name by which a page has a VM.
+fn page_name(vm: &Vm) -> &str {
+    match &vm.identity.place {
+        Place::Host { .. } => &vm.identity.name,
+        Place::Launcher(launcher) => &launcher.name,
+    }
 }
 
 #[test]

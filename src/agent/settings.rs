@@ -15,12 +15,14 @@ fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
-/// The agent's identity. The port distinguishes two agents on one machine, and is the same after a restart.
+/// The agent's identity. The port distinguishes two agents on one machine, and is the same after a restart; under
+/// Kubernetes the name of the node survives that of the pod.
 #[must_use]
-pub fn identity(config: &config::Identity, port: u16) -> telemetry::Identity {
+pub fn identity(source: &config::Source, config: &config::Identity, port: u16) -> telemetry::Identity {
     let host_name = host_name();
     let attributes = config.common_attributes.iter().chain(&config.own_attributes).cloned().collect();
     telemetry::Identity {
+        node: source.vms.node().map(str::to_owned),
         service_name: config.own_service_name.clone(),
         instance_id: format!("{host_name}:{port}"),
         host_name,
@@ -59,7 +61,7 @@ pub(super) fn observe(config: &config::Run) -> observe::Settings {
     let pushed = config.otlp_metrics.is_some().then_some(&config.pushed);
     let rows = served.into_iter().chain(pushed).flat_map(|selection| &selection.vm);
     let groups = rows.filter_map(|row| row.metric.read.group()).collect();
-    observe::Settings { intervals, groups, ..observe::Settings::default() }
+    observe::Settings { intervals, groups, choice: config.source.choice.clone(), ..observe::Settings::default() }
 }
 
 /// The settings of the log.

@@ -167,6 +167,8 @@ impl Sources {
             node: kubevirt.node.clone(),
             kubeconfig: kubevirt.kubeconfig.clone(),
             vmi_labels: kubevirt.vmi_labels.clone(),
+            selector: kubevirt.vmi_selector.clone(),
+            choice: config.choice.clone(),
             streaming_lists: kubevirt.streaming_lists,
         };
         let server = watch::connect(&settings).await?;

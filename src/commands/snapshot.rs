@@ -65,7 +65,7 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
 /// The snapshot in which everything has been read, or the latest when time is up; and whether the Kubernetes API has
 /// listed the VMs.
 async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentError> {
-    let identity = agent::identity(&config.identity, 0);
+    let identity = agent::identity(&config.source, &config.identity, 0);
     let logs = Logs::start(&agent::logs(&config.logs, None), &identity)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -74,6 +74,7 @@ async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentEr
     let stop = CancellationToken::new();
     let settings = observe::Settings {
         intervals: Intervals::uniform(INTERVAL),
+        choice: config.source.choice.clone(),
         // What is not there now is missing from what is printed.
         not_yet: Duration::ZERO,
         ..observe::Settings::default()

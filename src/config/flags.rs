@@ -141,6 +141,15 @@ pub(super) struct SourceFlags {
     /// virt-launcher pod that the agent was injected into, without the API. Options of another mode are refused.
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["libvirt", "kubevirt", "sidecar"]))]
     pub(super) mode: Option<String>,
+    /// Read only VMs whose name matches; may be given several times
+    ///
+    /// A glob over the names of domains, such as `web-*`, in mode kubevirt over NAMESPACE/NAME, such as `shop/*`. The others
+    /// are neither read nor counted. In mode sidecar there is nothing to choose.
+    #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
+    pub(super) vm_include: Vec<String>,
+    /// Do not read VMs whose name matches; may be given several times, and beats --vm-include
+    #[arg(long, value_name = "GLOB", action = clap::ArgAction::Append)]
+    pub(super) vm_exclude: Vec<String>,
     /// How long one call into libvirt may take before the VM counts as stuck
     ///
     /// From 100ms to 60s. A VM that does not answer in time never holds up the others.
@@ -223,6 +232,11 @@ pub(super) struct KubevirtFlags {
     /// series at /metrics, as they were when it was first seen running.
     #[arg(long, value_name = "KEYS")]
     pub(super) vmi_labels: Option<String>,
+    /// Read only VMIs with these labels
+    ///
+    /// A label selector of Kubernetes, such as `app=shop,tier!=test`. One that no longer matches is left as if it had gone.
+    #[arg(long, value_name = "SELECTOR")]
+    pub(super) vmi_selector: Option<String>,
     /// Get the first list of VMIs as a stream
     ///
     /// Saves the API server memory if many VMIs are on one node. Needs an API server with the feature WatchList; if

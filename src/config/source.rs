@@ -10,9 +10,9 @@ use super::error::{ConfigError, Given};
 use super::flags::{self, SourceFlags};
 use super::layers::{Layers, split};
 use super::names;
-use super::values::{absolute, duration, file, switch, word};
+use super::values::{absolute, duration, file, globs, switch, word};
 use crate::catalog::Vocabulary;
-use crate::model::VmiLabel;
+use crate::model::{VmChoice, VmiLabel};
 
 /// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
@@ -22,6 +22,8 @@ const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duratio
 pub struct Source {
     /// Which VMs exist, and where their libvirt is.
     pub vms: Vms,
+    /// Which of these VMs are read.
+    pub choice: VmChoice,
     /// How long one call may take.
     pub deadline: Duration,
     /// The `service.name` of the VMs' resources.
@@ -53,6 +55,8 @@ pub struct Kubevirt {
     pub pods_dir: PathBuf,
     /// The keys of the VMI labels that are published: valid, each once, no two alike as Prometheus labels.
     pub vmi_labels: Vec<String>,
+    /// A label selector: only VMIs that it matches are read.
+    pub vmi_selector: Option<String>,
     /// Whether the watch streams the first list.
     pub streaming_lists: bool,
     /// Whether VMs that a sidecar pushes are pushed, too.
@@ -75,6 +79,15 @@ pub struct Sidecar {
 }
 
 impl Vms {
+    /// The node of Kubernetes that they are on.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Libvirt { .. } => None,
+            Self::Kubevirt(Kubevirt { node, .. }) | Self::Sidecar(Sidecar { node, .. }) => Some(node),
+        }
+    }
+
     /// Which names the metrics have.
     #[must_use]
     pub const fn vocabulary(&self) -> Vocabulary {
@@ -142,6 +155,7 @@ pub(super) fn source(
         Mode::Kubevirt => Vms::Kubevirt(kubevirt(flags, layers)?),
         Mode::Sidecar => Vms::Sidecar(sidecar(flags, layers)?),
     };
+    let choice = if mode == Mode::Sidecar { VmChoice::default() } else { choice(flags, layers)? };
     let deadline = duration(&layers.required("deadline", flags.deadline.as_ref(), &[])?, &DEADLINES)?;
     let service_name = match layers.one("vm-service-name", flags.vm_service_name.as_ref(), &[]) {
         Some(name) if name.value.trim().is_empty() => {
@@ -150,7 +164,7 @@ pub(super) fn source(
         Some(name) => name.value,
         None => mode.service_name().to_owned(),
     };
-    Ok(Source { vms, deadline, service_name })
+    Ok(Source { vms, choice, deadline, service_name })
 }
 
 /// An option of another mode would have no effect: on the command line it is an error; as a variable, which may be
@@ -163,7 +177,7 @@ fn refuse_strangers(
 ) -> Result<(), ConfigError> {
     use Mode::{Kubevirt, Libvirt, Sidecar};
     let SourceFlags { libvirt, pod, kubevirt, sidecar, .. } = flags;
-    let options: [(&str, bool, &[Mode]); 14] = [
+    let options: [(&str, bool, &[Mode]); 17] = [
         ("libvirt-uri", !libvirt.libvirt_uri.is_empty(), &[Libvirt]),
         ("node-name", pod.node_name.is_some(), &[Kubevirt, Sidecar]),
         ("cluster-name", pod.cluster_name.is_some(), &[Kubevirt, Sidecar]),
@@ -172,6 +186,9 @@ fn refuse_strangers(
         ("kubeconfig", kubevirt.kubeconfig.is_some(), &[Kubevirt]),
         ("pods-dir", kubevirt.pods_dir.is_some(), &[Kubevirt]),
         ("vmi-labels", kubevirt.vmi_labels.is_some(), &[Kubevirt]),
+        ("vmi-selector", kubevirt.vmi_selector.is_some(), &[Kubevirt]),
+        ("vm-include", !flags.vm_include.is_empty(), &[Libvirt, Kubevirt]),
+        ("vm-exclude", !flags.vm_exclude.is_empty(), &[Libvirt, Kubevirt]),
         ("streaming-lists", kubevirt.streaming_lists.is_some(), &[Kubevirt]),
         ("push-beside-sidecar", kubevirt.push_beside_sidecar.is_some(), &[Kubevirt]),
         ("socket", sidecar.socket.is_some(), &[Sidecar]),
@@ -194,6 +211,36 @@ fn refuse_strangers(
     Ok(())
 }
 
+/// Which VMs are read: those that match one of the first globs, or all without any, less those that match one of the second.
+fn choice(flags: &SourceFlags, layers: Layers<'_>) -> Result<VmChoice, ConfigError> {
+    let include = layers.many("vm-include", &flags.vm_include);
+    let exclude = layers.many("vm-exclude", &flags.vm_exclude);
+    if include.is_empty() && exclude.is_empty() {
+        return Ok(VmChoice::default());
+    }
+    let (included, excluded) = (globs(&include, "web-*")?, globs(&exclude, "web-*")?);
+    let words = |globs: &[Given]| globs.iter().map(|given| given.value.clone()).collect::<Vec<_>>().join(" ");
+    let said = format!("{} less {}", words(&include), words(&exclude));
+    let all = include.is_empty();
+    Ok(VmChoice::new(said, move |name| (all || included.is_match(name)) && !excluded.is_match(name)))
+}
+
+/// The longest label selector. Longer ones do not fit into a URL everywhere.
+const SELECTOR_MAX: usize = 1_024;
+
+/// A label selector, as far as it can be judged without the API server: that refuses the rest, and the log says so.
+fn selector(given: &Given) -> Result<String, ConfigError> {
+    let accepted = "give one such as app=shop,tier!=test";
+    if given.value.is_empty() || given.value.len() > SELECTOR_MAX {
+        return Err(given.wrong(format!("has not between 1 and {SELECTOR_MAX} characters"), accepted));
+    }
+    let allowed = |one: char| one.is_ascii_alphanumeric() || "-_./=!,() ".contains(one);
+    if !given.value.chars().all(allowed) {
+        return Err(given.wrong("has a character that no label selector has", accepted));
+    }
+    Ok(given.value.clone())
+}
+
 fn kubevirt(flags: &SourceFlags, layers: Layers<'_>) -> Result<Kubevirt, ConfigError> {
     let node = from_pod("node-name", flags.pod.node_name.as_ref(), layers, Mode::Kubevirt, "spec.nodeName")?;
     let name = node_name(&node)?;
@@ -204,12 +251,14 @@ fn kubevirt(flags: &SourceFlags, layers: Layers<'_>) -> Result<Kubevirt, ConfigE
     }
     let flags = &flags.kubevirt;
     let kubeconfig = layers.one("kubeconfig", flags.kubeconfig.as_ref(), &[]);
+    let selector_of = layers.one("vmi-selector", flags.vmi_selector.as_ref(), &[]);
     let labels = layers.one("vmi-labels", flags.vmi_labels.as_ref(), &[]);
     Ok(Kubevirt {
         node: name,
         kubeconfig: kubeconfig.map(|given| file(&given, "give the path of a kubeconfig file")).transpose()?,
         pods_dir: absolute(&layers.required("pods-dir", flags.pods_dir.as_ref(), &[])?)?,
         vmi_labels: labels.map(|given| label_keys(&given)).transpose()?.unwrap_or_default(),
+        vmi_selector: selector_of.map(|given| selector(&given)).transpose()?,
         streaming_lists: switch(&layers.required("streaming-lists", flags.streaming_lists.as_ref(), &[])?)?,
         push_beside_sidecar: switch(&layers.required(
             "push-beside-sidecar",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 
 use super::error::{ConfigError, Given, Origin};
 use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
@@ -12,7 +12,7 @@ use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
 use super::service_manager::service_manager;
 use super::source::source;
-use super::values::{duration, listen, milliseconds, pairs, switch, word};
+use super::values::{duration, globs, listen, milliseconds, pairs, switch, word};
 use super::{Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat, standard::STANDARD};
 use crate::catalog::{Profile, Selected, Selection, Vocabulary};
 use crate::model::Group;
@@ -195,7 +195,7 @@ impl Globs {
     fn of(flags: &SelectFlags, layers: Layers<'_>) -> Result<Self, ConfigError> {
         let include = layers.many("metrics-include", &flags.metrics_include);
         let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
-        let (included, excluded) = (globs(&include)?, globs(&exclude)?);
+        let (included, excluded) = (globs(&include, "*.cpu.*")?, globs(&exclude, "*.cpu.*")?);
         Ok(Self { include, exclude, included, excluded })
     }
 
@@ -249,24 +249,8 @@ impl Globs {
 
 /// Whether one glob matches the name of a row.
 fn matches_any(given: &Given, selection: &Selection) -> Result<bool, ConfigError> {
-    let one = globs(std::slice::from_ref(given))?;
+    let one = globs(std::slice::from_ref(given), "*.cpu.*")?;
     Ok(selection.vm.iter().chain(&selection.daemon).any(|row| matches(&one, &row.name)))
-}
-
-fn globs(patterns: &[Given]) -> Result<GlobSet, ConfigError> {
-    let mut set = GlobSetBuilder::new();
-    for given in patterns {
-        set.add(
-            Glob::new(&given.value).map_err(|error| {
-                given.wrong(format!("is not a glob ({})", error.kind()), "give one such as *.cpu.*")
-            })?,
-        );
-    }
-    set.build().map_err(|error| ConfigError {
-        origin: patterns.first().map(|given| given.origin.to_string()).unwrap_or_default(),
-        problem: format!("the globs cannot be used together ({error})"),
-        accepted: "give fewer or simpler ones".to_owned(),
-    })
 }
 
 /// Whether a name matches as OpenTelemetry spells it, or with underscores for its dots.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use percent_encoding::percent_decode_str;
 
 use super::error::{ConfigError, Given};
@@ -149,4 +150,19 @@ pub(super) fn listen(given: &Given) -> Result<Listen, ConfigError> {
     }
     let port = port.parse().map_err(|_| given.wrong("has no port from 0 to 65535", ACCEPTED))?;
     Ok(Listen { host: host.to_owned(), port })
+}
+
+/// A set of globs. `example` is one that is right.
+pub(super) fn globs(patterns: &[Given], example: &str) -> Result<GlobSet, ConfigError> {
+    let mut set = GlobSetBuilder::new();
+    for given in patterns {
+        set.add(Glob::new(&given.value).map_err(|error| {
+            given.wrong(format!("is not a glob ({})", error.kind()), format!("give one such as {example}"))
+        })?);
+    }
+    set.build().map_err(|error| ConfigError {
+        origin: patterns.first().map(|given| given.origin.to_string()).unwrap_or_default(),
+        problem: format!("the globs cannot be used together ({error})"),
+        accepted: "give fewer or simpler ones".to_owned(),
+    })
 }

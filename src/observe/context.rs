@@ -9,7 +9,7 @@ use super::counters::ObserveCounters;
 use super::lines::Lines;
 use super::settings::Intervals;
 use super::share::Share;
-use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Version, Vmi};
+use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Version, VmChoice, Vmi};
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub(super) struct DaemonContext {
     pub(super) told: Option<Arc<Identity>>,
     pub(super) intervals: Intervals,
     pub(super) groups: Groups,
+    /// Which of its domains are read, if it is a host's.
+    pub(super) choice: VmChoice,
     /// How long nothing may listen at a launcher's socket before that is worth a warning.
     pub(super) not_yet: Duration,
     pub(super) epoch: Instant,

@@ -196,8 +196,12 @@ impl Engine {
                 }
             }
             SourceEvent::Domain { uuid, name, event } => {
-                // Only a lifecycle event is worth a query about an unknown domain.
                 let known = daemon.domains.contains_key(&uuid);
+                if daemon.leaves_out(&name) {
+                    // A known one had another name before.
+                    return self.follow(place, uuid, Actions { remove: known, ..Actions::default() });
+                }
+                // Only a lifecycle event is worth a query about an unknown domain.
                 let may_be_news = known || (event.is_lifecycle() && daemon.is_its(&name));
                 if may_be_news && !known && !daemon.listing.strangers.take(moment.instant) {
                     return self.list_soon(place, moment.instant);
@@ -332,6 +336,12 @@ impl Engine {
             owned.listed(&daemon.context, listed.iter().map(|found| &*found.name));
         }
         for found in listed {
+            if daemon.leaves_out(&found.name) {
+                if known.remove(&found.uuid) {
+                    ask.push((found.uuid, Actions { remove: true, ..Actions::default() }));
+                }
+                continue;
+            }
             if !daemon.accepts(found.uuid, &found.name) {
                 continue;
             }

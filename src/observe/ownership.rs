@@ -70,6 +70,11 @@ impl DaemonState {
         self.owned.as_ref().is_none_or(|owned| owned.owner.launcher_of(domain).is_some())
     }
 
+    /// Whether a host's domain of this name is to be as if it did not exist.
+    pub(super) fn leaves_out(&self, domain: &str) -> bool {
+        self.owned.is_none() && !self.context.choice.wants(domain)
+    }
+
     /// Whether a domain may be read. If its VM is known by name, notes its launcher.
     pub(super) fn accepts(&mut self, uuid: Uuid, domain: &str) -> bool {
         let Some(owned) = &mut self.owned else { return self.has_room(uuid, domain) };

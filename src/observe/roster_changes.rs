@@ -30,6 +30,7 @@ impl Engine {
             told: None,
             intervals: self.settings.intervals,
             groups: with_needed(self.settings.groups),
+            choice: self.settings.choice.clone(),
             not_yet: self.settings.not_yet,
             epoch: self.epoch,
             counters: Arc::clone(&self.counters),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::backoff::Waits;
-use crate::model::{Group, Groups};
+use crate::model::{Group, Groups, VmChoice};
 
 /// The default interval of every group.
 ///
@@ -164,6 +164,8 @@ pub struct Settings {
     pub intervals: Intervals,
     /// Which groups are read at all; the state and the job always are.
     pub groups: Groups,
+    /// Which domains of a host are read. Which VMIs are is decided before.
+    pub choice: VmChoice,
     /// How long nothing may listen at a launcher's socket before that is worth a warning: [`NOT_YET`], or nothing if
     /// somebody waits for what is read.
     pub not_yet: Duration,
@@ -171,6 +173,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { intervals: Intervals::default(), groups: Groups::all(), not_yet: NOT_YET }
+        Self { intervals: Intervals::default(), groups: Groups::all(), choice: VmChoice::default(), not_yet: NOT_YET }
     }
 }

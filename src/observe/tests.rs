@@ -1,6 +1,7 @@
 //! `observe` against a scripted daemon, on paused time.
 
 mod away;
+mod choice;
 mod convergence;
 mod fake;
 mod faults;

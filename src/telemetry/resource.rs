@@ -12,6 +12,8 @@ pub struct Identity {
     pub instance_id: String,
     /// `host.name`
     pub host_name: String,
+    /// `k8s.node.name`; `None` where there is no Kubernetes.
+    pub node: Option<String>,
     /// The user's attributes; they beat the others.
     pub attributes: Vec<(String, String)>,
 }
@@ -27,6 +29,7 @@ impl Identity {
             .with_attribute(attribute("service.instance.id", &self.instance_id))
             .with_attribute(attribute("service.version", env!("CARGO_PKG_VERSION")))
             .with_attribute(attribute("host.name", &self.host_name))
+            .with_attributes(self.node.iter().map(|node| attribute("k8s.node.name", node)))
             .with_attributes(self.attributes.iter().map(|(key, value)| attribute(key, value)))
             .build()
     }

@@ -21,6 +21,7 @@ use super::pause::Pause;
 use super::share::Shared;
 use super::{Settings, VmiEvent};
 use crate::heartbeat::Pulse;
+use crate::model::{VmChoice, Vmi};
 
 /// How many seconds a watch lasts before the server ends it and the agent reopens it. A silently dead connection is
 /// given up five seconds later. Reopening costs the server little, and lists nothing.
@@ -54,6 +55,8 @@ pub async fn run(
         counters,
         health,
         allowed,
+        selector: settings.selector.map_or_else(String::new, |selector| format!(",{selector}")),
+        choice: settings.choice,
         shared: Shared::default(),
         node: settings.node.into(),
         pulse,
@@ -73,6 +76,9 @@ struct Pump {
     counters: Arc<WatchCounters>,
     health: ApiHealth,
     allowed: AllowedLabels,
+    /// What follows the selection of the node's VMIs.
+    selector: String,
+    choice: VmChoice,
     shared: Shared,
     node: Arc<str>,
     pulse: Pulse,
@@ -81,7 +87,7 @@ struct Pump {
 impl Pump {
     async fn follow(&mut self, streaming: bool) -> End {
         let mut config = watcher::Config::default()
-            .labels(&format!("kubevirt.io/nodeName={}", self.node))
+            .labels(&format!("kubevirt.io/nodeName={}{}", self.node, self.selector))
             .timeout(WATCH_SECONDS)
             .page_size(PAGE_SIZE);
         if streaming {
@@ -176,6 +182,9 @@ impl Pump {
             self.counters.object_dropped();
             return true;
         };
+        if !self.wants(&vmi) {
+            return true;
+        }
         self.shared.share(&mut vmi);
         self.send(EventKind::Applied, VmiEvent::Applied(Arc::new(vmi))).await
     }
@@ -186,8 +195,15 @@ impl Pump {
             self.counters.object_dropped();
             return true;
         };
+        if !self.wants(&vmi) {
+            return true;
+        }
         let gone = VmiEvent::Deleted { namespace: vmi.namespace, name: vmi.name, uid: vmi.uid };
         self.send(EventKind::Deleted, gone).await
+    }
+
+    fn wants(&self, vmi: &Vmi) -> bool {
+        self.choice.wants(&format!("{}/{}", vmi.namespace, vmi.name))
     }
 
     /// Sends an event, however long it takes; false if the receiver is gone.

@@ -13,7 +13,8 @@ use super::support::{ApiServer, repository, wait_until};
 
 /// Kinds that Kubernetes itself does not define. tests/lab/chart.rs checks their text, and tests/lab/openshift.rs the
 /// last.
-const FOREIGN: [&str; 4] = ["Kustomization", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
+const FOREIGN: [&str; 5] =
+    ["Kustomization", "PrometheusRule", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
 
 /// The value of a key at the beginning of a line.
 fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
@@ -223,6 +224,8 @@ fn the_agent_understands_what_the_chart_tells_it() {
                 assert!(otlp.ca_file.is_some() && otlp.client_files.is_some(), "{otlp:?}");
                 let config::Vms::Kubevirt(kubevirt) = &run.source.vms else { panic!("{:?}", run.source.vms) };
                 assert_eq!(kubevirt.vmi_labels, ["app", "app.kubernetes.io/part-of"]);
+                assert_eq!(kubevirt.vmi_selector.as_deref(), Some("app in (shop,bank),!legacy"));
+                assert!(run.source.choice.wants("shop/web") && !run.source.choice.wants("shop/web-test"));
                 assert!(kubevirt.streaming_lists && kubevirt.push_beside_sidecar);
                 assert_eq!(run.reading.interval, Duration::from_secs(10));
                 let cluster = ("k8s.cluster.name".to_owned(), "production".to_owned());

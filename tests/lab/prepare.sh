@@ -51,6 +51,7 @@ netcat-openbsd          what takes the place of virt-ssh-helper behind ssh
 dbus                    a system bus of our own, over which libvirtd asks polkit
 polkitd                 polkit, which lets users who are not root read
 ca-certificates         downloads
+systemd                 judges the unit
 "
 
 # What a build with libvirt's own library needs beside.

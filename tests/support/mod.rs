@@ -3,5 +3,7 @@
 
 pub mod kubevirt;
 pub mod registry;
+pub mod rules;
+pub mod scaling;
 
 pub use virt_otel::testing::{sample, vmis};

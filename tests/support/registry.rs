@@ -152,6 +152,7 @@ fn entities() -> String {
             vec![
                 "service.version",
                 "host.name",
+                "k8s.node.name",
                 "telemetry.sdk.language",
                 "telemetry.sdk.name",
                 "telemetry.sdk.version",

@@ -42,6 +42,7 @@ fn a_node_agent_needs_the_name_of_its_node_and_nothing_else() {
         kubeconfig: None,
         pods_dir: "/pods".into(),
         vmi_labels: Vec::new(),
+        vmi_selector: None,
         streaming_lists: false,
         push_beside_sidecar: false,
     };
@@ -184,7 +185,7 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
 }
 
 /// Every option that has a mode, with a value that would be accepted there.
-const OF_ONE_MODE: [(&str, &str, &[&str]); 14] = [
+const OF_ONE_MODE: [(&str, &str, &[&str]); 15] = [
     ("libvirt-uri", "qemu:///system", &["libvirt"]),
     ("node-name", "worker-1", &["kubevirt", "sidecar"]),
     ("cluster-name", "production", &["kubevirt", "sidecar"]),
@@ -193,6 +194,7 @@ const OF_ONE_MODE: [(&str, &str, &[&str]); 14] = [
     ("kubeconfig", "/dev/null", &["kubevirt"]),
     ("pods-dir", "/pods", &["kubevirt"]),
     ("vmi-labels", "app", &["kubevirt"]),
+    ("vmi-selector", "app=shop", &["kubevirt"]),
     ("streaming-lists", "true", &["kubevirt"]),
     ("push-beside-sidecar", "true", &["kubevirt"]),
     ("socket", "/run/sock", &["sidecar"]),
@@ -250,6 +252,33 @@ fn globs_are_over_the_names_of_the_mode() {
     let mistaken = selected(&["--metrics-exclude", "libvirt.domain.*"]);
     assert_eq!(mistaken.served.vm.len(), everything.served.vm.len());
     assert_eq!(mistaken.warnings.len(), 1, "it matches nothing here: {:?}", mistaken.warnings);
+}
+
+#[test]
+fn which_vms_are_read_is_said_by_globs_over_their_names() {
+    let of = |arguments: &[&str]| run(&borrowed(&on_node(arguments)), []).source;
+    assert!(of(&[]).choice.wants("shop/web"));
+    let some = of(&["--vm-include", "shop/*", "--vm-include", "bank/*", "--vm-exclude", "*-test"]);
+    for (name, wanted) in [("shop/web", true), ("bank/ledger", true), ("shop/web-test", false), ("lab/one", false)] {
+        assert_eq!(some.choice.wants(name), wanted, "{name}");
+    }
+    let variable = run(&[], [("VIRT_OTEL_VM_EXCLUDE", "tmp-{a,b},*-test")]).source;
+    assert!(!variable.choice.wants("tmp-a") && !variable.choice.wants("x-test") && variable.choice.wants("web"));
+    assert_sentence(&wrong(&["--vm-include", "a{b"], []), "--vm-include: ");
+    let sentence = wrong(&borrowed(&in_pod(&["--vm-include", "web"])), []);
+    assert_sentence(&sentence, "--vm-include: means nothing in mode sidecar");
+}
+
+#[test]
+fn a_label_selector_is_refused_if_it_cannot_be_one() {
+    let of = |selector: &str| on_node(&["--vmi-selector", selector]);
+    for selector in ["app=shop", "app in (shop,bank),tier!=test", "!legacy"] {
+        let Vms::Kubevirt(kubevirt) = run(&borrowed(&of(selector)), []).source.vms else { panic!() };
+        assert_eq!(kubevirt.vmi_selector.as_deref(), Some(selector));
+    }
+    for selector in ["", "app=shop;", "a\u{1}b"] {
+        assert_sentence(&wrong(&borrowed(&of(selector)), []), "--vmi-selector: ");
+    }
 }
 
 #[test]

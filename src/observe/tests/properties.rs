@@ -109,6 +109,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         told: None,
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
+        choice: crate::model::VmChoice::default(),
         not_yet: Duration::ZERO,
         epoch: origin,
         counters: Arc::default(),

@@ -14,6 +14,7 @@ fn identity() -> Identity {
         service_name: "virt-otel".into(),
         instance_id: "host:9464".into(),
         host_name: "host".into(),
+        node: None,
         attributes: vec![("deployment.environment".into(), "test".into())],
     }
 }

@@ -221,7 +221,10 @@ impl Fake {
         let query = uri.query().unwrap_or_default();
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query: BTreeMap<String, String> = pairs.map(|(key, value)| (key.into(), value.into())).collect();
-        assert_eq!(query["labelSelector"], "kubevirt.io%2FnodeName%3Dnode01");
+        let selector = &query["labelSelector"];
+        let (of_the_node, more) = selector.split_once("%2C").unwrap_or((selector, ""));
+        assert_eq!(of_the_node, "kubevirt.io%2FnodeName%3Dnode01");
+        assert!(["", "app%3Dshop"].contains(&more), "{more}");
         let watches = query.contains_key("watch");
         let mode = self.state().mode;
         self.state().requests.push(uri.to_string());

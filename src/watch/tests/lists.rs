@@ -2,6 +2,7 @@
 
 use super::fake::Mode;
 use super::*;
+use crate::model::VmChoice;
 use crate::testing::logged::Logged;
 use crate::watch::link::PAGE_SIZE;
 use crate::watch::{EventKind, FaultKind};
@@ -88,4 +89,27 @@ async fn a_server_that_does_not_stream_lists_gives_plain_ones() {
     bench.quiet(300 * SECOND).await;
     assert_eq!(logged.with("does not stream lists").len(), 1);
     assert_eq!(fake.requests().iter().filter(|uri| uri.contains("sendInitialEvents")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vmi_that_is_left_out_is_not_told_of() {
+    let fake = Fake::with(["db", "web", "web-test"]);
+    let choice = VmChoice::new("the shop", |name| name.starts_with("shop/") && !name.ends_with("-test"));
+    let settings = Settings { node: NODE.into(), choice, ..Settings::default() };
+    let mut bench = Bench::with(fake.clone(), settings);
+    assert_eq!(bench.list().await, ["shop/db running", "shop/web running"]);
+    fake.apply("web-test", "Failed");
+    fake.delete("web-test");
+    fake.apply("web", "Succeeded");
+    assert_eq!(bench.next().await, "applied shop/web succeeded");
+    assert!(fake.requests().iter().all(|uri| !uri.contains("app%3Dshop")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_is_added_to_that_of_the_node() {
+    let fake = Fake::with(["db"]);
+    let settings = Settings { node: NODE.into(), selector: Some("app=shop".to_owned()), ..Settings::default() };
+    let mut bench = Bench::with(fake.clone(), settings);
+    assert_eq!(bench.list().await, ["shop/db running"]);
+    assert!(fake.requests().iter().all(|uri| uri.contains("%2Capp%3Dshop")), "{:?}", fake.requests());
 }
