@@ -42,11 +42,18 @@ fn of_the_api() -> BTreeMap<String, bool> {
 
 type Labels = BTreeMap<String, String>;
 
+/// Labels that come from the Kubernetes API on series that do not.
+const LABELS_OF_THE_API: [&str; 2] = ["persistentvolumeclaim", "datavolume"];
+
 /// The VMs' series, except what only the Kubernetes API knows.
-fn figures<'a>(page: &'a Metrics, of_the_api: &BTreeMap<String, bool>) -> BTreeMap<(&'a str, &'a Labels), f64> {
+fn figures<'a>(page: &'a Metrics, of_the_api: &BTreeMap<String, bool>) -> BTreeMap<(&'a str, Labels), f64> {
     let ours = |name: &str| name.starts_with("kubevirt_vmi_") && !of_the_api.contains_key(name);
     let samples = page.samples.iter().filter(|sample| ours(&sample.name));
-    samples.map(|sample| ((sample.name.as_str(), &sample.labels), sample.value)).collect()
+    let known = |labels: &Labels| {
+        let of_libvirt = labels.iter().filter(|(label, _)| !LABELS_OF_THE_API.contains(&label.as_str()));
+        of_libvirt.map(|(label, value)| (label.clone(), value.clone())).collect()
+    };
+    samples.map(|sample| ((sample.name.as_str(), known(&sample.labels)), sample.value)).collect()
 }
 
 fn names(page: &Metrics) -> BTreeSet<&str> {
@@ -75,8 +82,11 @@ fn wait_tcg(agent: &Agent) -> Metrics {
 }
 
 /// An agent's warnings.
+/// What an agent has warned of. At an interval of a second it warns of a domain that has been busy for three, which the end
+/// of a migration is on a busy machine.
 fn warnings(agent: &Agent) -> Vec<String> {
-    agent.log().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()
+    let warnings = |line: &&str| line.contains("WARN") && !line.contains("has kept the domain busy");
+    agent.log().lines().filter(warnings).map(str::to_owned).collect()
 }
 
 /// A launcher with a paused emulated guest.
