@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::kubevirt::{self, Verdict};
-use support::{registry, rules, sample, scaling, vmis};
+use support::{migrating, registry, rules, sample, scaling, vmis};
 use virt_otel::catalog::{
     Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Profile, Read, Selection, Stability, Unit, Value,
     Vocabulary, all, attribute, daemon_labels,
@@ -450,6 +450,26 @@ fn the_comparison_with_kubevirt_is_up_to_date() {
     let text = std::fs::read_to_string(PATH).unwrap();
     let text = parts.iter().fold(text, |text, (begin, rendered, end)| between(PATH, &text, begin, rendered, end));
     assert_rendered([(PATH, text)]);
+}
+
+#[test]
+fn what_other_exporters_call_their_metrics_leads_to_metrics_that_are_there() {
+    const PATH: &str = "docs/migrating.md";
+    let names: BTreeSet<String> =
+        rows(Vocabulary::Libvirt).iter().map(|(name, row)| naming::of_row(name, row)).collect();
+    for peer in &migrating::PEERS {
+        let mut seen = BTreeSet::new();
+        for (theirs, ours, note) in peer.rows {
+            assert!(seen.insert(theirs), "{theirs} twice in {}", peer.title);
+            assert!(!ours.is_empty() || !note.is_empty(), "why is {theirs} not here?");
+            for name in *ours {
+                assert!(names.contains(*name), "{theirs} would be {name}, which is not there");
+            }
+        }
+    }
+    let text = std::fs::read_to_string(PATH).unwrap();
+    let begin = "<!-- Rendered from tests/support/migrating.rs by `cargo test --test contract`. -->\n";
+    assert_rendered([(PATH, between(PATH, &text, begin, &migrating::tables(), "<!-- End of what is rendered. -->\n"))]);
 }
 
 /// `tests/lab/rules.rs` has promtool judge what is rendered here.

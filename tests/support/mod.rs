@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses another part")]
 
 pub mod kubevirt;
+pub mod migrating;
 pub mod registry;
 pub mod rules;
 pub mod scaling;

@@ -1,0 +1,108 @@
+//! The documents: each link leads somewhere.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+/// Folders without documents of ours.
+const SKIPPED: [&str; 4] = [".git", "target", "node_modules", "vendor"];
+
+/// Every Markdown file of the repository with its text, without blocks of code.
+fn documents() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                if !SKIPPED.iter().any(|skipped| name == **skipped) {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.insert(path.strip_prefix(root).unwrap().to_owned(), without_code(&text));
+            }
+        }
+    }
+    found
+}
+
+fn without_code(text: &str) -> String {
+    let mut code = false;
+    let kept = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    });
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+/// The anchor that a heading has where Markdown is shown.
+fn anchor(heading: &str) -> String {
+    let mut text = String::new();
+    let mut rest = heading;
+    // Of a link its words.
+    while let Some((before, (words, after))) =
+        rest.split_once('[').and_then(|(before, link)| Some((before, link.split_once("](")?)))
+    {
+        text.extend([before, words]);
+        rest = after.split_once(')').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    let kept = text.trim().to_lowercase();
+    kept.chars()
+        .filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
+}
+
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+/// The targets of the links of a text, except addresses.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next());
+    targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+}
+
+/// A path without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(parts.pop()),
+            Component::CurDir => {}
+            part => parts.push(part),
+        }
+    }
+    parts
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = documents();
+    assert!(documents.len() > 20, "{:?}", documents.keys());
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (path, text) in &documents {
+        for link in links(text) {
+            count += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { path.clone() } else { normal(&path.parent().unwrap_or(Path::new("")).join(file)) };
+            if !root.join(&target).exists() {
+                wrong.push(format!("{}: {link} is not there", path.display()));
+            } else if let Some(there) = documents.get(&target)
+                && !heading.is_empty()
+                && !anchors(there).iter().any(|known| known == heading)
+            {
+                wrong.push(format!("{}: {link} is no heading of {}", path.display(), target.display()));
+            }
+        }
+    }
+    assert!(count > 100, "only {count} links were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
