@@ -21,12 +21,12 @@ vendor() {
     cp Cargo.lock "$folder/vendored.lock"
 }
 
-# cross ARGUMENT...: cargo for arm64, in the root.
+# cross COMMAND ARGUMENT...: cargo for arm64, in the root.
 cross() {
     inside arm64 env CARGO_HOME="$folder/cargo" CARGO_TARGET_DIR="$folder/target" CARGO_NET_OFFLINE=true \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64 CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
-        cargo --config "$folder/config.toml" "$@" --locked --profile quick --target $triple
+        cargo --config "$folder/config.toml" "$1" --locked --profile quick --target $triple "${@:2}"
 }
 
 # Not those that start the agent: the kernel would have to know that QEMU runs it. Nor the one that starts a program that is

@@ -38,11 +38,13 @@ impl Line {
         Ok(Self { socket, to })
     }
 
-    /// Sends a word. One that cannot be sent is lost: the next sign of life follows.
-    fn tell(&self, word: &str) {
-        if let Err(error) = self.socket.send_to_addr(word.as_bytes(), &self.to) {
+    /// Sends a word, unless the manager's queue is full or nobody listens. Returns whether it was sent.
+    fn tell(&self, word: &str) -> bool {
+        let sent = self.socket.send_to_addr(word.as_bytes(), &self.to);
+        if let Err(error) = &sent {
             tracing::debug!(%error, word, "the service manager could not be told");
         }
+        sent.is_ok()
     }
 }
 
@@ -61,10 +63,8 @@ pub(super) async fn run(
     let mut ready = false;
     loop {
         if let Ok(line) = &line {
-            if !ready && snapshots.borrow_and_update().complete {
-                ready = true;
-                line.tell("READY=1");
-            }
+            // Said again until it was heard: systemd waits for it, and ends an agent that does not say it.
+            ready = ready || (snapshots.borrow_and_update().complete && line.tell("READY=1"));
             if manager.watchdog.is_some() && heartbeats.still().is_empty() {
                 line.tell("WATCHDOG=1");
             }
@@ -162,9 +162,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn readiness_is_said_again_to_a_manager_that_was_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let settings =
+            ServiceManager { socket: path.display().to_string(), watchdog: Some(Duration::from_millis(150)) };
+        let (publish, snapshots) = snapshot::channel();
+        publish.send(Arc::new(Snapshot { complete: true, ..Snapshot::default() })).unwrap();
+        let (heartbeats, stop) = (Heartbeats::new(), CancellationToken::new());
+        let pulse = heartbeats.part("told");
+        let told = tokio::spawn(run(settings.clone(), snapshots, heartbeats, pulse, stop.clone()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+        let manager = Manager { socket, settings, _folder: folder };
+        assert_eq!(manager.next().await, "READY=1");
+        stop.cancel();
+        told.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn abstract_names_are_understood_and_a_manager_that_is_gone_costs_nothing() {
-        Line::open("@virt-otel-of-nobody").unwrap().tell("READY=1");
-        Line::open("/nonexistent/notify").unwrap().tell("READY=1");
+        for nobody in ["@virt-otel-of-nobody", "/nonexistent/notify"] {
+            assert!(!Line::open(nobody).unwrap().tell("READY=1"));
+        }
         assert!(Line::open(&format!("/{}", "long".repeat(100))).is_err());
     }
 }

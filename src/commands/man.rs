@@ -14,7 +14,7 @@ const FILES: &[(&str, &str)] = &[
         "/run/libvirt/virtqemud-sock-ro, /run/libvirt/libvirt-sock-ro",
         "The read-only socket of libvirt's daemon: the modular one, else the monolithic one.",
     ),
-    ("/etc/libvirt/libvirt.conf", "Aliases of URIs, and how modular daemons are reached."),
+    ("/etc/libvirt/libvirt.conf", "For root: aliases of URIs, and how modular daemons are reached."),
     ("/etc/pki/CA/cacert.pem, /etc/pki/libvirt/", "Certificates for qemu+tls://."),
 ];
 

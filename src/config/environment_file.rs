@@ -38,13 +38,18 @@ pub fn environment_file() -> String {
     file.push_str("\n# --- Variables of the OpenTelemetry specification ---\n");
     for row in STANDARD {
         // Of names that have several forms, the general one.
-        push(&mut file, row.brief, &row.name.replace('*', ""), row.default.trim_matches('`'));
+        let name = row.name.replace('*', "");
+        // Some defaults are said in words.
+        let default = row.default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+        push(&mut file, row.brief, &name, default.filter(|value| !value.starts_with("--")).unwrap_or_default());
     }
     file
 }
 
 fn push(file: &mut String, help: &str, variable: &str, default: &str) {
     file.push('\n');
+    // Once, as a variable.
+    let help = help.replace("may be given several times", "several with commas between");
     for paragraph in help.split("\n\n") {
         let mut line = String::from("#");
         for word in paragraph.split_whitespace() {
@@ -59,7 +64,5 @@ fn push(file: &mut String, help: &str, variable: &str, default: &str) {
             let _ = writeln!(file, "{line}");
         }
     }
-    // systemd would take a value with blanks for several words unless it is quoted.
-    let quote = if default.contains(' ') { "\"" } else { "" };
-    let _ = writeln!(file, "#{variable}={quote}{default}{quote}");
+    let _ = writeln!(file, "#{variable}={default}");
 }

@@ -98,7 +98,8 @@ const TAIL: &str = "
 
 With `NOTIFY_SOCKET` in the environment, which systemd sets for a unit of `Type=notify`, the agent says when it is ready (as
 `/readyz` does) and when it begins to stop. With `WATCHDOG_USEC` too (`WatchdogSec=`) it gives a sign of life as long as
-`/livez` is well: at least three times in that time, at most every five seconds.
+`/livez` is well, three times within that time or more, and at least every five seconds.
+
 ## Commands
 
 | command | what it does |

@@ -79,12 +79,12 @@ pub struct Sidecar {
 }
 
 impl Vms {
-    /// The node of Kubernetes that they are on.
+    /// The node of Kubernetes whose agent this is. A sidecar is the agent of a pod.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         match self {
-            Self::Libvirt { .. } => None,
-            Self::Kubevirt(Kubevirt { node, .. }) | Self::Sidecar(Sidecar { node, .. }) => Some(node),
+            Self::Kubevirt(Kubevirt { node, .. }) => Some(node),
+            Self::Libvirt { .. } | Self::Sidecar(_) => None,
         }
     }
 
@@ -155,7 +155,7 @@ pub(super) fn source(
         Mode::Kubevirt => Vms::Kubevirt(kubevirt(flags, layers)?),
         Mode::Sidecar => Vms::Sidecar(sidecar(flags, layers)?),
     };
-    let choice = if mode == Mode::Sidecar { VmChoice::default() } else { choice(flags, layers)? };
+    let choice = if mode == Mode::Sidecar { VmChoice::default() } else { choice(mode, flags, layers, warnings)? };
     let deadline = duration(&layers.required("deadline", flags.deadline.as_ref(), &[])?, &DEADLINES)?;
     let service_name = match layers.one("vm-service-name", flags.vm_service_name.as_ref(), &[]) {
         Some(name) if name.value.trim().is_empty() => {
@@ -212,13 +212,27 @@ fn refuse_strangers(
 }
 
 /// Which VMs are read: those that match one of the first globs, or all without any, less those that match one of the second.
-fn choice(flags: &SourceFlags, layers: Layers<'_>) -> Result<VmChoice, ConfigError> {
+fn choice(
+    mode: Mode,
+    flags: &SourceFlags,
+    layers: Layers<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<VmChoice, ConfigError> {
     let include = layers.many("vm-include", &flags.vm_include);
     let exclude = layers.many("vm-exclude", &flags.vm_exclude);
     if include.is_empty() && exclude.is_empty() {
         return Ok(VmChoice::default());
     }
-    let (included, excluded) = (globs(&include, "web-*")?, globs(&exclude, "web-*")?);
+    let example = if mode == Mode::Kubevirt { "shop/*" } else { "web-*" };
+    let (included, excluded) = (globs(&include, example)?, globs(&exclude, example)?);
+    for given in include.iter().chain(&exclude) {
+        if mode == Mode::Kubevirt && !given.value.contains('/') && !given.value.starts_with('*') {
+            warnings.push(format!(
+                "{}: `{}` has no slash, and names are NAMESPACE/NAME in mode kubevirt; give one such as {example}",
+                given.origin, given.value
+            ));
+        }
+    }
     let words = |globs: &[Given]| globs.iter().map(|given| given.value.clone()).collect::<Vec<_>>().join(" ");
     let said = format!("{} less {}", words(&include), words(&exclude));
     let all = include.is_empty();

@@ -41,7 +41,7 @@ pub const STANDARD: &[Standard] = &[
     row(
         "OTEL_EXPORTER_OTLP_*COMPRESSION",
         "`gzip`",
-        "`gzip` or `none`. A receiver that does not take gzip is found out, and gets none.",
+        "`gzip` or `none`. A receiver of metrics that does not take gzip is found out, and gets none.",
     ),
     row("OTEL_EXPORTER_OTLP_*TIMEOUT", "`10000`", "How long one request may take, in milliseconds."),
     row(

@@ -98,6 +98,22 @@ fn repeated_flags_and_lists_in_variables_say_the_same() {
     assert_eq!(flags.reading.groups[&Group::Cpu], Duration::from_secs(15), "naming one leaves the others alone");
 }
 
+/// As somebody does who removes the `#` of every line that says something.
+#[test]
+fn what_the_environment_file_says_of_each_variable_is_accepted() {
+    let file = environment_file();
+    let lines = file.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let variables = lines.filter(|(name, _)| name.starts_with("VIRT_OTEL_") || name.starts_with("OTEL_"));
+    let said: Vec<(&str, &str)> = variables.filter(|(_, value)| !value.is_empty()).collect();
+    assert!(said.len() > 20, "{said:?}");
+    assert!(!file.contains("several times"), "{file}");
+    let defaults = run(&[], []);
+    let environment = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let Ok(Invocation::Run(run)) = parse(["virt-otel"], &environment) else { panic!("refused: {said:?}") };
+    assert_eq!((run.source, run.reading, run.listen), (defaults.source, defaults.reading, defaults.listen));
+    assert_eq!(run.otlp_metrics, defaults.otlp_metrics);
+}
+
 #[test]
 fn a_comma_in_the_braces_of_a_glob_does_not_split_it() {
     let run = run(&[], [("VIRT_OTEL_METRICS_INCLUDE", "libvirt.domain.{cpu,none}.*,libvirt.none")]);

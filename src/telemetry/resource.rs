@@ -12,7 +12,7 @@ pub struct Identity {
     pub instance_id: String,
     /// `host.name`
     pub host_name: String,
-    /// `k8s.node.name`; `None` where there is no Kubernetes.
+    /// `k8s.node.name`; `None` where it is not the agent of a node.
     pub node: Option<String>,
     /// The user's attributes; they beat the others.
     pub attributes: Vec<(String, String)>,

@@ -74,6 +74,7 @@ struct Counts {
     bare: usize,
     each: [usize; THINGS.len()],
     job: usize,
+    migrated: usize,
 }
 
 impl Counts {
@@ -92,7 +93,11 @@ impl Counts {
         }
         let mut busy = all.clone();
         busy.job = sample::migrating().job;
-        Counts { bare: count(&bare), each, job: count(&busy) - count(&all) }
+        let mut migrated = all.clone();
+        if let (Some(vmi), Some(after)) = (&mut migrated.vmi, &vmis::running().vmi) {
+            Arc::make_mut(vmi).migration = after.migration.clone();
+        }
+        Counts { bare: count(&bare), each, job: count(&busy) - count(&all), migrated: count(&migrated) - count(&all) }
     }
 
     /// The series of a VM with this many of each of [`THINGS`].
@@ -115,6 +120,7 @@ pub fn table() -> String {
         line(what, &|counts| counts.each[place]);
     }
     line("a migration, while it runs", &|counts| counts.job);
+    line("after its last migration", &|counts| counts.migrated);
     line("**a VM with 4 vCPUs, 2 disks and 1 interface**", &|counts| counts.of_a_vm([4, 2, 1, 0]));
     out
 }

@@ -262,6 +262,9 @@ fn which_vms_are_read_is_said_by_globs_over_their_names() {
     for (name, wanted) in [("shop/web", true), ("bank/ledger", true), ("shop/web-test", false), ("lab/one", false)] {
         assert_eq!(some.choice.wants(name), wanted, "{name}");
     }
+    let bare = run(&borrowed(&on_node(&["--vm-include", "web-*"])), []);
+    assert_eq!(bare.warnings.len(), 1, "{:?}", bare.warnings);
+    assert_sentence(&bare.warnings[0], "--vm-include: ");
     let variable = run(&[], [("VIRT_OTEL_VM_EXCLUDE", "tmp-{a,b},*-test")]).source;
     assert!(!variable.choice.wants("tmp-a") && !variable.choice.wants("x-test") && variable.choice.wants("web"));
     assert_sentence(&wrong(&["--vm-include", "a{b"], []), "--vm-include: ");

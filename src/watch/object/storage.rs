@@ -9,7 +9,11 @@ pub(super) fn read(spec: Raw<'_>, vmi: &mut Vmi, tally: &mut Tally) {
     let [volumes] = pick(spec, ["volumes"], tally);
     let mut claimed = Vec::new();
     elements(volumes, limits::VOLUMES, tally, |raw, tally| {
-        let [name, claim, data_volume] = pick(Some(raw), ["name", "persistentVolumeClaim", "dataVolume"], tally);
+        let [name, claim, data_volume, ephemeral] =
+            pick(Some(raw), ["name", "persistentVolumeClaim", "dataVolume", "ephemeral"], tally);
+        // What an ephemeral disk writes is lost; a claim is behind what it reads.
+        let [behind] = pick(ephemeral, ["persistentVolumeClaim"], tally);
+        let claim = claim.or(behind);
         let [claim] = pick(claim, ["claimName"], tally);
         let [data_volume] = pick(data_volume, ["name"], tally);
         let claim = text(claim, limits::NAME, tally);

@@ -106,13 +106,14 @@ fn a_disks_claim_is_that_of_the_volume_of_its_name() {
     let volumes = json!([
         { "name": "logs", "persistentVolumeClaim": { "claimName": "web-1-logs" } },
         { "name": "data", "dataVolume": { "name": "web-1-data" } },
+        { "name": "image", "ephemeral": { "persistentVolumeClaim": { "claimName": "golden" } } },
         { "name": "scratch", "emptyDisk": { "capacity": "1Gi" } },
         { "name": "broken", "persistentVolumeClaim": { "claimName": 7 } },
     ]);
     let some = vmi(&with("/spec/volumes", volumes));
     let said: Vec<_> =
         some.volumes.iter().map(|volume| (&*volume.name, &*volume.claim, volume.of_data_volume)).collect();
-    assert_eq!(said, [("data", "web-1-data", true), ("logs", "web-1-logs", false)]);
+    assert_eq!(said, [("data", "web-1-data", true), ("image", "golden", false), ("logs", "web-1-logs", false)]);
 }
 
 #[test]
