@@ -24,7 +24,7 @@ containers=podman,runc
 node=runc,containernetworking-plugins,iptables,ipset,nftables,conntrack,iproute2,kmod,mount,util-linux,procps
 node=$node,ca-certificates,catatonit
 # Of the other architecture only what a program is compiled and run with.
-cross=rustc,cargo,gcc-aarch64-linux-gnu,qemu-user,libstd-rust-dev:arm64,libc6-dev:arm64,libgcc-s1:arm64
+cross=rustc,cargo,ca-certificates,gcc-aarch64-linux-gnu,qemu-user,libstd-rust-dev:arm64,libc6-dev:arm64,libgcc-s1:arm64
 # What libvirt's own build wants for the QEMU driver, and for what this driver does not start without.
 compilers=build-essential,meson,ninja-build,pkgconf,gettext,xsltproc,libxml2-utils,python3,python3-docutils,xz-utils
 libraries=libglib2.0-dev,libxml2-dev,libgnutls28-dev,libtirpc-dev,libjson-c-dev,libnl-3-dev,libnl-route-3-dev
@@ -46,7 +46,10 @@ case $name in
     debian-13) make trixie "$common,$packaged,$emulator,$containers" || status=$? ;;
     node) make trixie "$node" || status=$? ;;
     unstable) make sid "$common,$packaged,$emulator" || status=$? ;;
-    arm64) make sid "$cross" --architectures=amd64,arm64 || status=$? ;;
+    arm64)
+        make sid "$cross" --architectures=amd64,arm64 \
+            --customize-hook='printf "127.0.0.1 localhost\n::1 localhost\n" >"$1/etc/hosts"' || status=$?
+        ;;
     virtqemud)
         # virsh comes with the packages, and is then replaced by the one of this build.
         make trixie "$common,libvirt-clients,$emulator,$compilers,$libraries" \
