@@ -23,7 +23,7 @@ use virt_otel::export::naming;
 use virt_otel::export::otlp::{ResourceSettings, otlp_json};
 use virt_otel::export::prometheus::{Format, Renderer};
 use virt_otel::model::{
-    ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, Place, State, StateReason, VcpuState, Vm,
+    ConditionKind, Group, HypervisorType, JobKind, JobOperation, Phase, State, StateReason, VcpuState,
 };
 
 const VOCABULARIES: [Vocabulary; 2] = [Vocabulary::Libvirt, Vocabulary::Kubevirt];
@@ -459,7 +459,7 @@ fn what_other_exporters_call_their_metrics_leads_to_metrics_that_are_there() {
         rows(Vocabulary::Libvirt).iter().map(|(name, row)| naming::of_row(name, row)).collect();
     for peer in &migrating::PEERS {
         let mut seen = BTreeSet::new();
-        for (theirs, ours, note) in peer.rows {
+        for (theirs, ours, note) in peer.names() {
             assert!(seen.insert(theirs), "{theirs} twice in {}", peer.title);
             assert!(!ours.is_empty() || !note.is_empty(), "why is {theirs} not here?");
             for name in *ours {
@@ -505,23 +505,13 @@ fn the_number_of_series_is_up_to_date_and_that_of_the_page() {
     let text = std::fs::read_to_string(PATH).unwrap();
     let begin = "<!-- Rendered from tests/support/scaling.rs by `cargo test --test contract`. -->\n";
     assert_rendered([(PATH, between(PATH, &text, begin, &scaling::table(), "<!-- End of what is rendered. -->\n"))]);
-    for (vocabulary, snapshot, vm) in [
-        (Vocabulary::Libvirt, sample::snapshot(), "{domain=\"web-1\""),
-        (Vocabulary::Kubevirt, vmis::snapshot(), "{namespace=\"shop\",name=\"web-1\""),
+    for (vocabulary, web, labels) in [
+        (Vocabulary::Libvirt, sample::running(), "{domain=\"web-1\""),
+        (Vocabulary::Kubevirt, vmis::running(), "{namespace=\"shop\",name=\"web-1\""),
     ] {
-        let mut page = String::new();
-        Renderer::new(&Selection::everything(vocabulary)).render(&snapshot, &[], Format::Text004, &mut page);
-        let lines = page.lines().filter(|line| line.contains(vm)).count();
-        let web = snapshot.vms.iter().find(|known| page_name(known) == "web-1").unwrap();
-        assert_eq!(scaling::series(web, vocabulary, Profile::Full), lines, "{vocabulary:?}");
-    }
-}
-
-/// The name by which a page has a VM.
-fn page_name(vm: &Vm) -> &str {
-    match &vm.identity.place {
-        Place::Host { .. } => &vm.identity.name,
-        Place::Launcher(launcher) => &launcher.name,
+        let page = page(vocabulary, Format::Text004);
+        let lines = page.lines().filter(|line| line.contains(labels)).count();
+        assert_eq!(scaling::series(&web, vocabulary, Profile::Full), lines, "{vocabulary:?}");
     }
 }
 

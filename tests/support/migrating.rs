@@ -8,9 +8,85 @@ pub struct Peer {
     pub title: &'static str,
     /// What to know before looking names up.
     pub about: &'static str,
-    /// Its names, what they are here, and what is different. Of a name without any here the last says why.
-    pub rows: &'static [(&'static str, &'static [&'static str], &'static str)],
+    /// Names that others have, too.
+    shared: &'static [&'static [Row]],
+    /// The rest.
+    rows: &'static [Row],
 }
+
+/// A name, what it is here, and what is different. Of a name without any here the last says why.
+pub type Row = (&'static str, &'static [&'static str], &'static str);
+
+impl Peer {
+    /// Its names.
+    pub fn names(&self) -> impl Iterator<Item = &'static Row> {
+        self.rows.iter().chain(self.shared.iter().copied().flatten())
+    }
+}
+
+/// What every descendant of the first exporter calls the same: a domain.
+const DOMAIN: &[Row] = &[
+    ("domain_info_maximum_memory_bytes", &["libvirt_domain_memory_maximum_bytes"], ""),
+    ("domain_info_memory_usage_bytes", &["libvirt_domain_memory_actual_balloon_bytes"], ""),
+    ("domain_info_virtual_cpus", &["libvirt_domain_vcpu_current"], ""),
+    ("domain_info_cpu_time_seconds_total", &["libvirt_domain_cpu_usage_seconds_total"], ""),
+];
+
+/// The same: what a disk has moved.
+const REQUESTS: &[Row] = &[
+    ("domain_block_stats_read_bytes_total", &["libvirt_domain_storage_read_traffic_bytes_total"], ""),
+    ("domain_block_stats_read_requests_total", &["libvirt_domain_storage_iops_read_total"], ""),
+    ("domain_block_stats_write_bytes_total", &["libvirt_domain_storage_write_traffic_bytes_total"], ""),
+    ("domain_block_stats_write_requests_total", &["libvirt_domain_storage_iops_write_total"], ""),
+];
+
+/// The same: an interface.
+const INTERFACES: &[Row] = &[
+    ("domain_interface_stats_receive_bytes_total", &["libvirt_domain_network_receive_bytes_total"], ""),
+    ("domain_interface_stats_receive_packets_total", &["libvirt_domain_network_receive_packets_total"], ""),
+    ("domain_interface_stats_receive_errors_total", &["libvirt_domain_network_receive_errors_total"], ""),
+    ("domain_interface_stats_receive_drops_total", &["libvirt_domain_network_receive_packets_dropped_total"], ""),
+    ("domain_interface_stats_transmit_bytes_total", &["libvirt_domain_network_transmit_bytes_total"], ""),
+    ("domain_interface_stats_transmit_packets_total", &["libvirt_domain_network_transmit_packets_total"], ""),
+    ("domain_interface_stats_transmit_errors_total", &["libvirt_domain_network_transmit_errors_total"], ""),
+    ("domain_interface_stats_transmit_drops_total", &["libvirt_domain_network_transmit_packets_dropped_total"], ""),
+];
+
+/// What some of them call the same: how long a disk took.
+const TIMES: &[Row] = &[
+    ("domain_block_stats_read_time_seconds_total", &["libvirt_domain_storage_read_times_seconds_total"], ""),
+    ("domain_block_stats_write_time_seconds_total", &["libvirt_domain_storage_write_times_seconds_total"], ""),
+    ("domain_block_stats_flush_requests_total", &["libvirt_domain_storage_flush_requests_total"], ""),
+    ("domain_block_stats_flush_time_seconds_total", &["libvirt_domain_storage_flush_times_seconds_total"], ""),
+    ("domain_block_stats_capacity_bytes", &["libvirt_domain_storage_capacity_bytes"], ""),
+];
+
+/// The same: a vCPU.
+const VCPUS: &[Row] = &[
+    ("domain_vcpu_state", &["libvirt_domain_vcpu_state"], "A series for each state."),
+    (
+        "domain_vcpu_time_seconds_total",
+        &["libvirt_domain_vcpu_seconds_total"],
+        "With the vCPU's state as a label: sum over it.",
+    ),
+    ("domain_vcpu_wait_seconds_total", &["libvirt_domain_vcpu_wait_seconds_total"], ""),
+    ("domain_vcpu_delay_seconds_total", &["libvirt_domain_vcpu_delay_seconds_total"], ""),
+];
+
+/// The same: the guest's memory.
+const GUEST_MEMORY: &[Row] = &[
+    ("domain_memory_stats_major_fault_total", &["libvirt_domain_memory_pgmajfault_total"], ""),
+    ("domain_memory_stats_minor_fault_total", &["libvirt_domain_memory_pgminfault_total"], ""),
+    ("domain_memory_stats_unused_bytes", &["libvirt_domain_memory_unused_bytes"], ""),
+    ("domain_memory_stats_available_bytes", &["libvirt_domain_memory_available_bytes"], ""),
+    ("domain_memory_stats_usable_bytes", &["libvirt_domain_memory_usable_bytes"], ""),
+    ("domain_memory_stats_rss_bytes", &["libvirt_domain_memory_resident_bytes"], ""),
+    (
+        "domain_memory_stats_used_percent",
+        &["libvirt_domain_memory_available_bytes", "libvirt_domain_memory_usable_bytes"],
+        "One less their ratio; deploy/prometheus records it.",
+    ),
+];
 
 /// The exporters.
 pub const PEERS: [Peer; 4] = [
@@ -18,6 +94,7 @@ pub const PEERS: [Peer; 4] = [
         title: "inovex prometheus-libvirt-exporter 2.5",
         about: "Names begin with `libvirt_`. A disk is `target_device` there and `drive` here, an interface `interface`; a vCPU is \
                 `vcpu` there and `id` here. A value that libvirt does not tell is 0 or NaN there and no series here.",
+        shared: &[DOMAIN, REQUESTS, INTERFACES, TIMES, VCPUS, GUEST_MEMORY],
         rows: &[
             ("up", &["libvirt_up"], "One for each daemon."),
             ("domains", &["libvirt_domains"], "By state; sum it up."),
@@ -29,10 +106,6 @@ pub const PEERS: [Peer; 4] = [
                 &["libvirt_domain_state", "libvirt_domain_state_reason"],
                 "A series for each state, not a code.",
             ),
-            ("domain_info_maximum_memory_bytes", &["libvirt_domain_memory_maximum_bytes"], ""),
-            ("domain_info_memory_usage_bytes", &["libvirt_domain_memory_actual_balloon_bytes"], ""),
-            ("domain_info_virtual_cpus", &["libvirt_domain_vcpu_current"], ""),
-            ("domain_info_cpu_time_seconds_total", &["libvirt_domain_cpu_usage_seconds_total"], ""),
             ("domain_job_info_type", &["libvirt_domain_job_state"], "A series for each state."),
             (
                 "domain_job_info_time_elapsed_seconds",
@@ -57,11 +130,6 @@ pub const PEERS: [Peer; 4] = [
             ("domain_memory_stats_maximum_bytes", &["libvirt_domain_memory_maximum_bytes"], ""),
             ("domain_memory_stats_swap_in_bytes", &["libvirt_domain_memory_swap_in_traffic_bytes"], ""),
             ("domain_memory_stats_swap_out_bytes", &["libvirt_domain_memory_swap_out_traffic_bytes"], ""),
-            ("domain_memory_stats_major_fault_total", &["libvirt_domain_memory_pgmajfault_total"], ""),
-            ("domain_memory_stats_minor_fault_total", &["libvirt_domain_memory_pgminfault_total"], ""),
-            ("domain_memory_stats_unused_bytes", &["libvirt_domain_memory_unused_bytes"], ""),
-            ("domain_memory_stats_available_bytes", &["libvirt_domain_memory_available_bytes"], ""),
-            ("domain_memory_stats_usable_bytes", &["libvirt_domain_memory_usable_bytes"], ""),
             (
                 "domain_memory_stats_last_update_timestamp_seconds",
                 &["libvirt_domain_memory_last_update_age_seconds"],
@@ -70,55 +138,17 @@ pub const PEERS: [Peer; 4] = [
             ("domain_memory_stats_disk_caches_bytes", &["libvirt_domain_memory_cached_bytes"], ""),
             ("domain_memory_stats_hugetlb_pgalloc_total", &["libvirt_domain_memory_hugetlb_pgalloc_total"], ""),
             ("domain_memory_stats_hugetlb_pgfail_total", &["libvirt_domain_memory_hugetlb_pgfail_total"], ""),
-            ("domain_memory_stats_rss_bytes", &["libvirt_domain_memory_resident_bytes"], ""),
-            (
-                "domain_memory_stats_used_percent",
-                &["libvirt_domain_memory_available_bytes", "libvirt_domain_memory_usable_bytes"],
-                "One less their ratio; deploy/prometheus records it.",
-            ),
             ("domain_block_stats_info", &["libvirt_domain_storage_info"], ""),
-            ("domain_block_stats_read_bytes_total", &["libvirt_domain_storage_read_traffic_bytes_total"], ""),
-            ("domain_block_stats_read_requests_total", &["libvirt_domain_storage_iops_read_total"], ""),
-            ("domain_block_stats_read_time_seconds_total", &["libvirt_domain_storage_read_times_seconds_total"], ""),
-            ("domain_block_stats_write_bytes_total", &["libvirt_domain_storage_write_traffic_bytes_total"], ""),
-            ("domain_block_stats_write_requests_total", &["libvirt_domain_storage_iops_write_total"], ""),
-            ("domain_block_stats_write_time_seconds_total", &["libvirt_domain_storage_write_times_seconds_total"], ""),
-            ("domain_block_stats_flush_requests_total", &["libvirt_domain_storage_flush_requests_total"], ""),
-            ("domain_block_stats_flush_time_seconds_total", &["libvirt_domain_storage_flush_times_seconds_total"], ""),
-            ("domain_block_stats_capacity_bytes", &["libvirt_domain_storage_capacity_bytes"], ""),
             ("domain_interface_stats_info", &["libvirt_domain_network_info"], ""),
-            ("domain_interface_stats_receive_bytes_total", &["libvirt_domain_network_receive_bytes_total"], ""),
-            ("domain_interface_stats_receive_packets_total", &["libvirt_domain_network_receive_packets_total"], ""),
-            ("domain_interface_stats_receive_errors_total", &["libvirt_domain_network_receive_errors_total"], ""),
-            (
-                "domain_interface_stats_receive_drops_total",
-                &["libvirt_domain_network_receive_packets_dropped_total"],
-                "",
-            ),
-            ("domain_interface_stats_transmit_bytes_total", &["libvirt_domain_network_transmit_bytes_total"], ""),
-            ("domain_interface_stats_transmit_packets_total", &["libvirt_domain_network_transmit_packets_total"], ""),
-            ("domain_interface_stats_transmit_errors_total", &["libvirt_domain_network_transmit_errors_total"], ""),
-            (
-                "domain_interface_stats_transmit_drops_total",
-                &["libvirt_domain_network_transmit_packets_dropped_total"],
-                "",
-            ),
             ("domain_vcpu_current", &["libvirt_domain_vcpu_current"], ""),
             ("domain_vcpu_maximum", &["libvirt_domain_vcpu_maximum"], ""),
-            ("domain_vcpu_state", &["libvirt_domain_vcpu_state"], "A series for each state."),
-            (
-                "domain_vcpu_time_seconds_total",
-                &["libvirt_domain_vcpu_seconds_total"],
-                "With the vCPU's state as a label: sum over it.",
-            ),
-            ("domain_vcpu_wait_seconds_total", &["libvirt_domain_vcpu_wait_seconds_total"], ""),
-            ("domain_vcpu_delay_seconds_total", &["libvirt_domain_vcpu_delay_seconds_total"], ""),
             ("storage_pool_*", &[], "Storage pools are not read: they belong to the host, and a refresh writes."),
         ],
     },
     Peer {
         title: "Tinkoff libvirt-exporter 2.3",
         about: "Names begin with `libvirt_`. Labels as above. What is missing is 0 there, and paused VMs are.",
+        shared: &[DOMAIN, REQUESTS, INTERFACES, TIMES, VCPUS, GUEST_MEMORY],
         rows: &[
             ("up", &["libvirt_up"], "One for each daemon."),
             ("versions_info", &["libvirt_version_info"], ""),
@@ -128,31 +158,10 @@ pub const PEERS: [Peer; 4] = [
                 &["libvirt_domain_machine_info"],
                 "The UUID is on every series; Nova's metadata is not read.",
             ),
-            ("domain_info_maximum_memory_bytes", &["libvirt_domain_memory_maximum_bytes"], ""),
-            ("domain_info_memory_usage_bytes", &["libvirt_domain_memory_actual_balloon_bytes"], ""),
-            ("domain_info_virtual_cpus", &["libvirt_domain_vcpu_current"], ""),
-            ("domain_info_cpu_time_seconds_total", &["libvirt_domain_cpu_usage_seconds_total"], ""),
             ("domain_info_vstate", &["libvirt_domain_state"], "A series for each state, not a code."),
-            ("domain_vcpu_state", &["libvirt_domain_vcpu_state"], "A series for each state."),
-            (
-                "domain_vcpu_time_seconds_total",
-                &["libvirt_domain_vcpu_seconds_total"],
-                "With the vCPU's state as a label: sum over it.",
-            ),
-            ("domain_vcpu_wait_seconds_total", &["libvirt_domain_vcpu_wait_seconds_total"], ""),
-            ("domain_vcpu_delay_seconds_total", &["libvirt_domain_vcpu_delay_seconds_total"], ""),
             ("domain_vcpu_cpu", &[], "On which processor a vCPU is now changes too often to be a series."),
             ("domain_block_meta", &["libvirt_domain_storage_info"], ""),
-            ("domain_block_stats_read_bytes_total", &["libvirt_domain_storage_read_traffic_bytes_total"], ""),
-            ("domain_block_stats_read_requests_total", &["libvirt_domain_storage_iops_read_total"], ""),
-            ("domain_block_stats_read_time_seconds_total", &["libvirt_domain_storage_read_times_seconds_total"], ""),
-            ("domain_block_stats_write_bytes_total", &["libvirt_domain_storage_write_traffic_bytes_total"], ""),
-            ("domain_block_stats_write_requests_total", &["libvirt_domain_storage_iops_write_total"], ""),
-            ("domain_block_stats_write_time_seconds_total", &["libvirt_domain_storage_write_times_seconds_total"], ""),
-            ("domain_block_stats_flush_requests_total", &["libvirt_domain_storage_flush_requests_total"], ""),
-            ("domain_block_stats_flush_time_seconds_total", &["libvirt_domain_storage_flush_times_seconds_total"], ""),
             ("domain_block_stats_allocation", &["libvirt_domain_storage_allocation_bytes"], ""),
-            ("domain_block_stats_capacity_bytes", &["libvirt_domain_storage_capacity_bytes"], ""),
             ("domain_block_stats_physicalsize_bytes", &["libvirt_domain_storage_physical_bytes"], ""),
             (
                 "domain_block_stats_limit_*_bytes",
@@ -184,63 +193,22 @@ pub const PEERS: [Peer; 4] = [
             ),
             ("domain_block_stats_size_iops_bytes", &["libvirt_domain_storage_limit_iops_size_bytes"], ""),
             ("domain_interface_meta", &["libvirt_domain_network_info"], ""),
-            ("domain_interface_stats_receive_bytes_total", &["libvirt_domain_network_receive_bytes_total"], ""),
-            (
-                "domain_interface_stats_transmit_bytes_total",
-                &["libvirt_domain_network_transmit_bytes_total"],
-                "The other six as in the table above.",
-            ),
-            ("domain_memory_stats_major_fault_total", &["libvirt_domain_memory_pgmajfault_total"], ""),
-            ("domain_memory_stats_minor_fault_total", &["libvirt_domain_memory_pgminfault_total"], ""),
-            ("domain_memory_stats_unused_bytes", &["libvirt_domain_memory_unused_bytes"], ""),
-            ("domain_memory_stats_available_bytes", &["libvirt_domain_memory_available_bytes"], ""),
             ("domain_memory_stats_actual_balloon_bytes", &["libvirt_domain_memory_actual_balloon_bytes"], ""),
-            ("domain_memory_stats_rss_bytes", &["libvirt_domain_memory_resident_bytes"], ""),
-            ("domain_memory_stats_usable_bytes", &["libvirt_domain_memory_usable_bytes"], ""),
             ("domain_memory_stats_disk_cache_bytes", &["libvirt_domain_memory_cached_bytes"], ""),
-            (
-                "domain_memory_stats_used_percent",
-                &["libvirt_domain_memory_available_bytes", "libvirt_domain_memory_usable_bytes"],
-                "One less their ratio; deploy/prometheus records it.",
-            ),
         ],
     },
     Peer {
         title: "Debian's prometheus-libvirt-exporter 0.2 (kumina)",
         about: "Names begin with `libvirt_`. A disk has `source_file` and `target_device` there; here it has `drive`, and the rest is \
                 on `libvirt_domain_storage_info`.",
-        rows: &[
-            ("up", &["libvirt_up"], ""),
-            ("domain_info_maximum_memory_bytes", &["libvirt_domain_memory_maximum_bytes"], ""),
-            ("domain_info_memory_usage_bytes", &["libvirt_domain_memory_actual_balloon_bytes"], ""),
-            ("domain_info_virtual_cpus", &["libvirt_domain_vcpu_current"], ""),
-            ("domain_info_cpu_time_seconds_total", &["libvirt_domain_cpu_usage_seconds_total"], ""),
-            ("domain_block_stats_read_bytes_total", &["libvirt_domain_storage_read_traffic_bytes_total"], ""),
-            ("domain_block_stats_read_requests_total", &["libvirt_domain_storage_iops_read_total"], ""),
-            ("domain_block_stats_write_bytes_total", &["libvirt_domain_storage_write_traffic_bytes_total"], ""),
-            ("domain_block_stats_write_requests_total", &["libvirt_domain_storage_iops_write_total"], ""),
-            ("domain_interface_stats_receive_bytes_total", &["libvirt_domain_network_receive_bytes_total"], ""),
-            ("domain_interface_stats_receive_packets_total", &["libvirt_domain_network_receive_packets_total"], ""),
-            ("domain_interface_stats_receive_errors_total", &["libvirt_domain_network_receive_errors_total"], ""),
-            (
-                "domain_interface_stats_receive_drops_total",
-                &["libvirt_domain_network_receive_packets_dropped_total"],
-                "",
-            ),
-            ("domain_interface_stats_transmit_bytes_total", &["libvirt_domain_network_transmit_bytes_total"], ""),
-            ("domain_interface_stats_transmit_packets_total", &["libvirt_domain_network_transmit_packets_total"], ""),
-            ("domain_interface_stats_transmit_errors_total", &["libvirt_domain_network_transmit_errors_total"], ""),
-            (
-                "domain_interface_stats_transmit_drops_total",
-                &["libvirt_domain_network_transmit_packets_dropped_total"],
-                "",
-            ),
-        ],
+        shared: &[DOMAIN, REQUESTS, INTERFACES],
+        rows: &[("up", &["libvirt_up"], "")],
     },
     Peer {
         title: "Telegraf's input libvirt",
         about: "Measurements and their fields. Times are nanoseconds there and seconds here, memory KiB there and bytes here; a disk or \
                 interface is a number there, with its name in a field.",
+        shared: &[],
         rows: &[
             (
                 "libvirt_state state, reason",
@@ -345,9 +313,10 @@ pub const PEERS: [Peer; 4] = [
 /// The tables of docs/migrating.md.
 pub fn tables() -> String {
     let mut out = String::new();
-    for Peer { title, about, rows } in &PEERS {
+    for peer in &PEERS {
+        let Peer { title, about, .. } = peer;
         let _ = writeln!(out, "\n## {title}\n\n{about}\n\n| There | Here | |\n|---|---|---|");
-        for (theirs, ours, note) in *rows {
+        for (theirs, ours, note) in peer.names() {
             let here = match ours {
                 [] => "–".to_owned(),
                 ours => ours.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
