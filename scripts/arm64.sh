@@ -30,8 +30,8 @@ cross() {
 }
 
 # Not those that start the agent: the kernel would have to know that QEMU runs it. Nor the one that starts a program that is
-# not there: QEMU says yes before it knows. Nor those of OTLP against a receiver, nor the one in which two dozen launchers send as much as they can: it has a
-# deadline, as they have, and the emulation is an order of magnitude slower.
+# not there: QEMU says yes before it knows. Nor those of OTLP against a receiver, nor the one in which two dozen launchers send
+# as much as they can: they have deadlines, and the emulation is an order of magnitude slower.
 run_tests() {
     cross test --no-fail-fast --lib --bins --test bounds --test contract -- \
         --skip a_program_that_is_not_there_is_named --skip launchers_that_hoard_share_the_room 2>&1 | tee "$folder/tests.txt" >&2

@@ -121,13 +121,22 @@ mod tests {
         }
     }
 
+    /// Tells a manager of these snapshots, as the part `told`, until it is told to stop.
+    fn tell(
+        settings: &ServiceManager,
+        snapshots: Snapshots,
+        heartbeats: &Heartbeats,
+    ) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+        let (stop, pulse) = (CancellationToken::new(), heartbeats.part("told"));
+        let told = tokio::spawn(run(settings.clone(), snapshots, heartbeats.clone(), pulse, stop.clone()));
+        (stop, told)
+    }
+
     #[tokio::test]
     async fn it_is_told_of_the_first_round_then_signs_of_life_and_the_end() {
         let manager = Manager::listen(Some(Duration::from_millis(150)));
         let (publish, snapshots) = snapshot::channel();
-        let (heartbeats, stop) = (Heartbeats::new(), CancellationToken::new());
-        let pulse = heartbeats.part("told");
-        let told = tokio::spawn(run(manager.settings.clone(), snapshots, heartbeats, pulse, stop.clone()));
+        let (stop, told) = tell(&manager.settings, snapshots, &Heartbeats::new());
         for _ in 0..3 {
             assert_eq!(manager.next().await, "WATCHDOG=1", "it lives and is not ready");
         }
@@ -148,10 +157,10 @@ mod tests {
     async fn an_agent_that_stands_still_gives_no_sign_of_life() {
         let manager = Manager::listen(Some(Duration::from_secs(30)));
         let (_publish, snapshots) = snapshot::channel();
-        let (heartbeats, stop) = (Heartbeats::new(), CancellationToken::new());
-        let (pulse, stuck) = (heartbeats.part("told"), heartbeats.part("stuck"));
+        let heartbeats = Heartbeats::new();
+        let stuck = heartbeats.part("stuck");
         stuck.turn();
-        let told = tokio::spawn(run(manager.settings.clone(), snapshots, heartbeats, pulse, stop.clone()));
+        let (stop, told) = tell(&manager.settings, snapshots, &heartbeats);
         tokio::time::sleep(Duration::from_secs(60)).await;
         while !manager.nothing() {}
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -169,9 +178,7 @@ mod tests {
             ServiceManager { socket: path.display().to_string(), watchdog: Some(Duration::from_millis(150)) };
         let (publish, snapshots) = snapshot::channel();
         publish.send(Arc::new(Snapshot { complete: true, ..Snapshot::default() })).unwrap();
-        let (heartbeats, stop) = (Heartbeats::new(), CancellationToken::new());
-        let pulse = heartbeats.part("told");
-        let told = tokio::spawn(run(settings.clone(), snapshots, heartbeats, pulse, stop.clone()));
+        let (stop, told) = tell(&settings, snapshots, &Heartbeats::new());
         tokio::time::sleep(Duration::from_millis(200)).await;
         let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
         let manager = Manager { socket, settings, _folder: folder };

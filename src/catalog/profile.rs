@@ -14,7 +14,8 @@ pub enum Profile {
 
 impl Profile {
     /// Their names on the command line.
-    pub const WORDS: [(&'static str, Self); 2] = [("full", Self::Full), ("beside-kubevirt", Self::BesideKubevirt)];
+    pub const WORDS: [(&'static str, Self); 2] =
+        [(Self::Full.as_str(), Self::Full), (Self::BesideKubevirt.as_str(), Self::BesideKubevirt)];
 
     /// The name on the command line.
     #[must_use]

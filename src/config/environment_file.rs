@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::flags;
+use super::flags::{self, Documented};
 use super::standard::STANDARD;
 
 const HEAD: &str = "\
@@ -23,17 +23,11 @@ const WIDTH: usize = 120;
 pub fn environment_file() -> String {
     let mut file = String::from(HEAD);
     let command = flags::command();
-    let mut heading = None;
-    for arg in command.get_arguments() {
-        let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version") else { continue };
-        if heading != arg.get_help_heading() {
-            heading = arg.get_help_heading();
-            let _ = write!(file, "\n# --- {} ---\n", heading.unwrap_or("Others"));
+    for Documented { heading, flag, help, .. } in flags::documented(&command) {
+        if let Some(heading) = heading {
+            let _ = write!(file, "\n# --- {heading} ---\n");
         }
-        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-        // Defaults are in the line of the variable.
-        let help = help.split("[default: ").next().unwrap_or_default().split("[env: ").next().unwrap_or_default();
-        push(&mut file, help, &flags::variable(flag), flags::default(flag).unwrap_or_default());
+        push(&mut file, &help, &flags::variable(flag), flags::default(flag).unwrap_or_default());
     }
     file.push_str("\n# --- Variables of the OpenTelemetry specification ---\n");
     for row in STANDARD {

@@ -3,7 +3,7 @@
 use crate::catalog::Profile;
 use crate::model::Group;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Command, CommandFactory, Parser, Subcommand};
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 
 /// The prefix of a flag's variable.
 pub(super) const VARIABLE_PREFIX: &str = "VIRT_OTEL_";
@@ -347,6 +347,32 @@ pub(super) struct LogFlags {
     /// `snapshot`. Also OTEL_LOG_LEVEL.
     #[arg(long, value_name = "FILTER")]
     pub(super) log_level: Option<String>,
+}
+
+/// An option, as the documentation has it.
+pub(super) struct Documented<'a> {
+    /// The heading that begins with it, if one does.
+    pub(super) heading: Option<&'a str>,
+    /// The option itself.
+    pub(super) arg: &'a Arg,
+    /// Its name.
+    pub(super) flag: &'a str,
+    /// What it does, in paragraphs, without its default and its variable.
+    pub(super) help: String,
+}
+
+/// The options of `run`, in order.
+pub(super) fn documented(command: &Command) -> impl Iterator<Item = Documented<'_>> {
+    let mut before = None;
+    command.get_arguments().filter_map(move |arg| {
+        let flag = arg.get_long().filter(|flag| *flag != "help" && *flag != "version")?;
+        let heading = arg.get_help_heading().unwrap_or("Others");
+        let heading = (before.replace(heading) != Some(heading)).then_some(heading);
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        // Both stand at the end of the help.
+        let help = help.split("[default: ").next().unwrap_or_default().split("[env: ").next().unwrap_or_default();
+        Some(Documented { heading, arg, flag, help: help.trim_end().to_owned() })
+    })
 }
 
 /// The variable of a flag: `--libvirt-uri` is `VIRT_OTEL_LIBVIRT_URI`.

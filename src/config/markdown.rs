@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::exit_codes::EXIT_CODES;
-use super::flags;
+use super::flags::{self, Documented};
 use super::standard::STANDARD;
 
 const HEAD: &str = "\
@@ -29,16 +29,9 @@ same way, as a variable it is warned of and has no effect.
 pub fn markdown() -> String {
     let mut page = String::from(HEAD);
     let command = flags::command();
-    let mut heading = None;
-    for arg in command.get_arguments() {
-        let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version") else { continue };
-        if heading != arg.get_help_heading() {
-            heading = arg.get_help_heading();
-            let _ = write!(
-                page,
-                "\n### {}\n\n| option | variable | default | meaning |\n|---|---|---|---|\n",
-                heading.unwrap_or("Others")
-            );
+    for Documented { heading, arg, flag, help } in flags::documented(&command) {
+        if let Some(heading) = heading {
+            let _ = write!(page, "\n### {heading}\n\n| option | variable | default | meaning |\n|---|---|---|---|\n");
         }
         let name = arg.get_value_names().and_then(|names| names.first());
         let may_stand_alone = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
@@ -48,11 +41,7 @@ pub fn markdown() -> String {
             None => String::new(),
         };
         let default = flags::default(flag).map(|value| format!("`{value}`")).unwrap_or_default();
-        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-        // The default and the variable stand at the end of the help and have columns of their own here.
-        let help = help.split(" [default: ").next().unwrap_or_default();
-        let help = help.split("[default: ").next().unwrap_or_default().split("[env: ").next().unwrap_or_default();
-        let help = sentences(help);
+        let help = sentences(&help);
         let _ = writeln!(page, "| `--{flag}{placeholder}` | `{}` | {default} | {help} |", flags::variable(flag));
     }
     page.push_str(DAEMONS);

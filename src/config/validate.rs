@@ -35,16 +35,15 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
     let source = source(&flags.source, layers, &mut warnings)?;
     let reading = reading(&flags.reading, layers)?;
     let (with_otlp, with_prometheus) = exporters(&flags.export, layers)?;
-    let globs = Globs::of(&flags.select, layers)?;
     let vocabulary = source.vms.vocabulary();
-    globs.check(vocabulary, &mut warnings)?;
-    let served = profile("metrics-profile", flags.source.pod.metrics_profile.as_ref(), vocabulary, layers)?;
-    let pushed = profile("otlp-metrics-profile", flags.source.pod.otlp_metrics_profile.as_ref(), vocabulary, layers)?;
+    let globs = Globs::of(&flags.select, layers, vocabulary, &mut warnings)?;
+    let served = profile(SERVED, flags.source.pod.metrics_profile.as_ref(), vocabulary, layers)?;
+    let pushed = profile(PUSHED, flags.source.pod.otlp_metrics_profile.as_ref(), vocabulary, layers)?;
     if with_prometheus {
-        globs.warn_of_emptied(vocabulary, served, "at /metrics", &mut warnings);
+        globs.warn_of_emptied(served, SERVED, &mut warnings);
     }
     if with_otlp {
-        globs.warn_of_emptied(vocabulary, pushed, "over OTLP", &mut warnings);
+        globs.warn_of_emptied(pushed, PUSHED, &mut warnings);
     }
     let logs = logs(&flags.log, layers, "info")?;
     let identity = identity(cluster(&flags.source, layers, vocabulary)?, layers)?;
@@ -87,8 +86,8 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
     Ok(Run {
         source,
         reading,
-        served: globs.selection(vocabulary, served),
-        pushed: globs.selection(vocabulary, pushed),
+        served: globs.selection(served),
+        pushed: globs.selection(pushed),
         identity,
         otlp_metrics,
         export_interval,
@@ -119,23 +118,20 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
     };
     let mut warnings = unknown_variables(layers);
     let source = source(&flags.source, layers, &mut warnings)?;
-    let globs = Globs::of(&flags.select, layers)?;
     let vocabulary = source.vms.vocabulary();
-    globs.check(vocabulary, &mut warnings)?;
+    let globs = Globs::of(&flags.select, layers, vocabulary, &mut warnings)?;
     // What is printed is what would be served or pushed.
-    let (name, given, published) = match format {
-        SnapshotFormat::OtlpJson => ("otlp-metrics-profile", &flags.source.pod.otlp_metrics_profile, "over OTLP"),
-        SnapshotFormat::Table | SnapshotFormat::Prometheus => {
-            ("metrics-profile", &flags.source.pod.metrics_profile, "at /metrics")
-        }
+    let (way, given) = match format {
+        SnapshotFormat::OtlpJson => (PUSHED, &flags.source.pod.otlp_metrics_profile),
+        SnapshotFormat::Table | SnapshotFormat::Prometheus => (SERVED, &flags.source.pod.metrics_profile),
     };
-    let profile = profile(name, given.as_ref(), vocabulary, layers)?;
+    let profile = profile(way, given.as_ref(), vocabulary, layers)?;
     let cluster = cluster(&flags.source, layers, vocabulary)?;
-    globs.warn_of_emptied(vocabulary, profile, published, &mut warnings);
+    globs.warn_of_emptied(profile, way, &mut warnings);
     Ok(Snapshot {
         format,
         source,
-        selection: globs.selection(vocabulary, profile),
+        selection: globs.selection(profile),
         identity: identity(cluster, layers)?,
         // A person waits for the table: a successful connection is no news.
         logs: logs(&flags.log, layers, "warn")?,
@@ -170,21 +166,32 @@ fn group_interval(given: &Given) -> Result<(Group, Duration), ConfigError> {
     Ok((group, duration(&given.part(value.trim()), &INTERVALS)?))
 }
 
-/// A profile of a way to publish. In mode libvirt there is no KubeVirt beside which it could be.
+/// A way to publish: the option that has its profile, and where the metrics then are.
+#[derive(Clone, Copy)]
+struct Way {
+    option: &'static str,
+    place: &'static str,
+}
+
+const SERVED: Way = Way { option: "metrics-profile", place: "at /metrics" };
+const PUSHED: Way = Way { option: "otlp-metrics-profile", place: "over OTLP" };
+
+/// The profile of a way to publish. In mode libvirt there is no KubeVirt beside which it could be.
 fn profile(
-    name: &'static str,
+    way: Way,
     flag: Option<&String>,
     vocabulary: Vocabulary,
     layers: Layers<'_>,
 ) -> Result<Profile, ConfigError> {
     match vocabulary {
         Vocabulary::Libvirt => Ok(Profile::Full),
-        Vocabulary::Kubevirt => word(&layers.required(name, flag, &[])?, &Profile::WORDS),
+        Vocabulary::Kubevirt => word(&layers.required(way.option, flag, &[])?, &Profile::WORDS),
     }
 }
 
-/// `--metrics-include` and `--metrics-exclude`.
+/// `--metrics-include` and `--metrics-exclude`, over the names of a vocabulary.
 struct Globs {
+    vocabulary: Vocabulary,
     include: Vec<Given>,
     exclude: Vec<Given>,
     included: GlobSet,
@@ -192,26 +199,19 @@ struct Globs {
 }
 
 impl Globs {
-    fn of(flags: &SelectFlags, layers: Layers<'_>) -> Result<Self, ConfigError> {
+    /// Refuses what leaves nothing of all metrics, and warns of what matches none of them.
+    fn of(
+        flags: &SelectFlags,
+        layers: Layers<'_>,
+        vocabulary: Vocabulary,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
         let include = layers.many("metrics-include", &flags.metrics_include);
         let exclude = layers.many("metrics-exclude", &flags.metrics_exclude);
         let (included, excluded) = (globs(&include, "*.cpu.*")?, globs(&exclude, "*.cpu.*")?);
-        Ok(Self { include, exclude, included, excluded })
-    }
-
-    fn want(&self, row: &Selected) -> bool {
-        (self.include.is_empty() || matches(&self.included, &row.name)) && !matches(&self.excluded, &row.name)
-    }
-
-    /// What a profile has and they leave.
-    fn selection(&self, vocabulary: Vocabulary, profile: Profile) -> Selection {
-        Selection::new(vocabulary, |row| profile.has(row.metric) && self.want(row))
-    }
-
-    /// Refuses what leaves nothing of all metrics, and warns of what matches none of them.
-    fn check(&self, vocabulary: Vocabulary, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+        let all = Self { vocabulary, include, exclude, included, excluded };
         let everything = Selection::everything(vocabulary);
-        for given in self.include.iter().chain(&self.exclude) {
+        for given in all.include.iter().chain(&all.exclude) {
             if !matches_any(given, &everything)? {
                 warnings.push(format!(
                     "{}: `{}` matches no metric; `virt-otel metrics` lists them",
@@ -219,28 +219,38 @@ impl Globs {
                 ));
             }
         }
-        match self.include.first().or(self.exclude.first()) {
-            Some(given) if self.selection(vocabulary, Profile::Full).is_empty() => {
+        match all.include.first().or(all.exclude.first()) {
+            Some(given) if all.selection(Profile::Full).is_empty() => {
                 Err(given.wrong("leaves no metric", "`virt-otel metrics` lists what there is"))
             }
-            _ => Ok(()),
+            _ => Ok(all),
         }
     }
 
+    fn want(&self, row: &Selected) -> bool {
+        (self.include.is_empty() || matches(&self.included, &row.name)) && !matches(&self.excluded, &row.name)
+    }
+
+    /// What a profile has and they leave.
+    fn selection(&self, profile: Profile) -> Selection {
+        Selection::new(self.vocabulary, |row| profile.has(row.metric) && self.want(row))
+    }
+
     /// Warns of what would be included if the profile had anything of it.
-    fn warn_of_emptied(&self, vocabulary: Vocabulary, profile: Profile, published: &str, warnings: &mut Vec<String>) {
-        let everything = Selection::everything(vocabulary);
-        let left = Selection::new(vocabulary, |row| profile.has(row.metric));
+    fn warn_of_emptied(&self, profile: Profile, way: Way, warnings: &mut Vec<String>) {
+        let everything = Selection::everything(self.vocabulary);
+        let left = Selection::new(self.vocabulary, |row| profile.has(row.metric));
         for given in &self.include {
             // What is no glob has been refused.
             let of = |selection| matches_any(given, selection).unwrap_or(false);
             if of(&everything) && !of(&left) {
                 warnings.push(format!(
-                    "{}: KubeVirt has all that `{}` matches, so the profile {} leaves it out {published}; give the \
+                    "{}: KubeVirt has all that `{}` matches, so the profile {} leaves it out {}; give the \
                      profile full, or leave this out",
                     given.origin,
                     given.value,
-                    profile.as_str()
+                    profile.as_str(),
+                    way.place
                 ));
             }
         }

@@ -159,9 +159,9 @@ pub struct Condition {
     pub is_true: Option<bool>,
 }
 
-/// The types of conditions that a VMI of KubeVirt 1.9 may have: a closed set, since they become labels. A
-/// place in [`ConditionKind::ALL`]: a VMI has several, and is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The types of conditions that a VMI of KubeVirt 1.9 may have: a closed set, since they become labels. Each
+/// is its place in [`ConditionKind::ALL`]: a VMI has several, and is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConditionKind(u8);
 
 impl ConditionKind {

@@ -91,8 +91,7 @@ fn conditions(raw: Raw<'_>, tally: &mut Tally) -> Box<[Condition]> {
             conditions.push(Condition { kind, is_true });
         }
     });
-    let place = |condition: &Condition| ConditionKind::ALL.iter().position(|name| *name == condition.kind.as_str());
-    conditions.sort_by_key(place);
+    conditions.sort_by_key(|condition| condition.kind);
     conditions.into()
 }
 
