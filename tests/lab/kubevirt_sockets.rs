@@ -216,15 +216,14 @@ fn a_hostile_pods_directory_harms_nobody_else() {
     });
 
     let (descriptors, threads, cpu) = (agent.descriptors(), agent.threads(), agent.cpu_time());
-    let (mut most_descriptors, mut most_threads, mut oldest) = (0, 0, 0.0_f64);
+    let (mut most_descriptors, mut most_threads, mut seen) = (0, 0, Vec::new());
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(20) {
         let page = agent.metrics();
         for name in good {
             assert_eq!(kind(&page, name).as_deref(), Some(true_type()), "{name}; the log:\n{}", agent.log());
             assert!(page.has(CPU, &[("name", name)]), "{name} has no CPU time");
-            let ages = page.all(AGE, &[("name", name)]);
-            oldest = ages.iter().map(|sample| sample.value).fold(oldest, f64::max);
+            seen.extend(page.all(AGE, &[("name", name)]).iter().map(|sample| sample.value));
         }
         for Bad { name, .. } in &bad {
             assert_eq!(kind(&page, name).as_deref(), Some("unknown"), "{name}; the log:\n{}", agent.log());
@@ -236,12 +235,16 @@ fn a_hostile_pods_directory_harms_nobody_else() {
         std::thread::sleep(Duration::from_millis(200));
     }
     let used = agent.cpu_time() - cpu;
+    let oldest = seen.iter().copied().fold(0.0_f64, f64::max);
+    let average = seen.iter().sum::<f64>() / f64::from(u32::try_from(seen.len()).unwrap());
     println!(
-        "beside {} bad VMIs: the oldest reading of a good one {oldest:.2} s, {descriptors} descriptors and then \
+        "beside {} bad VMIs: the oldest reading of a good one {oldest:.2} s, {average:.2} s on average, {descriptors} descriptors and then \
          {most_descriptors} at most, {threads} threads and then {most_threads} at most, {used:?} of CPU in 20 s",
         bad.len()
     );
-    assert!(oldest < 2.0 * INTERVAL, "a good VMI's reading was {oldest} s old; the log:\n{}", agent.log());
+    // A machine with other tests holds up a reading now and then; who is held up by the bad ones is so all the time.
+    assert!(average < INTERVAL, "a good VMI's readings were {average} s old on average; the log:\n{}", agent.log());
+    assert!(oldest < 3.0 * INTERVAL, "a good VMI's reading was {oldest} s old; the log:\n{}", agent.log());
     // Checking a socket briefly takes one or two descriptors, possibly for every bad VMI at once.
     assert!(most_descriptors <= descriptors + 2 * bad.len(), "{descriptors} descriptors became {most_descriptors}");
     assert!(most_threads <= threads + 8, "{threads} threads became {most_threads}");

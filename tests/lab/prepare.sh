@@ -10,7 +10,7 @@
 #   judge       libvirt's headers, from Debian: for the judge and for the Cargo feature virt, and for nothing else
 #   guest       target/lab/guest/{vmlinuz,initramfs}: a Linux that boots in seconds without a disk
 #   collector   target/lab/bin/otelcol-lab: an OpenTelemetry Collector; needs Go
-#   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3; needs Go
+#   prometheus  target/lab/bin/{prometheus,promtool}: Prometheus 3, and exporter-toolkit's examples; needs Go
 #   apiserver   target/lab/bin/{kube-apiserver,etcd}: Kubernetes' API and its store; needs Go
 #   helm        target/lab/bin/helm: what the chart is checked and rendered with; needs Go
 #   debian-13   target/lab/roots/debian-13: a root with Debian 13's libvirt and QEMU
@@ -21,6 +21,8 @@
 #   containerd, coredns, device-plugin, network-policy   target/lab/bin: the rest of a node, from tests/node/programs
 #   buildah     buildah and what a stand-in for a base image is made with, from Debian
 #   node        target/lab/roots/node: the root file system of a Kubernetes node
+#   shipping    what builds packages, and judges them, from Debian
+#   host-12, host-13   target/lab/roots/host-{12,13}: hosts with Debian 12 and a libvirt, and with Debian 13, to install on
 #   arm64       target/lab/roots/arm64: Debian unstable's Rust for arm64, and QEMU's emulation of one process
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
@@ -73,6 +75,16 @@ image_packages="
 buildah                 builds them without a daemon
 mmdebstrap              stands in for a base that cannot be pulled
 debian-archive-keyring  the keys of its packages
+"
+
+# What packages are made of and judged with.
+shipping_packages="
+binutils                reads programs
+dpkg-dev                finds out what a program depends on
+xz-utils                compresses
+lintian                 judges a .deb
+rpm                     reads an .rpm, and installs it into a database of its own
+rpmlint                 judges it
 "
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -185,7 +197,7 @@ prepare_guest() {
 }
 
 # go_build NAME OUTPUT... -- PACKAGE...: builds packages of the module tests/lab/NAME, or of the one in go_module, into
-# target/lab/bin.
+# target/lab/bin. Without C: the programs are static and run in any root, and Go compiles what they share once.
 go_build() {
     name=$1
     module=${go_module:-$here/$name}
@@ -212,7 +224,7 @@ go_build() {
         cp -r "$module" "$lab/$name-src"
         with_progress "building $name" sh -c '
             cd "$1" && version=$2 && out=$3 && shift 3 &&
-            exec nice -n 5 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w $version" -o "$out" "$@"
+            exec nice -n 5 env CGO_ENABLED=0 go build -mod=mod -trimpath -buildvcs=false -ldflags="-s -w $version" -o "$out" "$@"
         ' sh "$lab/$name-src" "$version" "$lab/bin/" "$@"
         rm -rf "$lab/$name-src"
         printf '%s' "$inputs" >"$lab/.$name.stamp"
@@ -220,8 +232,7 @@ go_build() {
     say "$name: ready"
 }
 
-# Static: it runs in images of its own, too.
-prepare_collector() { CGO_ENABLED=0 go_build collector otelcol-lab -- .; }
+prepare_collector() { go_build collector otelcol-lab -- .; }
 
 prepare_prometheus() {
     # Without it Prometheus' metrics and user agent name no version.
@@ -229,6 +240,9 @@ prepare_prometheus() {
     go_build prometheus prometheus promtool -- \
         github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool
     go_version=
+    # The examples of the format of --web-config-file, which a test reads from Go's cache.
+    version=$(sed -n 's/^const MODULE: &str = "\(.*\)";$/\1/p' "$here/endpoint/toolkit.rs")
+    (cd / && go mod download "$version")
 }
 
 # Debian's etcd, unpacked and not installed: the package would start a daemon that this machine did not ask for.
@@ -262,14 +276,14 @@ kubernetes_version() {
     go_version="-X $v.gitVersion=$version -X $v.gitMajor=1 -X $v.gitMinor=${minor%%.*}"
 }
 
-# What a node runs beside its API server, of the same version. Static, as everything of a node: it runs in another root.
+# What a node runs beside its API server, of the same version.
 prepare_kubernetes() {
     kubernetes_version
     go_module=$here/apiserver
     commands=
     for program in $kubernetes_programs; do commands="$commands k8s.io/kubernetes/cmd/$program"; done
     # Unquoted on purpose: two lists.
-    CGO_ENABLED=0 go_build kubernetes $kubernetes_programs -- $commands
+    go_build kubernetes $kubernetes_programs -- $commands
     go_module=
     go_version=
 }
@@ -277,7 +291,7 @@ prepare_kubernetes() {
 # prepare_program NAME OUTPUT... -- PACKAGE...: programs of tests/node/programs/NAME.
 prepare_program() {
     go_module=$here/../node/programs/$1
-    CGO_ENABLED=0 go_build "$@"
+    go_build "$@"
     go_module=
 }
 
@@ -331,7 +345,7 @@ prepare_peers() {
 for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
-        debian-13 | unstable | virtqemud | node | arm64) ;;
+        debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping) ;;
         buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
@@ -360,6 +374,9 @@ for part in "$@"; do
         coredns | device-plugin) prepare_program "$part" "$part" -- . ;;
         network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
         node) prepare_root node "what a Kubernetes node has" ;;
+        shipping) install_packages "$shipping_packages"; say "shipping: ready" ;;
+        host-12) prepare_root host-12 "Debian 12's systemd and libvirt" ;;
+        host-13) prepare_root host-13 "Debian 13's systemd" ;;
         arm64) prepare_root arm64 "Rust for arm64" ;;
         all) prepare_packages; prepare_guest; prepare_collector; prepare_prometheus; prepare_apiserver; prepare_helm ;;
     esac

@@ -6,7 +6,8 @@
 #   tests/node/machine.sh run NAME COMMAND...  runs a command in it
 #   tests/node/machine.sh down NAME            ends it with every process in it, and removes its files
 #
-# What it writes is in NODE_STATE, target/node by default. None of them can reach the outside.
+# What it writes is in NODE_STATE, target/node by default. None of them can reach the outside. MACHINE_ROOT is another root than a
+# node's, and MACHINE_INIT its first process.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,6 +16,8 @@ lab=$repository/target/lab
 state=${NODE_STATE:-$repository/target/node}
 # The machines' network; the last part is the machine's number.
 network=10.77.0
+base=${MACHINE_ROOT:-$lab/roots/node}
+init=${MACHINE_INIT:-catatonit -P}
 path=/opt/node:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 usage() {
@@ -73,15 +76,15 @@ pid() { cat "$folder/pid" 2>/dev/null; }
 alive() { [ -n "$(pid)" ] && kill -0 "$(pid)" 2>/dev/null; }
 
 # Runs in the new namespaces, and becomes their init: $1 the machine's folder, $2 its name, $3 the root below, $4 the
-# programs of the lab.
+# programs of the lab, $5 where programs are, $6 the first one.
 inside='
 set -euo pipefail
-folder=$1 name=$2 base=$3 programs=$4
+folder=$1 name=$2 base=$3 programs=$4 path=$5 init=$6
 new=$folder/root
 mount --make-rprivate /
 mount -t overlay "$name" -o "lowerdir=$base,upperdir=$folder/changed,workdir=$folder/work" "$new"
 # containerd stacks overlays of its own in there.
-mount --bind "$folder/lib" "$new/var/lib"
+[ ! -e "$folder/lib" ] || mount --bind "$folder/lib" "$new/var/lib"
 mount -t proc proc "$new/proc"
 mount -t sysfs sysfs "$new/sys"
 mount -t tmpfs -o mode=755 cgroup "$new/sys/fs/cgroup"
@@ -142,7 +145,8 @@ cd /
 umount -l /.before
 rmdir /.before
 mount --make-rshared /
-exec env -i PATH="$5" HOME=/root catatonit -P
+# Unquoted on purpose: with its arguments.
+exec env -i PATH="$path" HOME=/root container=virt-otel $init
 '
 
 # connect NUMBER: the first machine has a bridge, the others a cable to it.
@@ -164,17 +168,18 @@ up() {
     local number=$1 waited
     if alive; then return; fi
     make_control_groups
-    mkdir -p "$folder"/{changed,work,root,lib/kubelet,lib/containerd}
+    mkdir -p "$folder"/{changed,work,root}
+    [ -n "${MACHINE_ROOT:-}" ] || mkdir -p "$folder"/lib/{kubelet,containerd}
     (
         # Before the namespace of control groups is made: it begins where the process is then.
         join_control_groups
         exec setsid unshare --mount --pid --uts --ipc --net --cgroup --fork --kill-child \
-            bash -c "$inside" bash "$folder" "$name" "$lab/roots/node" "$lab/bin" "$path"
+            bash -c "$inside" bash "$folder" "$name" "$base" "$lab/bin" "$path" "$init"
     ) </dev/null >"$folder/machine.log" 2>&1 &
     for ((waited = 0; waited < 100; waited++)); do
         sleep 0.1
         cat "/proc/$!/task/$!/children" 2>/dev/null | tr -d ' ' >"$folder/pid" || true
-        if [ "$(cat "/proc/$(pid)/comm" 2>/dev/null)" = catatonit ]; then
+        if [ "$(cat "/proc/$(pid)/comm" 2>/dev/null)" = "$(basename "${init%% *}")" ]; then
             connect "$number"
             return
         fi

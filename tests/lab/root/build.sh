@@ -5,6 +5,8 @@
 #   unstable    Debian unstable's, the newest that there is
 #   node        what a Kubernetes node has beside Kubernetes and containerd
 #   arm64       Debian unstable's Rust, which compiles for arm64, and QEMU to run what it has made
+#   host-12     a host with Debian 12: systemd and libvirt
+#   host-13     one with Debian 13: systemd
 #   virtqemud   libvirt 11.3 as it was released, from the source of Debian 13's package: the modular daemon alone
 #
 # Nothing is installed on this machine, and nothing but the folder is left behind.
@@ -23,6 +25,8 @@ containers=podman,runc
 # What containerd, the kubelet, kube-proxy and the firewall of NetworkPolicies call, and an init.
 node=runc,containernetworking-plugins,iptables,ipset,nftables,conntrack,iproute2,kmod,mount,util-linux,procps
 node=$node,ca-certificates,catatonit
+# What a host has that packages are installed on.
+host=systemd,systemd-sysv,libnss-systemd,dbus,iproute2,curl,man-db
 # Of the other architecture only what a program is compiled and run with.
 cross=rustc,cargo,ca-certificates,gcc-aarch64-linux-gnu,qemu-user,libstd-rust-dev:arm64,libc6-dev:arm64,libgcc-s1:arm64
 # What libvirt's own build wants for the QEMU driver, and for what this driver does not start without.
@@ -45,6 +49,8 @@ status=0
 case $name in
     debian-13) make trixie "$common,$packaged,$emulator,$containers" || status=$? ;;
     node) make trixie "$node" || status=$? ;;
+    host-12) make bookworm "$host,polkitd,$packaged" || status=$? ;;
+    host-13) make trixie "$host" || status=$? ;;
     unstable) make sid "$common,$packaged,$emulator" || status=$? ;;
     arm64)
         make sid "$cross" --architectures=amd64,arm64 \
@@ -57,7 +63,7 @@ case $name in
             --customize-hook='chroot "$1" sh /usr/src/virtqemud.sh' || status=$?
         ;;
     *)
-        echo "unknown root '$name': debian-13, unstable, virtqemud, node or arm64" >&2
+        echo "unknown root '$name': debian-13, unstable, virtqemud, node, host-12, host-13 or arm64" >&2
         exit 2
         ;;
 esac
