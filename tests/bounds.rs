@@ -12,8 +12,8 @@ use virt_otel::catalog::{Metric, Read, Selection, Vocabulary};
 use virt_otel::export::otlp::{REQUEST_LIMIT, Requests, ResourceSettings};
 use virt_otel::export::prometheus::{Format, Renderer};
 use virt_otel::model::{
-    Bytes, Description, Disk, DiskDescription, IoLimits, IoThread, Nic, NicDescription, Reading, Since, Vcpu,
-    VcpuState, Vcpus, Vm,
+    Bytes, Description, Disk, DiskDescription, IoLimits, IoThread, Metadata, MetadataKey, MetadataLabels, Nic,
+    NicDescription, Place, Reading, Since, Vcpu, VcpuState, Vcpus, Vm,
 };
 use virt_otel::observe::room::{self, Cut};
 use virt_otel::snapshot::Snapshot;
@@ -100,9 +100,19 @@ impl Size {
         }
     }
 
+    fn metadata(self) -> Metadata {
+        let mut metadata = Metadata::default();
+        metadata.flavor = sample::metadata().flavor;
+        for key in MetadataKey::ALL {
+            metadata.set(key, Some(self.text(key.as_str(), 0)));
+        }
+        metadata
+    }
+
     fn description(self) -> Description {
         Description {
             domain_type: "kvm".into(),
+            metadata: Some(Arc::new(self.metadata())),
             disks: (0..self.disks).map(|device| Arc::new(self.disk(device))).collect(),
             nics: (0..self.nics).map(|device| Arc::new(self.nic(device))).collect(),
             ..Description::default()
@@ -272,6 +282,41 @@ fn a_longer_name_takes_no_more_than_was_reckoned() {
             assert!(more <= reckoned && reckoned < 3 * more, "{name}: {more} bytes where {reckoned} were reckoned");
         }
     }
+}
+
+#[test]
+fn labels_from_metadata_take_no_more_than_was_reckoned() {
+    let labelled = |text: &str| {
+        let mut vm = bare(&sample::running());
+        let mut metadata = Metadata::default();
+        MetadataKey::ALL.into_iter().for_each(|key| metadata.set(key, Some(text.into())));
+        let mut identity = (*vm.identity).clone();
+        if let Place::Host { labels, .. } = &mut identity.place {
+            *labels = MetadataLabels::of(&metadata, &MetadataKey::ALL);
+        }
+        let reckoned = room::identity_bytes(&identity);
+        vm.identity = Arc::new(identity);
+        (page(&snapshot(vm, Duration::ZERO)), reckoned)
+    };
+    let too_long = labelled(&"x".repeat(1_024));
+    for text in ["m1.small", &"x".repeat(256), &"\\".repeat(256), &"\0".repeat(256)] {
+        let (page, reckoned) = labelled(text);
+        let (more, reckoned) = (page - too_long.0, reckoned - too_long.1);
+        assert!(more <= reckoned && reckoned < 4 * more, "{text}: {more} bytes where {reckoned} were reckoned");
+    }
+}
+
+/// What the metadata make is no more than was reckoned.
+#[test]
+fn metadata_make_no_more_series_than_was_reckoned() {
+    let vm = sample::running();
+    let mut series = 0;
+    for selected in everything().vm {
+        if matches!(selected.metric.read, Read::Domain(_) | Read::DomainEach(..)) {
+            selected.metric.points(&vm, &mut |_| series += 1);
+        }
+    }
+    assert_eq!(series, room::METADATA_SERIES);
 }
 
 /// The estimate for a series is no less than what it takes.

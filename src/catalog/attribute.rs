@@ -1,5 +1,6 @@
 //! The dictionary of attributes: each key once, with its Prometheus label.
 
+pub mod metadata;
 mod resource;
 mod vmi;
 
@@ -71,6 +72,15 @@ pub const ALL: &[&Attribute] = &[
     &ARCH,
     &MACHINE,
     &OS_TYPE,
+    &metadata::TITLE,
+    &metadata::OS_ID,
+    &metadata::INSTANCE_NAME,
+    &metadata::HOST_TYPE,
+    &metadata::CLOUD_ACCOUNT,
+    &metadata::PROJECT_NAME,
+    &metadata::USER_ID,
+    &metadata::USER_NAME,
+    &metadata::HOST_IMAGE,
     &STATE,
     &STATE_REASON,
     &GROUP,

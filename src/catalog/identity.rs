@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::attribute::{DOMAIN, NAME, NAMESPACE, NODE, URI, UUID};
 use super::{Attribute, Label, Vocabulary};
-use crate::model::{Daemon, DaemonId, Identity, Launcher, Place, VmiLabel};
+use crate::model::{Daemon, DaemonId, Identity, Launcher, MetadataLabels, Place};
 
 /// The labels that identify a VM: on every one of its series at the Prometheus endpoint, and on the OTLP points of
 /// rows that [carry the identity](super::Metric::carries_identity).
@@ -16,7 +16,7 @@ pub struct IdentityLabels<'a> {
 /// Each kind of place identifies its VMs in its own way.
 #[derive(Debug)]
 enum Identified<'a> {
-    Domain { name: &'a str, uuid: [u8; uuid::fmt::Hyphenated::LENGTH] },
+    Domain { name: &'a str, uuid: [u8; uuid::fmt::Hyphenated::LENGTH], labels: &'a MetadataLabels },
     Vmi(&'a Launcher),
 }
 
@@ -28,8 +28,9 @@ impl<'a> IdentityLabels<'a> {
     #[must_use]
     pub fn new(identity: &'a Identity) -> Self {
         let place = match &identity.place {
-            Place::Host { .. } => Identified::Domain {
+            Place::Host { labels, .. } => Identified::Domain {
                 name: &identity.name,
+                labels,
                 // On a host every VM has a domain, and so a UUID.
                 uuid: hyphenated(identity.uuid.unwrap_or_default()),
             },
@@ -41,7 +42,7 @@ impl<'a> IdentityLabels<'a> {
     /// On a libvirt host `domain` and `uuid`, under KubeVirt `namespace`, `name` and `node`.
     pub fn labels(&self) -> impl Iterator<Item = Label<'_>> {
         let labels: [Option<Label<'_>>; IDENTITY_MAX] = match &self.place {
-            Identified::Domain { name, uuid } => [
+            Identified::Domain { name, uuid, .. } => [
                 Some(Label::new(&DOMAIN, name)),
                 Some(Label::new(&UUID, std::str::from_utf8(uuid).unwrap_or_default())),
                 None,
@@ -55,14 +56,15 @@ impl<'a> IdentityLabels<'a> {
         labels.into_iter().flatten()
     }
 
-    /// The VMI's allowed labels: at the endpoint each series has them too, as KubeVirt's do. Over OTLP they are on the
-    /// Resource.
-    #[must_use]
-    pub fn own(&self) -> &'a [VmiLabel] {
-        match self.place {
-            Identified::Domain { .. } => &[],
-            Identified::Vmi(launcher) => &launcher.labels,
-        }
+    /// What the configuration allows of a VMI's labels and of a domain's metadata, each with its name: at the endpoint
+    /// each series has it too, as KubeVirt's do. Over OTLP it is on the Resource.
+    pub fn own(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let (labels, metadata) = match self.place {
+            Identified::Domain { labels, .. } => (None, Some(labels)),
+            Identified::Vmi(launcher) => (Some(&launcher.labels), None),
+        };
+        let labels = labels.into_iter().flatten().map(|label| (&*label.label, &*label.value));
+        labels.chain(metadata.into_iter().flat_map(MetadataLabels::iter))
     }
 }
 

@@ -17,6 +17,10 @@ pub enum Read {
     /// Like [`Read::VmEach`]; over OTLP its points also carry the attributes that identify the VM (see
     /// [`Metric::carries_identity`]).
     Identified(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
+    /// One series per domain of a libvirt host, true at the time of the export. Not under KubeVirt.
+    Domain(fn(&Vm) -> Option<Value>),
+    /// Any number of series per domain of a libvirt host with these attributes, true at the time of the export.
+    DomainEach(&'static [&'static Attribute], fn(&Vm, Emit<'_>)),
     /// One series per VMI, from the Kubernetes API; true at the time of the export. Only under KubeVirt.
     Vmi(fn(&Vmi) -> Option<Value>),
     /// Any number of series per VMI with these attributes, from the Kubernetes API.
@@ -65,10 +69,15 @@ impl Read {
         }
     }
 
-    /// Whether it is in this vocabulary: rows from the Kubernetes API exist only under KubeVirt.
+    /// Whether it is in this vocabulary: rows from the Kubernetes API exist only under KubeVirt, and those about what a
+    /// host's domains alone have not there.
     #[must_use]
     pub const fn is_in(&self, vocabulary: Vocabulary) -> bool {
-        !matches!((self, vocabulary), (Self::Vmi(_) | Self::VmiEach(..), Vocabulary::Libvirt))
+        match self {
+            Self::Vmi(_) | Self::VmiEach(..) => matches!(vocabulary, Vocabulary::Kubevirt),
+            Self::Domain(_) | Self::DomainEach(..) => matches!(vocabulary, Vocabulary::Libvirt),
+            _ => true,
+        }
     }
 
     /// The group in which it is read; `None` for what is true at the time of the export.
@@ -78,6 +87,8 @@ impl Read {
             Self::Vm(_)
             | Self::VmEach(..)
             | Self::Identified(..)
+            | Self::Domain(_)
+            | Self::DomainEach(..)
             | Self::Vmi(_)
             | Self::VmiEach(..)
             | Self::Daemon(_)
@@ -100,6 +111,7 @@ impl Metric {
     pub const fn attributes(&self) -> &'static [&'static Attribute] {
         match self.read {
             Read::Vm(_)
+            | Read::Domain(_)
             | Read::Vmi(_)
             | Read::Cpu(_)
             | Read::Vcpus(_)
@@ -110,6 +122,7 @@ impl Metric {
             | Read::Migration(_)
             | Read::Daemon(_) => &[],
             Read::VmEach(attributes, _)
+            | Read::DomainEach(attributes, _)
             | Read::VmiEach(attributes, _)
             | Read::Identified(attributes, _)
             | Read::DaemonEach(attributes, _)
@@ -134,12 +147,12 @@ impl Metric {
     /// Emits every point that this row has for a VM. An absent value has none.
     pub fn points(&self, vm: &Vm, emit: &mut dyn FnMut(Point<'_>)) {
         match self.read {
-            Read::Vm(read) => {
+            Read::Vm(read) | Read::Domain(read) => {
                 if let Some(value) = read(vm) {
                     emit(now(&[], value));
                 }
             }
-            Read::VmEach(_, read) | Read::Identified(_, read) => {
+            Read::VmEach(_, read) | Read::Identified(_, read) | Read::DomainEach(_, read) => {
                 read(vm, &mut |labels, value| emit(now(labels, value)))
             }
             Read::Vmi(read) => {

@@ -1,6 +1,7 @@
 //! Which rows are exported, under which names.
 
 use super::{Entity, Metric};
+use crate::model::Vm;
 
 /// The vocabulary for VMs: the prefix of their metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,16 @@ impl Selection {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.vm.is_empty() && self.daemon.is_empty()
+    }
+
+    /// How many series a VM has.
+    #[must_use]
+    pub fn series_of(&self, vm: &Vm) -> usize {
+        let mut count = 0;
+        for row in &self.vm {
+            row.metric.points(vm, &mut |_| count += 1);
+        }
+        count
     }
 
     /// Every row.

@@ -124,12 +124,11 @@ impl Identities {
         for vm in snapshot.vms.iter() {
             let identity = IdentityLabels::new(&vm.identity);
             push_labels(identity.labels(), &mut identities.text);
-            let own = identity.own();
-            for (index, label) in own.iter().enumerate() {
+            for (index, (label, value)) in identity.own().enumerate() {
                 // Two keys (`a.b`, `a/b`) may make one label, and a duplicate label costs the whole page.
-                if !own[..index].iter().any(|earlier| earlier.label == label.label) {
+                if !identity.own().take(index).any(|(earlier, _)| earlier == label) {
                     identities.text.push(',');
-                    push_pair(&label.label, &label.value, &mut identities.text);
+                    push_pair(label, value, &mut identities.text);
                 }
             }
             if several && matches!(vm.identity.place, Place::Host { .. }) {

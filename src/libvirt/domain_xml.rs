@@ -4,7 +4,7 @@
 //! `</devices>`: what libvirt writes after it (security labels, QEMU's command line) is not needed. Elements only count
 //! in their proper place: a `<disk>` in `<metadata>`, a `<source>` in a `<backingStore>` or `<mirror>` and an
 //! `<interface>` in a `<hostdev>` are ignored. Names are compared with their prefix, so an application's
-//! `<app:devices>` is ignored, too.
+//! `<app:devices>` is ignored, too. Of `<metadata>`, two applications' elements are read, told by their namespaces.
 //!
 //! Anyone who can answer on the daemon's socket may send the XML. So its length, depth, elements, attributes and values
 //! are bounded, custom entities are not expanded, a DOCTYPE or a duplicate attribute (of an element that is read)
@@ -13,15 +13,18 @@
 mod devices;
 mod error;
 mod limits;
+mod metadata;
 mod throttle;
 mod tokens;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use crate::model::Description;
+use crate::model::{Description, Metadata, MetadataKey};
 
 pub use error::XmlError;
 
@@ -48,10 +51,13 @@ pub fn parse(xml: &str) -> Result<Description, XmlError> {
     })?;
     description.domain_type = domain_type.ok_or(XmlError::NoType)?;
 
+    let mut metadata = Metadata::default();
     let mut throttles = ThrottleGroups::default();
     while let Some(element) = tokens.child()? {
         match element.name().as_ref() {
             "uuid" => description.uuid = tokens.text()?.and_then(|text| Uuid::parse_str(&text).ok()),
+            "title" => metadata.set(MetadataKey::Title, tokens.text()?),
+            "metadata" => metadata::read(&mut tokens, &mut metadata)?,
             "os" => os(&mut tokens, &mut description)?,
             "throttlegroups" => throttles = ThrottleGroups::read(&mut tokens)?,
             "devices" => {
@@ -60,6 +66,9 @@ pub fn parse(xml: &str) -> Result<Description, XmlError> {
             }
             _ => tokens.skip()?,
         }
+    }
+    if metadata != Metadata::default() {
+        description.metadata = Some(Arc::new(metadata));
     }
     Ok(description.with_distinct_names())
 }

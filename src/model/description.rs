@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Bytes, HypervisorType};
+use super::{Bytes, HypervisorType, Metadata};
 
 /// What a domain's XML says (`virDomainGetXMLDesc`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,12 +21,23 @@ pub struct Description {
     pub arch: Option<Arc<str>>,
     /// `/domain/os/type/@machine`
     pub machine: Option<Arc<str>>,
+    /// `/domain/title` and `/domain/metadata`; `None` if they say nothing that is known here.
+    pub metadata: Option<Arc<Metadata>>,
     /// `/domain/devices/disk`, by target name.
     pub disks: Vec<Arc<DiskDescription>>,
     /// `/domain/devices/interface`, by target name.
     pub nics: Vec<Arc<NicDescription>>,
+    /// `/domain/devices/memballoon`; `None` for a domain without a balloon device.
+    pub balloon: Option<BalloonDescription>,
     /// Disks and interfaces that a limit left out.
     pub left_out: u32,
+}
+
+/// `/domain/devices/memballoon` of another model than `none`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BalloonDescription {
+    /// `stats/@period`: how often the guest is asked for its own figures; `None` if it is not asked.
+    pub period: Option<Duration>,
 }
 
 impl Description {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{GuestOs, VmiLabel};
+use super::{GuestOs, Metadata, MetadataLabels, VmiLabel};
 
 /// One libvirt daemon that is read, by its configured URI.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,9 +46,29 @@ pub enum Place {
         host_name: Arc<str>,
         /// The URI through which the host's libvirt is read.
         uri: Arc<str>,
+        /// What its XML says besides the machine, as it was when the incarnation began.
+        metadata: Option<Arc<Metadata>>,
+        /// What of that the configuration allows as labels.
+        labels: MetadataLabels,
     },
     /// In a virt-launcher pod of KubeVirt.
     Launcher(Arc<Launcher>),
+}
+
+impl Place {
+    /// On a libvirt host, with an XML that says nothing besides the machine.
+    #[must_use]
+    pub fn host(host_name: Arc<str>, uri: Arc<str>) -> Self {
+        Self::Host { host_name, uri, metadata: None, labels: MetadataLabels::default() }
+    }
+
+    /// Takes away the labels that come from its XML; `true` if there were any.
+    pub fn drop_labels(&mut self) -> bool {
+        match self {
+            Self::Host { labels, .. } => std::mem::take(labels).iter().next().is_some(),
+            Self::Launcher(_) => false,
+        }
+    }
 }
 
 /// A VMI in its virt-launcher pod.

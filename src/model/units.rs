@@ -16,4 +16,10 @@ impl Bytes {
     pub const fn from_mib(mib: u64) -> Self {
         Self(mib.saturating_mul(1024 * 1024))
     }
+
+    /// From gibibytes, the unit of OpenStack's disks; saturates.
+    #[must_use]
+    pub const fn from_gib(gib: u64) -> Self {
+        Self(gib.saturating_mul(1024 * 1024 * 1024))
+    }
 }

@@ -9,7 +9,7 @@ use super::counters::ObserveCounters;
 use super::lines::Lines;
 use super::settings::Intervals;
 use super::share::Share;
-use crate::model::{DaemonId, Groups, Identity, Launcher, Timestamp, Version, VmChoice, Vmi};
+use crate::model::{DaemonId, Groups, Identity, Launcher, MetadataKey, Timestamp, Version, VmChoice, Vmi};
 
 /// The same moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,8 @@ pub(super) struct DaemonContext {
     pub(super) groups: Groups,
     /// Which of its domains are read, if it is a host's.
     pub(super) choice: VmChoice,
+    /// What of a domain's metadata every series of it has as a label.
+    pub(super) metadata_labels: Arc<[MetadataKey]>,
     /// How long nothing may listen at a launcher's socket before that is worth a warning.
     pub(super) not_yet: Duration,
     pub(super) epoch: Instant,

@@ -12,10 +12,11 @@ use super::due::Due;
 use super::figures::{Figures, has_figures, strip};
 use super::incarnation::{DomainPhase, Incarnation};
 use super::queries::{Actions, CallState, Pending};
+use super::room;
 use super::settings::{HEARTBEAT, Intervals};
 use super::share::Claim;
 use crate::model::{
-    Collection, Description, Group, Groups, HypervisorType, Identity, Place, Timestamp, Vm, VmKey, Vmi,
+    Collection, Description, Group, Groups, HypervisorType, Identity, MetadataLabels, Place, Timestamp, Vm, VmKey, Vmi,
 };
 use crate::source::ReadError;
 
@@ -45,7 +46,7 @@ impl DomainState {
         let identity = Arc::new(identity(uuid, &name, None, context));
         let vm = Vm { vmi: context.vmi.clone(), has_sidecar: context.has_sidecar, ..Vm::new(key, identity) };
         let mut claim = Claim::new(&context.share);
-        claim.set_names([&name]);
+        claim.set_names([room::name_bytes(&name)]);
         Self {
             vm: Arc::new(vm),
             visible: false,
@@ -128,15 +129,24 @@ impl DomainState {
 
     /// Shows the VM by the identity known now, which stays the same until the incarnation ends.
     pub(super) fn show(&mut self, context: &DaemonContext) {
-        let description = self.vm.description.clone();
-        let identity = context
-            .told
-            .clone()
-            .unwrap_or_else(|| Arc::new(identity(self.vm.key.uuid, &self.name, description.as_deref(), context)));
+        let identity = context.told.clone().unwrap_or_else(|| Arc::new(self.identity(context)));
+        self.claim.set_names([room::identity_bytes(&identity)]);
         self.vm_mut().identity = identity;
-        self.claim.set_names([&self.name]);
         self.visible = true;
         self.held = None;
+    }
+
+    /// The identity known now, without labels for which there is no room.
+    fn identity(&mut self, context: &DaemonContext) -> Identity {
+        let mut identity = identity(self.vm.key.uuid, &self.name, self.vm.description.as_deref(), context);
+        if !self.claim.takes(room::identity_bytes(&identity))
+            && identity.place.drop_labels()
+            && let Some(description) = &mut self.vm_mut().description
+        {
+            let description = Arc::make_mut(description);
+            description.left_out = description.left_out.saturating_add(1);
+        }
+        identity
     }
 
     /// A domain that does not run, or is still migrating in, is shown as soon as its state is known, and again after a
@@ -293,7 +303,17 @@ fn identity(uuid: Uuid, name: &Arc<str>, description: Option<&Description>, cont
         arch: description.and_then(|description| description.arch.clone()),
         place: match &context.launcher {
             Some(launcher) => Place::Launcher(Arc::clone(launcher)),
-            None => Place::Host { host_name: Arc::clone(&context.host_name), uri: Arc::clone(&context.daemon.0) },
+            None => {
+                let metadata = description.and_then(|description| description.metadata.clone());
+                Place::Host {
+                    host_name: Arc::clone(&context.host_name),
+                    uri: Arc::clone(&context.daemon.0),
+                    labels: metadata.as_deref().map_or_else(MetadataLabels::default, |metadata| {
+                        MetadataLabels::of(metadata, &context.metadata_labels)
+                    }),
+                    metadata,
+                }
+            }
         },
     }
 }

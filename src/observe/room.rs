@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Description, DiskDescription, NicDescription, Place, Vm};
+use crate::model::{Description, DiskDescription, Identity, Metadata, MetadataLabels, NicDescription, Place, Vm};
 
 /// Most series of one VM's vCPUs and devices. 512 vCPUs with 64 disks and 64 interfaces take 6,720.
 pub const SERIES_MAX: usize = 12_288;
@@ -48,7 +48,13 @@ pub const LINE_BYTES: usize = 192;
 /// Bytes of the label names of a described device, and of a short description in memory.
 const DESCRIBED_BYTES: usize = 512;
 
-/// Most series of a VM apart from its vCPUs and devices, each with its name.
+/// Most series that a VM's metadata make.
+pub const METADATA_SERIES: usize = 7;
+
+/// Bytes of a label besides its name and its value: a comma, an equals sign and quotation marks.
+const PAIR_BYTES: usize = 4;
+
+/// Most series of a VM apart from its vCPUs, its devices and its metadata, each with its name.
 pub const BARE_SERIES: usize = 80;
 
 /// What is left.
@@ -122,16 +128,23 @@ pub fn fit(vm: &mut Vm, page: usize) -> (Cut, usize) {
     (Cut { disks, nics, io_threads, vcpus }, described + before - room.page)
 }
 
-/// Cuts the description of a VM's devices to its limit and to `page` bytes of the metrics page. Adds what was cut to
-/// `left_out`. `true` if anything was.
+/// Cuts the description of a VM's devices, and its metadata, to their limit and to `page` bytes of the metrics page. Adds
+/// what was cut to `left_out`. `true` if anything was.
 pub fn fit_description(vm: &mut Vm, page: usize) -> bool {
     let identity = identity(vm);
     let Some(shared) = &mut vm.description else { return false };
+    let no_room = own_bytes(shared, identity) > page.min(PAGE_MAX);
+    let without_metadata = no_room && shared.metadata.is_some();
+    if without_metadata {
+        let description = Arc::make_mut(shared);
+        description.metadata = None;
+        description.left_out = description.left_out.saturating_add(1);
+    }
     // More of them are not shown anyway.
     let disks = shared.disks.iter().take(SERIES_MAX / DISK_SERIES);
     let nics = shared.nics.iter().take(SERIES_MAX / NIC_SERIES);
     let mut left = DESCRIPTION_MAX;
-    let mut page_left = page.min(PAGE_MAX).saturating_sub(own_bytes(shared));
+    let mut page_left = page.min(PAGE_MAX).saturating_sub(own_bytes(shared, identity));
     let mut fits = |text: Text| {
         let (rest, page_rest) = (left.checked_sub(text.bytes), page_left.checked_sub(text.line(identity)));
         rest.zip(page_rest).map(|rest| (left, page_left) = rest).is_some()
@@ -147,12 +160,26 @@ pub fn fit_description(vm: &mut Vm, page: usize) -> bool {
         description.nics.shrink_to_fit();
         description.left_out = description.left_out.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX));
     }
-    cut > 0
+    cut > 0 || without_metadata
 }
 
 /// Bytes of the page that a VM's name takes, on series that every VM has.
 pub fn name_bytes(name: &str) -> usize {
     BARE_SERIES * escaped(name)
+}
+
+/// The same with the labels that are of its metadata.
+pub fn identity_bytes(identity: &Identity) -> usize {
+    let labels = match &identity.place {
+        Place::Host { labels, .. } => labels_bytes(labels),
+        Place::Launcher(_) => 0,
+    };
+    name_bytes(&identity.name) + BARE_SERIES * labels
+}
+
+/// Bytes of labels as written.
+fn labels_bytes(labels: &MetadataLabels) -> usize {
+    labels.iter().map(|(label, text)| PAIR_BYTES + label.len() + escaped(text)).sum()
 }
 
 /// The label values of a described device.
@@ -178,13 +205,19 @@ impl Text {
 fn described(description: &Description, identity: usize) -> usize {
     let disks = description.disks.iter().map(|disk| disk_text(disk).line(identity));
     let nics = description.nics.iter().map(|nic| nic_text(nic).line(identity));
-    own_bytes(description) + disks.chain(nics).sum::<usize>()
+    own_bytes(description, identity) + disks.chain(nics).sum::<usize>()
 }
 
-/// Bytes that a description's values for the machine take on the page.
-fn own_bytes(description: &Description) -> usize {
-    let Description { domain_type, os_type, arch, machine, .. } = description;
-    escaped(domain_type) + Text::of(&[os_type, arch, machine]).escaped
+/// Bytes that a description's values for the machine take on the page, and its metadata.
+fn own_bytes(description: &Description, identity: usize) -> usize {
+    let Description { domain_type, os_type, arch, machine, metadata, .. } = description;
+    let metadata = metadata.as_deref().map_or(0, |metadata| metadata_bytes(metadata, identity));
+    escaped(domain_type) + Text::of(&[os_type, arch, machine]).escaped + metadata
+}
+
+fn metadata_bytes(metadata: &Metadata, identity: usize) -> usize {
+    let texts = metadata.texts().map(|(_, text)| escaped(text)).sum::<usize>();
+    METADATA_SERIES * (LINE_BYTES + identity) + DESCRIBED_BYTES + texts
 }
 
 fn disk_text(disk: &DiskDescription) -> Text {
@@ -215,7 +248,9 @@ fn escaped(text: &str) -> usize {
 /// Bytes of the labels that every series of a VM has at the endpoint.
 fn identity(vm: &Vm) -> usize {
     let place = match &vm.identity.place {
-        Place::Host { uri, .. } => uuid::fmt::Hyphenated::LENGTH + escaped(&vm.identity.name) + escaped(uri),
+        Place::Host { uri, labels, .. } => {
+            uuid::fmt::Hyphenated::LENGTH + escaped(&vm.identity.name) + escaped(uri) + labels_bytes(labels)
+        }
         Place::Launcher(launcher) => launcher.namespace.len() + launcher.name.len() + launcher.node.len(),
     };
     let labels = vm.vmi.iter().flat_map(|vmi| vmi.labels.iter());

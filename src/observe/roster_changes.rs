@@ -31,6 +31,7 @@ impl Engine {
             intervals: self.settings.intervals,
             groups: with_needed(self.settings.groups),
             choice: self.settings.choice.clone(),
+            metadata_labels: Arc::clone(&self.settings.metadata_labels),
             not_yet: self.settings.not_yet,
             epoch: self.epoch,
             counters: Arc::clone(&self.counters),

@@ -1,10 +1,11 @@
 //! Read intervals, and every limit of `observe` with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::pace::Pace;
 use crate::backoff::Waits;
-use crate::model::{Group, Groups, VmChoice};
+use crate::model::{Group, Groups, MetadataKey, VmChoice};
 
 /// The default interval of every group.
 ///
@@ -166,6 +167,8 @@ pub struct Settings {
     pub groups: Groups,
     /// Which domains of a host are read. Which VMIs are is decided before.
     pub choice: VmChoice,
+    /// What of a domain's metadata is a label of each of its series at the endpoint.
+    pub metadata_labels: Arc<[MetadataKey]>,
     /// How long nothing may listen at a launcher's socket before that is worth a warning: [`NOT_YET`], or nothing if
     /// somebody waits for what is read.
     pub not_yet: Duration,
@@ -173,6 +176,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { intervals: Intervals::default(), groups: Groups::all(), choice: VmChoice::default(), not_yet: NOT_YET }
+        Self {
+            intervals: Intervals::default(),
+            groups: Groups::all(),
+            choice: VmChoice::default(),
+            metadata_labels: Arc::default(),
+            not_yet: NOT_YET,
+        }
     }
 }

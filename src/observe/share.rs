@@ -139,7 +139,7 @@ impl Drop for Share {
 /// What one VM has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Part {
-    /// What its name takes, on each series that every VM has.
+    /// What its name and its further labels take, on each series that every VM has.
     name: usize,
     /// What its vCPUs, its devices and their description take.
     shown: usize,
@@ -177,13 +177,17 @@ impl Claim {
 
     /// Whether it may take this name.
     pub(super) fn takes_name(&self, name: &str) -> bool {
-        let bytes = room::name_bytes(name);
+        self.takes(room::name_bytes(name))
+    }
+
+    /// Whether what identifies it may take this much.
+    pub(super) fn takes(&self, bytes: usize) -> bool {
         bytes <= self.part.name || bytes + self.part.shown <= self.most()
     }
 
-    /// Counts the longest of these names.
-    pub(super) fn set_names<const N: usize>(&mut self, names: [&str; N]) {
-        let name = names.map(room::name_bytes).into_iter().max().unwrap_or_default();
+    /// Counts the longest of the names that it has, by what each takes.
+    pub(super) fn set_names<const N: usize>(&mut self, names: [usize; N]) {
+        let name = names.into_iter().max().unwrap_or_default();
         self.set(Part { name, ..self.part });
     }
 
@@ -313,16 +317,16 @@ mod tests {
         let mut claims = Vec::new();
         while host.takes_name(&long) && claims.len() < DOMAINS_MAX {
             let mut claim = Claim::new(&host);
-            claim.set_names([&long]);
+            claim.set_names([room::name_bytes(&long)]);
             claims.push(claim);
         }
         assert!((100..DOMAINS_MAX).contains(&claims.len()), "{}", claims.len());
         assert!(host.takes_name("web-1"), "an ordinary name fits into the allowance");
         assert!(!Claim::new(&host).takes_name(&long) && claims[0].takes_name(&long));
         // It is still shown by its long name.
-        claims[0].set_names(["web-1", &long]);
+        claims[0].set_names(["web-1", &long].map(room::name_bytes));
         assert!(!host.takes_name(&long));
-        claims[0].set_names(["web-1"]);
+        claims[0].set_names([room::name_bytes("web-1")]);
         assert!(host.takes_name(&long));
     }
 }

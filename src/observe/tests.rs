@@ -9,6 +9,7 @@ mod figures;
 mod floods;
 mod lifecycle;
 mod logs;
+mod metadata;
 mod migration;
 mod owned;
 mod pace;

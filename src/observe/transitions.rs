@@ -7,6 +7,7 @@ use super::detection::Trigger;
 use super::domain::DomainState;
 use super::incarnation::DomainPhase;
 use super::queries::Actions;
+use super::room;
 use super::settings::EVENT_GAP;
 use crate::model::{State, Status};
 use crate::source::DomainEvent;
@@ -146,7 +147,7 @@ impl DomainState {
 
     /// Renames it. It is shown under the old name until its incarnation ends.
     fn rename(&mut self, name: Arc<str>) {
-        self.claim.set_names([&name, &self.vm.identity.name]);
+        self.claim.set_names([room::name_bytes(&name), room::identity_bytes(&self.vm.identity)]);
         self.name = name;
     }
 

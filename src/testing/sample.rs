@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Bytes, Collection, Cpu, Daemon, DaemonFacts, DaemonId, Description, DirtyRate, Disk, DiskDescription, Group,
-    GroupAge, HypervisorType, Identity, IoLimits, IoThread, Job, JobKind, JobOperation, Memory, Nic, NicDescription,
-    Place, Reading, Since, Status, Timestamp, Vcpu, VcpuState, Vcpus, Version, Vm, VmKey,
+    Bytes, Collection, Cpu, Daemon, DaemonFacts, DaemonId, Description, DirtyRate, Disk, DiskDescription, Flavor,
+    Group, GroupAge, HypervisorType, Identity, IoLimits, IoThread, Job, JobKind, JobOperation, Memory, Metadata,
+    MetadataKey, Nic, NicDescription, Place, Reading, Since, Status, Timestamp, Vcpu, VcpuState, Vcpus, Version, Vm,
+    VmKey,
 };
 use crate::snapshot::Snapshot;
 use uuid::Uuid;
@@ -53,7 +54,12 @@ pub fn running() -> Vm {
         disk_description("vdb", None, "/dev/vg/data"),
     ];
     let nics = [nic_description("vnet0", Some("default")), nic_description("vnet1", None)];
-    vm.description = Some(Arc::new(Description { disks: disks.to_vec(), nics: nics.to_vec(), ..description("kvm") }));
+    vm.description = Some(Arc::new(Description {
+        disks: disks.to_vec(),
+        nics: nics.to_vec(),
+        metadata: Some(Arc::new(metadata())),
+        ..description("kvm")
+    }));
     vm.cpu = Some(reading(cpu(1_234)));
     vm.vcpus = Some(reading(vcpus(2)));
     vm.memory = Some(reading(memory()));
@@ -173,7 +179,7 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
                 uuid: Some(uuid),
                 domain_type: Some("kvm".into()),
                 arch: Some("x86_64".into()),
-                place: Place::Host { host_name: "kvm-17.example.org".into(), uri: "qemu:///system".into() },
+                place: Place::host("kvm-17.example.org".into(), "qemu:///system".into()),
             }),
         )
     }
@@ -199,6 +205,32 @@ fn description(domain_type: &str) -> Description {
         machine: Some("pc-q35-7.2".into()),
         ..Description::default()
     }
+}
+
+/// What OpenStack, and somebody with `virsh desc`, say of a VM.
+pub fn metadata() -> Metadata {
+    let mut metadata = Metadata::default();
+    metadata.flavor = Flavor {
+        vcpus: Some(2),
+        memory: Some(Bytes::from_mib(2_048)),
+        disk: Some(Bytes::from_gib(10)),
+        ephemeral: Some(Bytes(0)),
+        swap: Some(Bytes(0)),
+    };
+    for (key, text) in [
+        (MetadataKey::Title, "The shop's \"first\" web server"),
+        (MetadataKey::Os, "http://debian.org/debian/12"),
+        (MetadataKey::InstanceName, "web-1"),
+        (MetadataKey::Flavor, "m1.small"),
+        (MetadataKey::ProjectId, "8f0b6d1a5e3b4c7e8f0b6d1a5e3b4c7e"),
+        (MetadataKey::ProjectName, "shop"),
+        (MetadataKey::UserId, "2c4d3f0e9a514c7e8f0b6d1a5e3b7c90"),
+        (MetadataKey::UserName, "alice"),
+        (MetadataKey::Image, "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"),
+    ] {
+        metadata.set(key, Some(text.into()));
+    }
+    metadata
 }
 
 fn cpu(seconds: u64) -> Cpu {

@@ -100,7 +100,7 @@ pub const PEERS: [Peer; 4] = [
             ("domains", &["libvirt_domains"], "By state; sum it up."),
             ("domain_timed_out", &["libvirt_domain_collection_stuck"], ""),
             ("domain_info", &["libvirt_domain_machine_info"], ""),
-            ("domain_openstack_info", &[], "Nova's metadata is not read."),
+            ("domain_openstack_info", &["libvirt_domain_openstack_info"], "The instance's UUID is the domain's."),
             (
                 "domain_info_state",
                 &["libvirt_domain_state", "libvirt_domain_state_reason"],
@@ -155,8 +155,8 @@ pub const PEERS: [Peer; 4] = [
             ("pool_info_*", &[], "Storage pools are not read."),
             (
                 "domain_info_meta",
-                &["libvirt_domain_machine_info"],
-                "The UUID is on every series; Nova's metadata is not read.",
+                &["libvirt_domain_machine_info", "libvirt_domain_openstack_info"],
+                "The UUID is on every series.",
             ),
             ("domain_info_vstate", &["libvirt_domain_state"], "A series for each state, not a code."),
             ("domain_vcpu_cpu", &[], "On which processor a vCPU is now changes too often to be a series."),

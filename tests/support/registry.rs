@@ -8,16 +8,20 @@ use virt_otel::agent::instruments;
 use virt_otel::catalog::{
     Attribute, Instrument, Kind, Metric, Selected, Selection, Stability, Unit, Vocabulary, attribute,
 };
+use virt_otel::model::MetadataKey;
 
 const RENDERED: &str =
     "# Rendered from src/catalog by `cargo test --test contract`; change the catalogue, not this file.\n";
 
 /// Keys that OpenTelemetry's semantic conventions define: they are referred to, and not defined again.
-const UPSTREAM: [&str; 21] = [
+const UPSTREAM: [&str; 24] = [
+    "cloud.account.id",
     "cpu.logical_number",
     "error.type",
     "host.arch",
+    "host.image.id",
     "host.name",
+    "host.type",
     "k8s.namespace.name",
     "k8s.node.name",
     "k8s.persistentvolumeclaim.name",
@@ -118,12 +122,15 @@ fn entities() -> String {
         OS_DESCRIPTION, OS_NAME, OS_VERSION, URI, VMI_LABEL, VMI_NAME, VMI_UID,
     };
     let mut out = format!("{RENDERED}file_format: definition/2\nentities:\n");
-    let keys = |attributes: &[&'static Attribute]| attributes.iter().map(|attribute| attribute.key).collect();
+    let keys = |attributes: &[&'static Attribute]| attributes.iter().map(|attribute| attribute.key).collect::<Vec<_>>();
     let entities: [(&str, &str, Vec<&str>); 4] = [
         (
             "libvirt.domain",
             "A domain of libvirt: a virtual machine on one host.",
-            keys(&[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI]),
+            keys(&[&DOMAIN_NAME, &DOMAIN_UUID, &DOMAIN_TYPE, &HOST_ARCH, &HOST, &URI])
+                .into_iter()
+                .chain(MetadataKey::ALL.map(|key| attribute::metadata::of(key).key))
+                .collect(),
         ),
         (
             "kubevirt.vmi",

@@ -16,11 +16,7 @@ const PUBLISHED: [(Vocabulary, Profile); 3] = [
 
 /// The series that a VM has.
 pub fn series(vm: &Vm, vocabulary: Vocabulary, profile: Profile) -> usize {
-    let mut count = 0;
-    for row in Selection::new(vocabulary, |row| profile.has(row.metric)).vm {
-        row.metric.points(vm, &mut |_| count += 1);
-    }
-    count
+    Selection::new(vocabulary, |row| profile.has(row.metric)).series_of(vm)
 }
 
 /// A VM of which everything is known: two vCPUs, two disks, two interfaces with an address each, an I/O thread, no job.
@@ -29,6 +25,8 @@ fn whole(vocabulary: Vocabulary) -> Vm {
         Vocabulary::Libvirt => sample::running(),
         Vocabulary::Kubevirt => vmis::running(),
     };
+    // Counted for itself.
+    vm.description.iter_mut().for_each(|description| Arc::make_mut(description).metadata = None);
     if let Some(vmi) = &mut vm.vmi {
         let vmi = Arc::make_mut(vmi);
         let with_an_address = vmi.nics.iter().map(|nic| GuestInterface {
@@ -75,6 +73,7 @@ struct Counts {
     each: [usize; THINGS.len()],
     job: usize,
     migrated: usize,
+    openstack: usize,
 }
 
 impl Counts {
@@ -97,7 +96,17 @@ impl Counts {
         if let (Some(vmi), Some(after)) = (&mut migrated.vmi, &vmis::running().vmi) {
             Arc::make_mut(vmi).migration = after.migration.clone();
         }
-        Counts { bare: count(&bare), each, job: count(&busy) - count(&all), migrated: count(&migrated) - count(&all) }
+        let mut instance = all.clone();
+        instance.description.iter_mut().for_each(|description| {
+            Arc::make_mut(description).metadata = Some(Arc::new(sample::metadata()));
+        });
+        Counts {
+            bare: count(&bare),
+            each,
+            job: count(&busy) - count(&all),
+            migrated: count(&migrated) - count(&all),
+            openstack: count(&instance) - count(&all),
+        }
     }
 
     /// The series of a VM with this many of each of [`THINGS`].
@@ -121,6 +130,7 @@ pub fn table() -> String {
     }
     line("a migration, while it runs", &|counts| counts.job);
     line("after its last migration", &|counts| counts.migrated);
+    line("an instance of OpenStack with a title", &|counts| counts.openstack);
     line("**a VM with 4 vCPUs, 2 disks and 1 interface**", &|counts| counts.of_a_vm([4, 2, 1, 0]));
     out
 }

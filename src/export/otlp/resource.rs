@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::resource_kind::{Instance, Key, ResourceKind};
 use super::settings::ResourceSettings;
+use crate::catalog::attribute::metadata;
 use crate::model::{Identity, Launcher, Place};
 
 /// `service.name` of VMs, unless the configuration sets another.
@@ -72,9 +73,12 @@ fn identity(identity: &Identity, put: &mut impl FnMut(&str, &str)) {
         put("host.arch", host_arch(arch));
     }
     match &identity.place {
-        Place::Host { host_name, uri } => {
+        Place::Host { host_name, uri, metadata, .. } => {
             put("libvirt.host.name", host_name);
             put("libvirt.uri", uri);
+            for (key, text) in metadata.iter().flat_map(|metadata| metadata.texts()) {
+                put(metadata::of(key).key, text);
+            }
         }
         Place::Launcher(launcher) => vmi(launcher, put),
     }
@@ -139,7 +143,7 @@ mod tests {
     use super::*;
     use crate::catalog::attribute::ALL;
     use crate::model::{Daemon, DaemonFacts, DaemonId};
-    use crate::testing::vmis;
+    use crate::testing::{sample, vmis};
 
     fn attributes(kind: &ResourceKind, settings: &ResourceSettings) -> BTreeMap<String, String> {
         let key = kind.key(settings.host_name.as_ref());
@@ -178,6 +182,30 @@ mod tests {
                 ("host.arch", "amd64"),
             ])
         );
+    }
+
+    #[test]
+    fn what_the_metadata_said_is_on_the_resource() {
+        let mut vm = sample::running();
+        let mut identity = (*vm.identity).clone();
+        if let Place::Host { metadata, .. } = &mut identity.place {
+            *metadata = Some(Arc::new(sample::metadata()));
+        }
+        vm.identity = Arc::new(identity);
+        let attributes = attributes(&ResourceKind::Vm(Arc::new(vm)), &ResourceSettings::default());
+        for (key, value) in [
+            ("libvirt.domain.title", "The shop's \"first\" web server"),
+            ("libosinfo.os.id", "http://debian.org/debian/12"),
+            ("openstack.instance.name", "web-1"),
+            ("host.type", "m1.small"),
+            ("cloud.account.id", "8f0b6d1a5e3b4c7e8f0b6d1a5e3b4c7e"),
+            ("openstack.project.name", "shop"),
+            ("openstack.user.id", "2c4d3f0e9a514c7e8f0b6d1a5e3b7c90"),
+            ("openstack.user.name", "alice"),
+            ("host.image.id", "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"),
+        ] {
+            assert_eq!(attributes.get(key).map(String::as_str), Some(value), "{key}");
+        }
     }
 
     #[test]

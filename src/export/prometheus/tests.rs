@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::Format::{OpenMetrics100, Text004};
 use super::*;
 use crate::catalog::Vocabulary;
+use crate::model::{MetadataKey, MetadataLabels};
 use crate::{testing::sample, testing::vmis};
 
 /// One series: its name, its labels, its value.
@@ -126,6 +127,31 @@ fn both_formats_keep_their_rules() {
         check(&page(&sample::snapshot(), &[], format), format);
         check(&page(&Snapshot::default(), &own(), format), format);
         check(&page(&Snapshot::default(), &[], format), format);
+    }
+}
+
+#[test]
+fn what_the_configuration_allows_of_the_metadata_is_on_every_series_of_the_vm() {
+    let mut snapshot = sample::snapshot();
+    let mut vm = sample::running();
+    let mut identity = (*vm.identity).clone();
+    if let Place::Host { labels, .. } = &mut identity.place {
+        *labels = MetadataLabels::of(&sample::metadata(), &[MetadataKey::ProjectName, MetadataKey::Title]);
+    }
+    vm.identity = Arc::new(identity);
+    snapshot.vms = vec![Arc::new(vm)].into();
+    for format in [Text004, OpenMetrics100] {
+        let page = page(&snapshot, &[], format);
+        check(&page, format);
+        let of_vms: Vec<_> = page.lines().filter(|line| line.starts_with("libvirt_domain_")).collect();
+        assert!(!of_vms.is_empty());
+        let labels = r#"metadata_project_name="shop",metadata_title="The shop's \"first\" web server""#;
+        for line in of_vms {
+            assert!(line.contains(labels), "{line}");
+        }
+        let is_info =
+            |line: &str| line.starts_with("libvirt_domain_openstack_info{") && line.contains(",project_name=");
+        assert!(page.lines().any(is_info), "beside the labels");
     }
 }
 

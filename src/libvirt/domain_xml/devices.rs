@@ -1,11 +1,12 @@
-//! `/domain/devices`: disks and interfaces.
+//! `/domain/devices`: disks, interfaces and the balloon.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_xml::events::BytesStart;
 
 use crate::libvirt::decode::MAX_DEVICES;
-use crate::model::{Description, DiskDescription, NicDescription};
+use crate::model::{BalloonDescription, Description, DiskDescription, NicDescription};
 
 use super::error::XmlError;
 use super::throttle::{self, ThrottleGroups};
@@ -35,6 +36,7 @@ pub(super) fn read(
                 description.left_out = description.left_out.saturating_add(1);
                 tokens.skip()?;
             }
+            "memballoon" => description.balloon = balloon(tokens, &element)?,
             _ => tokens.skip()?,
         }
     }
@@ -143,6 +145,20 @@ fn nic_source_attribute(kind: Option<&str>) -> Option<&'static str> {
         "vhostuser" => Some("path"),
         _ => None,
     }
+}
+
+/// The balloon device; `None` for the model `none`, by which libvirt says that there is none.
+fn balloon(tokens: &mut Tokens<'_>, element: &BytesStart<'_>) -> Result<Option<BalloonDescription>, XmlError> {
+    let model = tokens.attribute(element, "model")?;
+    let mut balloon = BalloonDescription::default();
+    while let Some(child) = tokens.child()? {
+        if child.name().as_ref() == "stats" {
+            let seconds = tokens.attribute(&child, "period")?.and_then(|period| period.parse().ok());
+            balloon.period = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        }
+        tokens.skip()?;
+    }
+    Ok(model.is_some_and(|model| &*model != "none").then_some(balloon))
 }
 
 /// The alias without its prefix, if a user chose it.

@@ -1,6 +1,7 @@
 //! Parses real XML (`fixtures/`, from libvirt 9.0) and invented XML.
 
 mod hostile;
+mod metadata;
 mod places;
 mod properties;
 mod real;

@@ -110,6 +110,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         intervals: Intervals::default(),
         groups: crate::model::Groups::all(),
         choice: crate::model::VmChoice::default(),
+        metadata_labels: Arc::default(),
         not_yet: Duration::ZERO,
         epoch: origin,
         counters: Arc::default(),

@@ -137,3 +137,27 @@ fn a_disk_without_a_target_or_with_anothers_is_left_out() {
     assert_eq!(description.disks.len(), 1);
     assert_eq!(description.disks[0].device.as_deref(), Some("disk"));
 }
+
+#[test]
+fn a_balloon_is_there_with_its_period_without_one_or_not_at_all() {
+    use crate::model::BalloonDescription;
+    use std::time::Duration;
+
+    let balloon = |xml: &str| parse(&domain(xml)).unwrap().balloon;
+    let with = |period| Some(BalloonDescription { period });
+    assert_eq!(
+        balloon("<memballoon model='virtio'><stats period='10'/></memballoon>"),
+        with(Some(Duration::from_secs(10)))
+    );
+    for without in [
+        "<memballoon model='virtio'/>",
+        "<memballoon model='virtio'><stats period='0'/></memballoon>",
+        "<memballoon model='virtio'><stats period='-1'/><alias period='3'/></memballoon>",
+        "<memballoon model='virtio'><driver><stats period='5'/></driver></memballoon>",
+    ] {
+        assert_eq!(balloon(without), with(None), "{without}");
+    }
+    for none in ["", "<memballoon model='none'/>", "<controller><memballoon model='virtio'/></controller>"] {
+        assert_eq!(balloon(none), None, "{none}");
+    }
+}

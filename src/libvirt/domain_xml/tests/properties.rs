@@ -72,9 +72,8 @@ const PIECES: &[&str] = &[
 ];
 
 fn within_bounds(description: &Description) -> bool {
-    let short = |text: &Option<std::sync::Arc<str>>| {
-        text.as_ref().is_none_or(|text| !text.is_empty() && text.len() <= LONGEST_VALUE)
-    };
+    let short =
+        |text: &Option<Arc<str>>| text.as_ref().is_none_or(|text| !text.is_empty() && text.len() <= LONGEST_VALUE);
     let disks = description.disks.iter().all(|disk| {
         !disk.target.is_empty() && [&disk.source, &disk.serial, &disk.user_alias, &disk.bus].into_iter().all(short)
     });

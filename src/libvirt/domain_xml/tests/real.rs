@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Bytes, HypervisorType, IoLimits};
+use crate::model::{BalloonDescription, Bytes, HypervisorType, IoLimits};
 
 use super::*;
 
@@ -15,6 +15,7 @@ fn a_running_domain_field_by_field() {
     assert_eq!(description.os_type.as_deref(), Some("hvm"));
     assert_eq!(description.arch.as_deref(), Some("x86_64"));
     assert_eq!(description.machine.as_deref(), Some("pc-q35-7.2"));
+    assert_eq!(description.balloon, Some(BalloonDescription { period: Some(Duration::from_secs(2)) }));
     let data = DiskDescription {
         target: "vda".into(),
         user_alias: Some("data".into()),
