@@ -1,15 +1,34 @@
 //! Where OTLP is pushed and how it gets there: the only definition of an OpenTelemetry Collector, for all that is
 //! pushed.
+//!
+//! ```text
+//!  settings ─► files        which files they name
+//!              secrets      what the files hold, each part as it was last good
+//!              headers      headers of requests
+//!              credentials  headers and TLS, ready for use; those who push hold the current ones
+//!              rotation     reads the files again, for as long as the agent runs
+//! ```
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod counters;
+mod credentials;
+mod files;
+mod headers;
+mod metrics;
+mod rotation;
+mod secrets;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
+use tonic::transport::Uri;
+
+pub use counters::CredentialCounters;
+pub use credentials::{Access, Credentials};
+pub use headers::{BadHeader, Headers};
+pub use metrics::METRICS;
+pub use rotation::Rotation;
 
 /// How long one request may take: the default of `OTEL_EXPORTER_OTLP_TIMEOUT`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,12 +36,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the Collector listens: the default of `OTEL_EXPORTER_OTLP_ENDPOINT` for gRPC.
 pub const DEFAULT_ENDPOINT: &str = "http://localhost:4317";
 
-/// How long connecting may take. Less than a request's timeout, so that the reason is known: "cannot connect" tells
+/// How long connecting may take, and then the TLS handshake. Less than a request's timeout, so that the reason is known: "cannot connect" tells
 /// more than "too late".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The largest certificate or key file that is read: a bundle of all public authorities has a quarter of it.
-const PEM_LIMIT: u64 = 1_024 * 1_024;
 
 /// A Collector that takes OTLP over gRPC, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +47,8 @@ pub struct Collector {
     pub endpoint: Uri,
     /// Sent with every request.
     pub headers: Headers,
+    /// A file with more of them, which beat those.
+    pub headers_file: Option<PathBuf>,
     /// How long one request may take.
     pub timeout: Duration,
     /// Whether requests are compressed.
@@ -47,6 +65,7 @@ impl Default for Collector {
         Self {
             endpoint: Uri::from_static(DEFAULT_ENDPOINT),
             headers: Headers::default(),
+            headers_file: None,
             timeout: DEFAULT_TIMEOUT,
             gzip: Gzip::from(true),
             ca_file: None,
@@ -87,21 +106,31 @@ impl PartialEq for Gzip {
 
 impl Eq for Gzip {}
 
-/// Why a Collector can never be reached.
+/// Why a Collector cannot be reached with its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    /// A file of the TLS configuration cannot be used.
-    #[error("the file {} given by {variable} cannot be used: {problem}; give a readable PEM file", path.display())]
+    /// A file cannot be used.
+    #[error("the file {} given by {setting} cannot be used: {problem}; {advice}", path.display())]
     File {
         /// Which setting names it.
-        variable: &'static str,
+        setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-        /// Why it could not be read.
-        #[source]
-        source: Option<std::io::Error>,
+        /// What is wrong with it. It repeats nothing of what the file holds.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A key of another certificate.
+    #[error(
+        "the key {} given by OTEL_EXPORTER_OTLP_CLIENT_KEY is not that of the certificate {} given by OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE; give the two that were issued together",
+        key.display(), certificate.display()
+    )]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
     },
     /// TLS cannot be set up.
     #[error(
@@ -125,95 +154,9 @@ impl Collector {
         format!("{}://{host}", self.endpoint.scheme_str().unwrap_or("http"))
     }
 
-    /// Reads the certificate files. The result connects when it is used.
-    ///
-    /// # Errors
-    ///
-    /// When a certificate or key cannot be used. The Collector need not be reachable.
-    pub fn connector(&self) -> Result<Endpoint, CollectorError> {
-        let mut endpoint = Endpoint::from(self.endpoint.clone()).connect_timeout(CONNECT_TIMEOUT.min(self.timeout));
-        if self.endpoint.scheme_str() == Some("https") {
-            let refused = |source| CollectorError::Tls { endpoint: self.name(), source };
-            endpoint = endpoint.tls_config(self.tls()?).map_err(refused)?;
-        }
-        // The user agent is constant and valid; an endpoint without it would do.
-        Ok(endpoint.clone().user_agent(concat!("virt-otel/", env!("CARGO_PKG_VERSION"))).unwrap_or(endpoint))
-    }
-
-    fn tls(&self) -> Result<ClientTlsConfig, CollectorError> {
-        let config = match &self.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(
-                "OTEL_EXPORTER_OTLP_CERTIFICATE",
-                path,
-                "CERTIFICATE",
-            )?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        let Some((certificate, key)) = &self.client_files else { return Ok(config) };
-        let certificate = read("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate, "CERTIFICATE")?;
-        let key = read("OTEL_EXPORTER_OTLP_CLIENT_KEY", key, "PRIVATE KEY")?;
-        Ok(config.identity(Identity::from_pem(certificate, key)))
-    }
-}
-
-fn read(variable: &'static str, path: &Path, holds: &str) -> Result<Vec<u8>, CollectorError> {
-    let fail = |problem, source| CollectorError::File { variable, path: path.to_owned(), problem, source };
-    let mut pem = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(PEM_LIMIT + 1).read_to_end(&mut pem))
-        .map_err(|error| fail("it cannot be read", Some(error)))?;
-    if u64::try_from(pem.len()).is_ok_and(|length| length > PEM_LIMIT) {
-        return Err(fail("it is larger than 1 MiB", None));
-    }
-    // The library takes a file without any certificate for an empty list of authorities.
-    let marker = format!("{holds}-----");
-    if !pem.windows(marker.len()).any(|window| window == marker.as_bytes()) {
-        return Err(fail("it holds nothing of the kind", None));
-    }
-    Ok(pem)
-}
-
-/// Headers of gRPC requests. Their values are credentials more often than not: they are never printed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Headers(Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>);
-
-/// Why a header cannot be sent.
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadHeader {
-    /// Its name. The value may be a secret.
-    pub name: String,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
-impl Headers {
-    /// These headers, their names in lower case.
-    ///
-    /// # Errors
-    ///
-    /// When one has a name or a value that a request cannot carry, or a name that gRPC reserves.
-    pub fn new(pairs: Vec<(String, String)>) -> Result<Self, BadHeader> {
-        let header = |(name, value): (String, String)| {
-            let name = name.to_ascii_lowercase();
-            let wrong = |problem| BadHeader { name: name.clone(), problem };
-            if name.ends_with("-bin") || name.starts_with("grpc-") || name.starts_with(':') {
-                return Err(wrong("is reserved by gRPC"));
-            }
-            let key =
-                MetadataKey::from_bytes(name.as_bytes()).map_err(|_| wrong("has a name that HTTP does not allow"))?;
-            let mut value =
-                MetadataValue::try_from(&value).map_err(|_| wrong("has a value that HTTP does not allow"))?;
-            value.set_sensitive(true);
-            Ok((key, value))
-        };
-        pairs.into_iter().map(header).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Adds them to those of a request.
-    pub fn add_to(&self, metadata: &mut MetadataMap) {
-        for (name, value) in &self.0 {
-            metadata.insert(name.clone(), value.clone());
-        }
+    /// Whether the connection is encrypted.
+    fn is_encrypted(&self) -> bool {
+        self.endpoint.scheme_str() == Some("https")
     }
 }
 

@@ -1,34 +1,32 @@
 //! What is refused before anything is sent, and what is never printed.
 
+use std::fs;
+
+use lab_support::pki::{Authority, Subject};
+use tempfile::TempDir;
+
 use super::*;
 
-fn headers(name: &str, value: &str) -> Result<Headers, BadHeader> {
-    Headers::new(vec![(name.to_owned(), value.to_owned())])
+fn https() -> Collector {
+    Collector { endpoint: Uri::from_static("https://localhost:4317"), ..Collector::default() }
+}
+
+/// Why this Collector is refused.
+fn refused(collector: &Collector) -> String {
+    collector.open().map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
 fn values_of_headers_are_not_printed() {
-    let headers = headers("Authorization", "Bearer secret").unwrap();
-    let printed = format!("{:?}", Collector { headers, ..Collector::default() });
-    assert!(printed.contains("authorization"), "{printed}");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("headers");
+    fs::write(&file, "x-token: secret").unwrap();
+    let headers = Headers::new(vec![("Authorization".to_owned(), "Bearer secret".to_owned())]).unwrap();
+    let collector = Collector { headers, headers_file: Some(file), ..Collector::default() };
+    let opened = collector.open().unwrap();
+    let printed = format!("{collector:?} {opened:?}");
+    assert!(printed.contains("authorization") && printed.contains("x-token"), "{printed}");
     assert!(!printed.contains("secret"), "{printed}");
-}
-
-#[test]
-fn headers_that_cannot_be_sent_are_refused_without_their_value() {
-    for (name, value) in [("a b", "secret"), ("a", "secret\nbreak"), ("grpc-timeout", "secret"), ("key-bin", "secret")]
-    {
-        let error = headers(name, value).unwrap_err();
-        assert_eq!(error.name, name);
-        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
-    }
-}
-
-#[test]
-fn headers_are_sent_with_names_in_lower_case() {
-    let mut metadata = MetadataMap::new();
-    headers("X-Token", "1").unwrap().add_to(&mut metadata);
-    assert_eq!(metadata.get("x-token").unwrap(), "1");
 }
 
 #[test]
@@ -43,20 +41,75 @@ fn user_and_password_of_an_endpoint_are_not_repeated() {
 
 #[test]
 fn files_that_hold_something_else_are_refused_by_name() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "no certificate").unwrap();
-    let https = Collector { endpoint: Uri::from_static("https://collector:4317"), ..Collector::default() };
-    for (path, problem) in [(file.path(), "nothing of the kind"), (Path::new("/nonexistent/ca.pem"), "cannot be read")]
-    {
-        let collector = Collector { ca_file: Some(path.to_owned()), ..https.clone() };
-        let error = collector.connector().unwrap_err().to_string();
-        assert!(error.contains(problem) && error.contains(path.to_str().unwrap()), "{error}");
-        assert!(error.contains("OTEL_EXPORTER_OTLP_CERTIFICATE"), "{error}");
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (authority, other) = (Authority::new("one"), Authority::new("another"));
+    authority.write(&at("ca"));
+    authority.issue(Subject::Names(&["agent"]), &at("certificate"), &at("key"));
+    other.issue(Subject::Names(&["agent"]), &at("other-certificate"), &at("other-key"));
+    fs::write(at("text"), "this is secret").unwrap();
+    let pem = fs::read_to_string(at("ca")).unwrap();
+    fs::write(at("cut"), &pem[..pem.len() / 2]).unwrap();
+    fs::write(at("garbage"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+
+    let good = Collector { ca_file: Some(at("ca")), client_files: Some((at("certificate"), at("key"))), ..https() };
+    good.open().map(|_| ()).unwrap();
+    for (file, problem) in [
+        ("none", "cannot be read"),
+        ("text", "no certificate"),
+        ("key", "no certificate"),
+        ("cut", "not PEM"),
+        ("garbage", "none of its certificates can be understood"),
+        ("", "not a file"),
+    ] {
+        let said = refused(&Collector { ca_file: Some(at(file)), ..good.clone() });
+        assert!(said.contains(problem) && said.contains(at(file).to_str().unwrap()), "{file}: {said}");
+        assert!(said.contains("OTEL_EXPORTER_OTLP_CERTIFICATE") && !said.contains("secret"), "{said}");
     }
+    for (certificate, key, names, problem) in [
+        ("none", "key", "none", "cannot be read"),
+        ("text", "key", "text", "no certificate"),
+        ("garbage", "key", "garbage", "cannot be understood"),
+        ("certificate", "text", "text", "no private key"),
+        ("certificate", "certificate", "certificate", "no private key"),
+        ("certificate", "other-key", "other-key", "is not that of the certificate"),
+    ] {
+        let said = refused(&Collector { client_files: Some((at(certificate), at(key))), ..good.clone() });
+        assert!(said.contains(problem) && said.contains(at(names).to_str().unwrap()), "{said}");
+        assert!(said.contains("OTEL_EXPORTER_OTLP_CLIENT_") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_bundle_may_have_a_certificate_that_nobody_understands() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("bundle");
+    Authority::new("one").write(&path);
+    let pem = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")).unwrap();
+    Collector { ca_file: Some(path), ..https() }.open().map(|_| ()).unwrap();
 }
 
 #[test]
 fn certificates_are_not_read_where_there_is_no_tls() {
     let collector = Collector { ca_file: Some("/nonexistent/ca.pem".into()), ..Collector::default() };
-    assert!(collector.connector().is_ok());
+    let (_, rotation) = collector.open().unwrap();
+    assert!(!rotation.has_files());
+}
+
+#[test]
+fn a_file_of_headers_is_read_with_and_without_tls() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("headers");
+    fs::write(&path, "secret").unwrap();
+    let said = refused(&Collector { headers_file: Some(path.clone()), ..Collector::default() });
+    assert!(said.contains("--otlp-headers-file") && said.contains("line 1 has no colon"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    fs::write(&path, "x-a: file").unwrap();
+    let headers = Headers::new(vec![("x-a".into(), "given".into()), ("x-b".into(), "given".into())]).unwrap();
+    let (credentials, rotation) =
+        Collector { headers, headers_file: Some(path), ..Collector::default() }.open().unwrap();
+    assert!(rotation.has_files());
+    let expected = Headers::new(vec![("x-b".into(), "given".into()), ("x-a".into(), "file".into())]).unwrap();
+    assert_eq!(*credentials.now().headers(), expected);
 }

@@ -1,7 +1,8 @@
 //! Pushes snapshots as OTLP over gRPC.
 //!
 //! ```text
-//!  settings ─► client      the connection to the Collector
+//!  settings ─► client      sends to the Collector              failure   why it failed
+//!              connection  made, lost, and made anew with new credentials
 //!  snapshot ─► queue       a few waiting snapshots
 //!              delivery    what was sent, and so what is new and what has ended
 //!              encode      points as messages          resource  a VM's attributes
@@ -13,12 +14,15 @@
 //! are pushed at once, everything else at the export interval. Nothing that reads or serves waits for a push.
 
 mod client;
+mod connection;
 mod counters;
 mod delivery;
 mod encode;
+mod failure;
 mod health;
 mod metrics;
 mod offline;
+mod probe;
 mod push;
 mod queue;
 mod request;
@@ -27,6 +31,7 @@ mod resource_kind;
 mod retry;
 mod sender;
 mod settings;
+mod spread;
 
 #[cfg(test)]
 mod fixture;
@@ -40,16 +45,18 @@ use tokio_util::sync::CancellationToken;
 pub use counters::{DropReason, OtlpCounters};
 pub use encode::{SCHEMA_URL, SCOPE_NAME};
 pub use metrics::METRICS;
-pub use offline::{Requests, otlp_json};
+pub use offline::{PushSize, Requests, otlp_json};
+pub use probe::{Accepted, ProbeError, Signal, probe};
 pub use resource::{DAEMON_SERVICE_NAME, DOMAIN_SERVICE_NAME, VMI_SERVICE_NAME};
 pub use retry::{GIVE_UP_AFTER, LARGEST_THROTTLE, RetryPolicy, WAITS};
 pub use settings::{
     DEFAULT_INTERVAL, EVENT_SPACING, LAST_PUSH, OtlpSettings, REQUEST_LIMIT, ResourceSettings, Tuning, WAITING_PUSHES,
 };
+pub use spread::{FIRST_PUSH_WITHIN, Spread};
 
 use crate::catalog::Selection;
 use crate::clock::Clock;
-use crate::collector::CollectorError;
+use crate::collector::Credentials;
 use crate::heartbeat::Pulse;
 use crate::snapshot::Snapshots;
 
@@ -65,25 +72,31 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// An exporter with these settings. It reads the certificate files, and connects with the first push.
-    ///
-    /// # Errors
-    ///
-    /// When a certificate file cannot be used. The Collector need not be reachable.
+    /// An exporter with these settings, whose connections have what `credentials` are at the moment. It connects with the
+    /// first push.
+    #[must_use]
     pub fn new(
         settings: OtlpSettings,
+        credentials: Credentials,
         selection: Selection,
         clock: Arc<dyn Clock>,
         counters: Arc<OtlpCounters>,
-    ) -> Result<Self, CollectorError> {
-        let client = client::Client::new(&settings.collector)?;
-        Ok(Self { settings, client, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() })
+    ) -> Self {
+        let client = client::Client::new(&settings.collector, credentials);
+        Self { settings, client, selection, clock, counters, tuning: Tuning::default(), pulse: Pulse::default() }
     }
 
     /// With other limits; for tests.
     #[must_use]
     pub fn with_tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
+        self
+    }
+
+    /// Pushing at these times of its own.
+    #[must_use]
+    pub fn with_spread(mut self, spread: Spread) -> Self {
+        self.tuning.spread = spread;
         self
     }
 

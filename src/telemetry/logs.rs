@@ -15,7 +15,7 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::channel::{ChannelError, Exporter, towards};
 use super::resource::Identity;
-use crate::collector::Collector;
+use crate::collector::{Collector, Credentials};
 
 /// Libraries that are used to push log records. If their own records were pushed too, each push would cause the next,
 /// for ever.
@@ -43,8 +43,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// What is logged, in the syntax of `EnvFilter`.
     pub filter: String,
-    /// Where logs are pushed; `None` if they are not.
-    pub collector: Option<Collector>,
+    /// Where logs are pushed, and with what; `None` if they are not.
+    pub collector: Option<(Collector, Credentials)>,
 }
 
 /// Why logging cannot start.
@@ -84,7 +84,9 @@ impl Logs {
                 .parse(&settings.filter)
                 .map_err(|source| LogsError::Filter { filter: settings.filter.clone(), source })
         };
-        let provider = settings.collector.as_ref().map(|collector| provider(collector, identity)).transpose()?;
+        let provider = settings.collector.as_ref();
+        let provider =
+            provider.map(|(collector, credentials)| provider_of(collector, credentials, identity)).transpose()?;
         let pushed = match &provider {
             Some(provider) => {
                 let layer = OpenTelemetryTracingBridge::new(provider);
@@ -115,8 +117,12 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-fn provider(collector: &Collector, identity: &Identity) -> Result<SdkLoggerProvider, ChannelError> {
-    let exporter = towards(collector, || LogExporter::builder().with_tonic(), |builder| builder.build())?;
+fn provider_of(
+    collector: &Collector,
+    credentials: &Credentials,
+    identity: &Identity,
+) -> Result<SdkLoggerProvider, ChannelError> {
+    let exporter = towards(collector, credentials, || LogExporter::builder().with_tonic(), |builder| builder.build())?;
     let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
     let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
     Ok(SdkLoggerProvider::builder().with_resource(identity.resource()).with_log_processor(processor).build())

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::channel::{ChannelError, Exporter, towards};
 use super::resource::Identity;
 use crate::catalog::{Attribute, Kind, Observable, Value};
-use crate::collector::Collector;
+use crate::collector::{Collector, Credentials};
 use crate::heartbeat::Pulse;
 
 /// The name of the instrumentation scope.
@@ -86,29 +86,29 @@ impl Push {
     ///
     /// # Errors
     ///
-    /// When no connection to the Collector is possible: certificates that cannot be used.
+    /// When the SDK's exporter refuses its settings.
     pub fn new(
         identity: &Identity,
         rows: &[Observable],
         collector: &Collector,
+        credentials: &Credentials,
         interval: Duration,
     ) -> Result<Self, ChannelError> {
         let builder = || MetricExporter::builder().with_temporality(Temporality::Cumulative).with_tonic();
-        let exporter = towards(collector, builder, |builder| builder.build())?;
+        let exporter = towards(collector, credentials, builder, |builder| builder.build())?;
         let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
         let builder = SdkMeterProvider::builder().with_reader(reader.clone());
         let provider = provider(builder, identity, rows, |of| of.key);
         Ok(Self { reader, exporter, interval, timeout: collector.timeout, _provider: provider })
     }
 
-    /// Pushes at the interval until told to stop, then once more.
+    /// Pushes at the interval, the first time this long after its beginning, until told to stop, then once more.
     ///
     /// Failures are only logged for debugging: the push of VMs' metrics to the same address warns of them.
-    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.interval);
+    pub async fn run(self, offset: Duration, pulse: Pulse, stop: CancellationToken) {
+        // At the start there is nothing to push yet.
+        let mut ticks = tokio::time::interval_at(Instant::now() + self.interval + offset, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is due at once, when there is nothing to push yet.
-        ticks.tick().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -119,7 +119,7 @@ fn vm(number: u128) -> Vm {
                 uuid: Some(uuid),
                 domain_type: Some("kvm".into()),
                 arch: Some("x86_64".into()),
-                place: Place::Host { host_name: "host-a".into(), uri: daemon.0 },
+                place: Place::host("host-a".into(), daemon.0),
             }),
         )
     }

@@ -7,7 +7,9 @@
 
 mod collector;
 mod fleet;
+mod probe;
 mod proxy;
+mod rotation;
 mod tls;
 
 use std::sync::{Arc, Weak};
@@ -24,6 +26,7 @@ use virt_otel::backoff::Waits;
 use virt_otel::clock::SystemClock;
 use virt_otel::collector::Headers;
 use virt_otel::export::otlp::{DropReason, Exporter, OtlpCounters, OtlpSettings, RetryPolicy, Tuning, WAITING_PUSHES};
+use virt_otel::heartbeat::Pulse;
 use virt_otel::snapshot::Snapshot;
 use virt_otel::testing::receiver::Receiver;
 
@@ -50,7 +53,9 @@ impl Agent {
         settings.collector.timeout = Duration::from_secs(5);
         change(&mut settings);
         let (fleet, snapshots) = Fleet::new(vms, Arc::clone(&clock));
-        let exporter = Exporter::new(settings, fleet::selection(), clock, Arc::clone(&counters)).unwrap();
+        let (credentials, rotation) = settings.collector.open().unwrap();
+        tokio::spawn(rotation.with_times(INTERVAL, INTERVAL).run(Pulse::default(), shutdown.clone()));
+        let exporter = Exporter::new(settings, credentials, fleet::selection(), clock, Arc::clone(&counters));
         let retry = RetryPolicy {
             waits: Waits { first: Duration::from_millis(10), longest: Duration::from_millis(40), jitter: true },
             give_up_after: PATIENCE,

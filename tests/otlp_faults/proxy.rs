@@ -21,6 +21,7 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     mode: watch::Sender<Mode>,
+    upstream: watch::Sender<SocketAddr>,
     /// How many connections were made, and how many have ended.
     count: watch::Sender<(usize, usize)>,
     task: tokio::task::JoinHandle<()>,
@@ -31,11 +32,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Forward);
+        let (upstream, upstreams) = watch::channel(upstream);
         let count = watch::Sender::new((0, 0));
         let counter = count.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (modes, counter) = (modes.clone(), counter.clone());
+                let upstream = *upstreams.borrow();
                 tokio::spawn(async move {
                     counter.send_modify(|(made, _)| *made += 1);
                     carry(client, upstream, modes).await;
@@ -43,7 +46,17 @@ impl Proxy {
                 });
             }
         });
-        Self { address, mode, count, task }
+        Self { address, mode, upstream, count, task }
+    }
+
+    /// Leads further connections to another server; those that are open stay.
+    pub(crate) fn lead_to(&self, upstream: SocketAddr) {
+        self.upstream.send_replace(upstream);
+    }
+
+    /// How many connections were made.
+    pub(crate) fn made(&self) -> usize {
+        self.count.borrow().0
     }
 
     /// Changes the mode; connections that are forwarded are cut.

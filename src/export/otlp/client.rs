@@ -1,6 +1,5 @@
-//! The connection to the Collector.
+//! Sends requests to the Collector.
 
-use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,14 +8,20 @@ use prost::Message;
 use prost::bytes::{BufMut, Bytes};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::collector::{Collector, CollectorError};
+use super::connection::Connection;
+use super::failure::{corrected, describe, is_of_connecting, is_of_the_connection, unavailable};
+use crate::collector::{Collector, Credentials};
 
 /// The method that takes metrics.
-const EXPORT: PathAndQuery =
+pub(super) const METRICS: PathAndQuery =
     PathAndQuery::from_static("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
+
+/// The method that takes logs. A probe calls it; its answer looks like that for metrics.
+pub(super) const LOGS: PathAndQuery =
+    PathAndQuery::from_static("/opentelemetry.proto.collector.logs.v1.LogsService/Export");
 
 /// The largest answer that is read. The specification demands a limit and calls this one sufficient; an answer is a
 /// count and a sentence.
@@ -40,22 +45,27 @@ pub(super) trait Transport: Send + 'static {
     fn name(&self) -> &str;
 }
 
-/// The connection to the Collector. It is made with the first request, and again after it was lost.
+/// Sends them over a connection, which is made with the first one, and again after it was lost.
 #[derive(Debug)]
 pub(super) struct Client {
     collector: Collector,
-    connector: Endpoint,
     name: String,
-    channel: Option<Channel>,
+    connection: Connection,
+    method: PathAndQuery,
     /// Whether this connection's receiver takes metrics no more without compression than with it.
     takes_no_metrics: bool,
 }
 
 impl Client {
     /// A client that is not connected yet.
-    pub(super) fn new(collector: &Collector) -> Result<Self, CollectorError> {
-        let (connector, name) = (collector.connector()?, collector.name());
-        Ok(Self { collector: collector.clone(), connector, name, channel: None, takes_no_metrics: false })
+    pub(super) fn new(collector: &Collector, credentials: Credentials) -> Self {
+        Self::of(collector, credentials, METRICS)
+    }
+
+    /// The same for a method.
+    pub(super) fn of(collector: &Collector, credentials: Credentials, method: PathAndQuery) -> Self {
+        let (name, connection) = (collector.name(), Connection::new(credentials, collector.timeout));
+        Self { collector: collector.clone(), name, connection, method, takes_no_metrics: false }
     }
 
     /// Sends a request over this channel.
@@ -71,11 +81,22 @@ impl Client {
         if compressed {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
-        grpc.ready().await.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
+        grpc.ready().await.map_err(unavailable)?;
         let mut request = Request::new(bytes);
         request.set_timeout(self.collector.timeout.min(LARGEST_DEADLINE));
-        self.collector.headers.add_to(request.metadata_mut());
-        grpc.unary(request, EXPORT, EncodedRequests).await.map(tonic::Response::into_inner)
+        self.connection.access().headers().add_to(request.metadata_mut());
+        grpc.unary(request, self.method.clone(), EncodedRequests).await.map(tonic::Response::into_inner)
+    }
+
+    /// Sends a request, compressed unless the receiver does not take that.
+    async fn over(&mut self, channel: Channel, bytes: Bytes) -> Result<ExportMetricsServiceResponse, Status> {
+        let compressed = self.collector.gzip.is_on();
+        match self.request(channel.clone(), bytes.clone(), compressed).await {
+            Err(status) if status.code() == Code::Unimplemented && compressed && !self.takes_no_metrics => {
+                self.without_gzip(channel, bytes, status).await
+            }
+            answer => answer,
+        }
     }
 
     /// What a receiver answers that did not implement a compressed request. One that has no gzip says so in the same way
@@ -106,75 +127,34 @@ impl Client {
 
 impl Transport for Client {
     async fn export(&mut self, bytes: Bytes) -> Result<ExportMetricsServiceResponse, Status> {
-        let channel = match &self.channel {
-            Some(channel) => channel.clone(),
-            None => {
-                let connected = self.connector.connect().await;
-                let channel = connected.map_err(|error| Status::unavailable(with_root(error.to_string(), &error)))?;
-                self.channel.insert(channel).clone()
+        let channel = self.connection.channel().await?;
+        let mut answer = self.over(channel, bytes.clone()).await;
+        match &answer {
+            Err(status) if is_of_the_connection(status) => {
+                if let Some(before) = self.connection.fall_back(status) {
+                    answer = self.over(before, bytes).await;
+                }
             }
-        };
-        let compressed = self.collector.gzip.is_on();
-        let answer = match self.request(channel.clone(), bytes.clone(), compressed).await {
-            Err(status) if status.code() == Code::Unimplemented && compressed && !self.takes_no_metrics => {
-                self.without_gzip(channel, bytes, status).await
-            }
-            answer => answer,
-        };
+            _ => self.connection.carried(),
+        }
         if answer.as_ref().is_err_and(is_of_connecting) {
             self.reset();
         }
-        answer.map_err(of_the_connection)
+        answer.map_err(corrected)
     }
 
     fn reset(&mut self) {
-        self.channel = None;
+        self.connection.reset();
         self.takes_no_metrics = false;
     }
 
     fn is_connected(&self) -> bool {
-        self.channel.is_some()
+        self.connection.is_there()
     }
 
     fn name(&self) -> &str {
         &self.name
     }
-}
-
-/// Whether the connection was lost and another one did not come up, which tonic says with the request.
-fn is_of_connecting(status: &Status) -> bool {
-    causes(status).any(|cause| cause.is::<tonic::ConnectError>())
-}
-
-/// Corrects the code of a connection failure. tonic reports a connection that breaks during a request as UNKNOWN, and
-/// one that the Collector closes in order to restart (GOAWAY) as INTERNAL. The Collector sent neither, neither would be
-/// retried, and both are what UNAVAILABLE is for. A status from the Collector has no source.
-fn of_the_connection(status: Status) -> Status {
-    match status.code() {
-        Code::Unknown | Code::Internal if status.source().is_some() => Status::unavailable(describe(&status)),
-        // tonic's code for a deadline that passed on our side.
-        Code::Cancelled if status.source().is_some() => Status::deadline_exceeded(describe(&status)),
-        _ => status,
-    }
-}
-
-/// A failure in one line for people: the message, and the root cause if the connection failed.
-pub(super) fn describe(status: &Status) -> String {
-    let said = if status.message().is_empty() { status.code().description() } else { status.message() };
-    with_root(said.to_owned(), status)
-}
-
-/// A text with the root cause: the causes between wrap one another and say the same.
-fn with_root(text: String, error: &(dyn Error + 'static)) -> String {
-    match causes(error).last().map(ToString::to_string) {
-        Some(root) if !text.ends_with(&root) => format!("{text}: {root}"),
-        _ => text,
-    }
-}
-
-/// What caused an error, the nearest cause first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| (**cause).source())
 }
 
 /// Sends requests (`ExportMetricsServiceRequest`) that are encoded already.
@@ -222,20 +202,15 @@ impl Decoder for EncodedRequests {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_failure_is_described_in_words_and_with_its_root() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let mut status = Status::unavailable("tcp connect error");
-        status.set_source(std::sync::Arc::new(std::io::Error::other(Wrapped(refused))));
-        assert_eq!(describe(&status), "tcp connect error: connection refused");
-        assert_eq!(describe(&Status::unavailable("we are closed")), "we are closed");
-        assert_eq!(describe(&Status::unavailable("")), "The service is currently unavailable");
+    fn client(endpoint: &str) -> Client {
+        let collector = Collector { endpoint: endpoint.parse().unwrap(), ..Collector::default() };
+        let (credentials, _) = collector.open().unwrap();
+        Client::new(&collector, credentials)
     }
 
     /// Whether an export to this listener's port comes to a connection, and no answer, within a moment.
     async fn connects(listener: &std::net::TcpListener) -> bool {
-        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let mut client = Client::new(&Collector { endpoint, ..Collector::default() }).unwrap();
+        let mut client = client(&format!("http://{}", listener.local_addr().unwrap()));
         let answer = tokio::time::timeout(Duration::from_millis(300), client.export(Bytes::new())).await;
         assert!(answer.is_err(), "{answer:?}");
         client.is_connected()
@@ -261,8 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_lost_and_does_not_come_up_again_is_none() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let mut client = Client::new(&Collector { endpoint, ..Collector::default() }).unwrap();
+        let mut client = client(&format!("http://{}", listener.local_addr().unwrap()));
         let hangs_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
         assert!(client.export(Bytes::new()).await.is_err());
         hangs_up.await.unwrap();
@@ -270,8 +244,4 @@ mod tests {
         assert_eq!(error.code(), Code::Unavailable, "{error}");
         assert!(!client.is_connected(), "{error}");
     }
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("transport error")]
-    struct Wrapped(#[source] std::io::Error);
 }

@@ -114,7 +114,7 @@ pub(super) fn identity(number: u128, name: &str) -> Arc<Identity> {
         uuid: Some(Uuid::from_u128(number)),
         domain_type: Some("kvm".into()),
         arch: Some("x86_64".into()),
-        place: Place::Host { host_name: "host-a".into(), uri: "qemu:///system".into() },
+        place: Place::host("host-a".into(), "qemu:///system".into()),
     })
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::client::describe;
 use super::counters::OtlpCounters;
+use super::failure::describe;
 use crate::backoff::{Backoff, Waits};
 use crate::model::whole_millis;
 
@@ -98,40 +98,42 @@ impl CollectorHealth {
             ?code,
             error = describe(status),
             lasts = ?whole_millis(now.saturating_duration_since(outage.since)),
-            "the Collector does not accept metrics; {}",
-            if connected { next_step(code) } else { next_step_without_connection(code) }
+            "the Collector does not accept metrics; {}; {}",
+            next_step(code, connected),
+            fate(code)
         );
     }
 }
 
-/// What to do if there is no connection.
-const fn next_step_without_connection(code: Code) -> &'static str {
+/// What to do about a failure. `connected`: whether there was a connection.
+pub(super) const fn next_step(code: Code, connected: bool) -> &'static str {
     match code {
-        Code::DeadlineExceeded | Code::Unavailable => {
+        Code::DeadlineExceeded | Code::Unavailable if !connected => {
             "no connection came up: check that it runs and that the endpoint is its OTLP/gRPC port, that its name \
-             resolves, and that no firewall or NetworkPolicy keeps the agent from it; it is tried again"
+             resolves, and that no firewall or NetworkPolicy keeps the agent from it"
         }
-        _ => next_step(code),
+        Code::Unavailable => "check that it runs and that the endpoint is its OTLP/gRPC port",
+        Code::DeadlineExceeded => "it may be overloaded, or OTEL_EXPORTER_OTLP_TIMEOUT too short",
+        Code::Unauthenticated | Code::PermissionDenied => {
+            "check OTEL_EXPORTER_OTLP_HEADERS, the file of --otlp-headers-file and the client certificate"
+        }
+        Code::Unimplemented => "check that its OTLP receiver is in a metrics pipeline",
+        Code::ResourceExhausted => "raise max_recv_msg_size_mib of its OTLP receiver, or its memory limit",
+        _ => "its own log says why",
     }
 }
 
-/// What to do about a failure.
-const fn next_step(code: Code) -> &'static str {
+/// What becomes of the metrics of a failed request.
+const fn fate(code: Code) -> &'static str {
     match code {
-        Code::Unavailable => "check that it runs and that the endpoint is its OTLP/gRPC port; it is tried again",
-        Code::DeadlineExceeded => "it may be overloaded, or OTEL_EXPORTER_OTLP_TIMEOUT too short; it is tried again",
-        Code::Unauthenticated | Code::PermissionDenied => {
-            "check OTEL_EXPORTER_OTLP_HEADERS and the client certificate; the metrics are dropped"
-        }
-        Code::Unimplemented => "check that its OTLP receiver is in a metrics pipeline; the metrics are dropped",
-        Code::ResourceExhausted => {
-            "raise max_recv_msg_size_mib of its OTLP receiver, or its memory limit; the metrics are dropped unless it \
-             says when to come back"
-        }
-        Code::Cancelled | Code::Aborted | Code::OutOfRange | Code::DataLoss => {
-            "its own log says why; it is tried again"
-        }
-        _ => "its own log says why; the metrics are dropped",
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::DataLoss => "it is tried again",
+        Code::ResourceExhausted => "the metrics are dropped unless it says when to come back",
+        _ => "the metrics are dropped",
     }
 }
 

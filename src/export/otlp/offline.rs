@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use prost::bytes::Bytes;
 
 use super::delivery::{Cycle, DeliveryState, Extent};
-use super::request::ExportRequests;
+use super::request::{ExportRequest, ExportRequests};
 use super::settings::{REQUEST_LIMIT, ResourceSettings};
 use crate::catalog::Selection;
 use crate::snapshot::Snapshot;
@@ -33,6 +33,17 @@ pub fn otlp_json(
 #[derive(Debug)]
 pub struct Requests(DeliveryState);
 
+/// How large a push is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PushSize {
+    /// Its data points.
+    pub points: usize,
+    /// Its requests.
+    pub requests: usize,
+    /// Their bytes, before compression.
+    pub bytes: usize,
+}
+
 impl Requests {
     /// Before the first push.
     #[must_use]
@@ -42,16 +53,29 @@ impl Requests {
 
     /// The requests of the next push, each an encoded `ExportMetricsServiceRequest`.
     pub fn push(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Bytes> {
-        let mut requests = ExportRequests::new(REQUEST_LIMIT);
-        self.0.build(&everything(snapshot), &mut |messages, points, record| requests.add(messages, points, record));
-        requests
-            .finish()
+        self.requests(snapshot)
             .into_iter()
             .map(|request| {
                 self.0.delivered(request.records);
                 request.bytes
             })
             .collect()
+    }
+
+    /// How large the next push is, by building it.
+    pub fn size(&mut self, snapshot: &Arc<Snapshot>) -> PushSize {
+        let requests = self.requests(snapshot);
+        PushSize {
+            points: requests.iter().map(|request| request.points).sum(),
+            requests: requests.len(),
+            bytes: requests.iter().map(|request| request.bytes.len()).sum(),
+        }
+    }
+
+    fn requests(&mut self, snapshot: &Arc<Snapshot>) -> Vec<ExportRequest> {
+        let mut requests = ExportRequests::new(REQUEST_LIMIT);
+        self.0.build(&everything(snapshot), &mut |messages, points, record| requests.add(messages, points, record));
+        requests.finish()
     }
 }
 
@@ -93,5 +117,9 @@ mod tests {
         let pushed = Requests::new(fixture::selection(), ResourceSettings::default()).push(&snapshot);
         assert_eq!(pushed.len(), 1);
         assert_eq!(read, ExportMetricsServiceRequest::decode(pushed[0].clone()).unwrap());
+        let size = Requests::new(fixture::selection(), ResourceSettings::default()).size(&snapshot);
+        assert_eq!((size.requests, size.bytes), (1, pushed[0].len()));
+        let metrics = read.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics[0].metrics);
+        assert_eq!(size.points, metrics.map(|metric| crate::testing::receiver::points(metric).len()).sum::<usize>());
     }
 }

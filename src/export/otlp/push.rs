@@ -16,6 +16,7 @@ use super::queue::{Queue, Waiting};
 use super::request::{ExportRequest, ExportRequests};
 use super::sender::{Outcome, Sender};
 use super::settings::{OtlpSettings, Tuning};
+use super::spread::Spread;
 use crate::catalog::Selection;
 use crate::clock::Clock;
 use crate::heartbeat::Pulse;
@@ -124,10 +125,12 @@ enum State<T> {
 impl<T: Transport> Pusher<T> {
     /// Pushes until `shutdown` is cancelled or no more snapshots can come.
     async fn until(&mut self, interval: Duration, pulse: &Pulse, shutdown: &CancellationToken) {
-        let mut ticker = tokio::time::interval(interval.max(SHORTEST_INTERVAL));
+        let began = Instant::now();
+        let Spread { first, each } = self.tuning.spread;
+        let mut ticker = tokio::time::interval_at(began + each, interval.max(SHORTEST_INTERVAL));
         // After a stall the next push comes an interval later, not several at once.
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What is known at the start is pushed by the first tick, which comes at once.
+        // What is known at the start is pushed by the first tick.
         let mut seen = Occasion::of(&self.snapshots.borrow_and_update());
         let mut last_event: Option<Instant> = None;
         let mut event: Option<(Instant, Extent)> = None;
@@ -152,7 +155,7 @@ impl<T: Transport> Pusher<T> {
                         event = Some(match event {
                             Some((at, Extent::Everything)) => (at, Extent::Everything),
                             Some((at, Extent::Changes)) => (at, extent),
-                            None => (earliest.unwrap_or_else(Instant::now), extent),
+                            None => (earliest.unwrap_or(began + first), extent),
                         });
                     }
                     seen = now;

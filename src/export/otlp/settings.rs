@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::retry::RetryPolicy;
+use super::spread::Spread;
 use crate::collector::Collector;
 
 /// How often everything is pushed: the default of `--interval`, so that a reading is pushed about once.
@@ -47,7 +48,7 @@ pub struct ResourceSettings {
     pub host_name: Option<Arc<str>>,
 }
 
-/// Limits that only tests change; their defaults are constants.
+/// Limits that only tests change, their defaults are constants; and what distinguishes one agent from others.
 #[derive(Debug, Clone)]
 pub struct Tuning {
     /// When to retry, and for how long.
@@ -60,6 +61,8 @@ pub struct Tuning {
     pub waiting_pushes: usize,
     /// See [`LAST_PUSH`].
     pub last_push: Duration,
+    /// When this agent pushes.
+    pub spread: Spread,
 }
 
 impl Default for Tuning {
@@ -70,6 +73,7 @@ impl Default for Tuning {
             request_limit: REQUEST_LIMIT,
             waiting_pushes: WAITING_PUSHES,
             last_push: LAST_PUSH,
+            spread: Spread::default(),
         }
     }
 }

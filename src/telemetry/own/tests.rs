@@ -138,10 +138,14 @@ async fn the_end_does_not_wait_for_a_mute_collector() {
     let address = mute.local_addr().expect("it is bound");
     let endpoint = format!("http://{address}").parse().expect("a URL");
     let collector = Collector { endpoint, ..Collector::default() };
-    let push = Push::new(&identity(), &rows(None), &collector, Duration::from_secs(60)).expect("no certificates");
+    let (credentials, _) = collector.open().expect("no files");
+    let push = Push::new(&identity(), &rows(None), &collector, &credentials, Duration::from_secs(60));
+    let push = push.expect("an exporter");
     let stop = CancellationToken::new();
     stop.cancel();
     let began = Instant::now();
-    tokio::time::timeout(Duration::from_secs(8), push.run(Pulse::default(), stop)).await.expect("it ends");
+    tokio::time::timeout(Duration::from_secs(8), push.run(Duration::ZERO, Pulse::default(), stop))
+        .await
+        .expect("it ends");
     assert!(began.elapsed() < LAST_PUSH + Duration::from_secs(2), "{:?}", began.elapsed());
 }

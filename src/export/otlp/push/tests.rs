@@ -27,6 +27,10 @@ struct Test {
 }
 
 fn test(answers: impl IntoIterator<Item = Answer>) -> Test {
+    test_with(answers, Tuning::default())
+}
+
+fn test_with(answers: impl IntoIterator<Item = Answer>, tuning: Tuning) -> Test {
     let script = Script::new(answers);
     let clock = TestClock::at(1_000);
     let counters = Arc::new(OtlpCounters::default());
@@ -39,7 +43,7 @@ fn test(answers: impl IntoIterator<Item = Answer>) -> Test {
         fixture::selection(),
         clock.clone(),
         Arc::clone(&counters),
-        Tuning::default(),
+        tuning,
         beats.part("export::otlp"),
         reader,
         shutdown.clone(),
@@ -107,6 +111,21 @@ async fn everything_is_pushed_at_the_interval() {
     // The end of the first round is pushed at once.
     assert_eq!(test.times(), [50, 150, 300, 450]);
     assert!(test.requests().iter().all(|names| names.len() == 2));
+}
+
+/// Many agents that start together do not push together.
+#[tokio::test(start_paused = true)]
+async fn the_first_push_and_each_interval_have_a_place_of_their_own() {
+    let spread = Spread { first: Duration::from_secs(2), each: Duration::from_secs(7) };
+    let mut test = test_with([], Tuning { spread, ..Tuning::default() });
+    test.pass(Duration::from_secs(1)).await;
+    test.publish(vec![test.fresh(1)], false);
+    test.pass(Duration::from_secs(23)).await;
+    assert_eq!(test.times(), [20, 70, 220]);
+    let paused = Vm { status: Some(Status::from_libvirt(3, 1)), ..test.fresh(1) };
+    test.publish(vec![paused], true);
+    test.pass(Duration::from_millis(100)).await;
+    assert_eq!(test.times().last(), Some(&240), "a change does not wait");
 }
 
 #[tokio::test(start_paused = true)]
