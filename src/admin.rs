@@ -1,10 +1,13 @@
 //! The admin server: `/metrics`, `/livez`, `/readyz` and a landing page; the two probes may have their own address.
 //!
 //! It reads memory only: no request waits for libvirt, or makes anything else wait for it. Everything a client can ask
-//! for is bounded by [`limits`].
+//! for is bounded by [`limits`]. Who may ask, and whether within TLS, is `web`'s to say.
 
+mod answer;
+mod connection;
 mod content;
 mod counters;
+mod guarded;
 mod gzip;
 mod landing;
 pub mod limits;
@@ -14,6 +17,7 @@ mod paths;
 mod room;
 mod routes;
 mod server;
+mod site;
 mod slot;
 mod write_timeout;
 
@@ -22,4 +26,6 @@ pub use counters::ScrapeCounters;
 pub use listener::{ListenError, bind};
 pub use metrics::METRICS;
 pub use paths::Paths;
+pub use routes::SERVER;
 pub use server::serve;
+pub use site::Site;

@@ -10,7 +10,9 @@
 //! - **Lossless.** Events go through a channel that the consumer empties at its own pace. A full channel makes the
 //!   watch wait. After a failure the watch resumes where it was, or lists again.
 //! - **Patient.** While the API is away nothing is sent: what the consumer knows stays. [`WatchCounters`] show it.
-//! - **Least privilege.** `list` and `watch` of `virtualmachineinstances.kubevirt.io`, nothing else.
+//! - **Least privilege.** `list` and `watch` of `virtualmachineinstances.kubevirt.io`, nothing else; where tokens are
+//!   reviewed (`review`), `create` of `tokenreviews` and `subjectaccessreviews`, which store nothing. Whether they are
+//!   allowed can be asked (`rights`), which every account may.
 
 mod allow;
 mod connect;
@@ -22,6 +24,8 @@ mod metrics;
 mod object;
 mod pause;
 mod pump;
+mod review;
+mod rights;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,8 @@ pub use fault::FaultKind;
 pub use metrics::METRICS;
 pub use object::{ParsedVmi, Tally};
 pub use pump::run;
+pub use review::{NoVerdict, Reviewer, TokenOwner};
+pub use rights::{Need, REVIEWING, Right, Rights, RightsError, WATCHING, rights};
 
 /// What is watched, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

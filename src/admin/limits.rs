@@ -29,6 +29,10 @@ pub const HEADERS: usize = 64;
 /// one scrape, and opening one for each rarer scrape costs nothing.
 pub const HEAD_TIME: Duration = Duration::from_secs(20);
 
+/// How long a TLS handshake may take. It is two round trips; meanwhile the connection is the first to make room for
+/// another.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
 /// How long a request may take from its head to its response.
 pub const REQUEST_TIME: Duration = Duration::from_secs(10);
 

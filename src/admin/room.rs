@@ -19,14 +19,15 @@ impl Room {
         Self { most, inside: Vec::with_capacity(most) }
     }
 
-    /// Makes room for one more: if full, it ends the connection that has been idle longest. `false` if each has a
-    /// request in flight.
+    /// Makes room for one more: if full, it ends the connection that has been idle longest, and before all others one
+    /// whose handshake is not done. `false` if each has a request in flight.
     pub(super) fn make(&mut self) -> bool {
         if self.inside.len() < self.most {
             return true;
         }
-        let idle = |(place, (slot, _)): (usize, &(Arc<Slot>, AbortHandle))| Some((slot.idle_since()?, place));
-        let Some((_, place)) = self.inside.iter().enumerate().filter_map(idle).min() else { return false };
+        let idle =
+            |(place, (slot, _)): (usize, &(Arc<Slot>, AbortHandle))| Some((slot.is_open(), slot.idle_since()?, place));
+        let Some((_, _, place)) = self.inside.iter().enumerate().filter_map(idle).min() else { return false };
         self.inside.swap_remove(place).1.abort();
         true
     }
@@ -80,6 +81,23 @@ mod tests {
         assert_eq!(third.idle_since(), Some(Duration::from_secs(2)));
         assert!(room.make(), "its place is free until somebody takes it");
         assert_eq!(room.inside.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_not_shaken_hands_goes_before_who_is_idle() {
+        let origin = Instant::now();
+        let (mut room, mut tasks) = (Room::new(3), Vec::new());
+        let late = Arc::new(Slot::shaking(origin));
+        for slot in [Arc::new(Slot::new(origin)), Arc::clone(&late), Arc::new(Slot::shaking(origin))] {
+            let task = tokio::spawn(std::future::pending::<()>());
+            room.enter(slot, task.abort_handle());
+            tasks.push(task);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        late.shaken();
+        assert!(room.make());
+        tokio::task::yield_now().await;
+        assert_eq!(tasks.iter().map(JoinHandle::is_finished).collect::<Vec<_>>(), [false, false, true]);
     }
 
     #[tokio::test(start_paused = true)]

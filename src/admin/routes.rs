@@ -14,13 +14,17 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::answer::{busy, sentence};
 use super::content::{Content, NotMade};
 use super::counters::ScrapeCounters;
 use super::paths::Paths;
-use super::{gzip, landing, limits};
+use super::site::Site;
+use super::{guarded, gzip, landing, limits};
 use crate::heartbeat::Still;
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// By this every answer tells that a virt-otel gives it (the header Server).
+pub const SERVER: &str = "virt-otel";
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// What the handlers share.
@@ -32,8 +36,9 @@ struct ServerState {
     scrapes: Arc<Semaphore>,
 }
 
-/// These paths. HEAD is answered like GET, without the body; another method with 405, another path with 404.
-pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<ScrapeCounters>) -> Router {
+/// The paths of a site. HEAD is answered like GET, without the body; another method with 405, another path with 404.
+pub(super) fn router(site: Site) -> Router {
+    let Site { paths, content, counters, guard } = site;
     let server = ServerState { paths, content, counters, scrapes: Arc::new(Semaphore::new(limits::SCRAPES)) };
     let mut router = Router::new();
     if paths != Paths::Probes {
@@ -44,13 +49,22 @@ pub(super) fn router(paths: Paths, content: Arc<dyn Content>, counters: Arc<Scra
     } else {
         router.route("/livez", get(livez)).route("/readyz", get(readyz))
     };
-    router
-        .fallback(async move || sentence(StatusCode::NOT_FOUND, paths.nothing()))
-        .method_not_allowed_fallback(async || {
-            sentence(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered.\n")
-        })
-        .layer(middleware::from_fn(bounded))
-        .with_state(server)
+    let router =
+        router.fallback(async move || sentence(StatusCode::NOT_FOUND, paths.nothing())).method_not_allowed_fallback(
+            async || sentence(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered.\n"),
+        );
+    // The last layer is the first that a request passes.
+    let bounded = middleware::from_fn(bounded);
+    let router = match &guard {
+        None => router.layer(bounded),
+        Some(guard) => guarded::dressed(guarded::guarded(router, guard).layer(bounded), guard),
+    };
+    router.layer(middleware::map_response(named)).with_state(server)
+}
+
+async fn named(mut response: Response) -> Response {
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
+    response
 }
 
 /// Refuses a request with a body, and limits the time to answer.
@@ -145,14 +159,4 @@ async fn readyz(Shared(server): Shared<ServerState>) -> Response {
 async fn home(Shared(server): Shared<ServerState>) -> Response {
     let state = server.content.state();
     ([(header::CONTENT_TYPE, HTML)], landing::page(&state, server.paths)).into_response()
-}
-
-fn busy(text: &'static str) -> Response {
-    let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
-    response
-}
-
-fn sentence(status: StatusCode, text: impl Into<Body>) -> Response {
-    (status, [(header::CONTENT_TYPE, TEXT)], text.into()).into_response()
 }

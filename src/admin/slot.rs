@@ -1,6 +1,6 @@
 //! What a connection does: it decides which one makes room for another.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +15,8 @@ const LEAVING: u64 = u64::MAX - 1;
 #[derive(Debug)]
 pub(super) struct Slot {
     origin: Instant,
+    /// Whether its TLS handshake is not done yet.
+    shaking: AtomicBool,
     /// Since when no request is in flight, in milliseconds after `origin`; or a constant above.
     idle_since: AtomicU64,
 }
@@ -22,9 +24,26 @@ pub(super) struct Slot {
 impl Slot {
     /// A new connection, without a request yet. Slots that are compared have one origin.
     pub(super) fn new(origin: Instant) -> Self {
-        let slot = Self { origin, idle_since: AtomicU64::new(BUSY) };
+        let slot = Self { origin, shaking: AtomicBool::new(false), idle_since: AtomicU64::new(BUSY) };
         slot.idle_since.store(slot.now(), Relaxed);
         slot
+    }
+
+    /// A new connection that begins with a handshake.
+    pub(super) fn shaking(origin: Instant) -> Self {
+        let slot = Self::new(origin);
+        slot.shaking.store(true, Relaxed);
+        slot
+    }
+
+    /// The handshake is done.
+    pub(super) fn shaken(&self) {
+        self.shaking.store(false, Relaxed);
+    }
+
+    /// Whether the handshake is done, or there is none.
+    pub(super) fn is_open(&self) -> bool {
+        !self.shaking.load(Relaxed)
     }
 
     fn now(&self) -> u64 {

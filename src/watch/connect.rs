@@ -67,6 +67,14 @@ pub struct ApiServer {
     pub(super) opened: watch::Receiver<u64>,
 }
 
+impl ApiServer {
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
 impl std::fmt::Debug for ApiServer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ApiServer").field("url", &self.url).finish_non_exhaustive()

@@ -61,7 +61,8 @@ impl FaultKind {
     }
 
     /// What the operator can do.
-    pub(super) const fn advice(self) -> &'static str {
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
         match self {
             Self::Unreachable => {
                 "is the API server up, and does a NetworkPolicy or firewall let the agent's pod reach it?"
@@ -101,6 +102,11 @@ pub(super) struct Fault {
     pub(super) reason: String,
 }
 
+/// The kind of a failed request, and the reason in one sentence.
+pub(super) fn reason_of(error: &kube::Error) -> (FaultKind, String) {
+    (of(error), shortened(chain(error)))
+}
+
 /// The most bytes of a server's message to show: enough for a Kubernetes sentence, not for a page of HTML.
 const LONGEST_REASON: usize = 400;
 
@@ -136,7 +142,7 @@ fn of(error: &kube::Error) -> FaultKind {
     }
 }
 
-fn of_code(code: u16) -> FaultKind {
+pub(super) fn of_code(code: u16) -> FaultKind {
     match code {
         401 => FaultKind::Unauthorized,
         403 => FaultKind::Forbidden,
@@ -169,7 +175,8 @@ fn chain(error: &kube::Error) -> String {
     said
 }
 
-fn shortened(mut reason: String) -> String {
+/// A text of the server's, cut to what is shown of one.
+pub(super) fn shortened(mut reason: String) -> String {
     if reason.len() > LONGEST_REASON {
         let end = (0..=LONGEST_REASON).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or_default();
         reason.truncate(end);

@@ -6,6 +6,7 @@ mod connecting;
 mod fake;
 mod follows;
 mod lists;
+mod reviews;
 
 use std::sync::Arc;
 use std::time::Duration;

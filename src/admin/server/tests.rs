@@ -1,16 +1,25 @@
 //! The server over real sockets, spoken to byte by byte.
 
+mod secured;
+
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::Request;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsConnector;
 
 use super::super::bind;
-use super::super::content::{DaemonState, Made, Page, State};
+use super::super::content::{Content, DaemonState, Made, Page, State};
+use super::super::counters::ScrapeCounters;
+use super::super::paths::Paths;
 use super::*;
 use crate::heartbeat::{Heartbeats, Still};
+use crate::web::testing::{Place, TLS};
+use crate::web::{Guard, WebCounters};
 
 /// The content of a test.
 #[derive(Default)]
@@ -53,8 +62,25 @@ impl Content for Shown {
     }
 }
 
+/// A client's end of a connection.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// How connections begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    Plain,
+    Handshake,
+}
+
+/// Every kind of address that the agent listens on: `--listen` without and with TLS, and `--health-listen`.
+const ADDRESSES: [(Begin, Paths); 3] =
+    [(Begin::Plain, Paths::All), (Begin::Handshake, Paths::All), (Begin::Plain, Paths::Probes)];
+
 struct Server {
     port: u16,
+    /// What clients speak TLS with.
+    connector: Option<TlsConnector>,
     counters: Arc<ScrapeCounters>,
     beats: Heartbeats,
     stop: CancellationToken,
@@ -66,18 +92,54 @@ async fn serve_this(content: Arc<dyn Content>) -> Server {
 }
 
 async fn serve_these(paths: Paths, most: usize, content: Arc<dyn Content>) -> Server {
+    serve_guarded(paths, most, content, None).await
+}
+
+/// A server at such an address.
+async fn serve_at((begin, paths): (Begin, Paths), content: Arc<dyn Content>) -> Server {
+    serve_by(begin, paths, paths.connections(), content).await
+}
+
+/// A server whose connections begin in this way.
+async fn serve_by(begin: Begin, paths: Paths, most: usize, content: Arc<dyn Content>) -> Server {
+    match begin {
+        Begin::Plain => serve_these(paths, most, content).await,
+        Begin::Handshake => {
+            let place = Place::new();
+            let guard = Guard::new(place.current(TLS), None, Arc::default());
+            let mut server = serve_guarded(paths, most, content, Some(Arc::new(guard))).await;
+            server.connector = Some(Arc::new(place.client(None)).into());
+            server
+        }
+    }
+}
+
+async fn serve_guarded(paths: Paths, most: usize, content: Arc<dyn Content>, guard: Option<Arc<Guard>>) -> Server {
     let listeners = bind("--listen", "127.0.0.1", 0).await.expect("a free port");
     let port = listeners[0].local_addr().expect("it is bound").port();
     let (counters, stop) = (Arc::new(ScrapeCounters::default()), CancellationToken::new());
-    let router = routes::router(paths, content, Arc::clone(&counters));
+    let site = Site { paths, content, counters: Arc::clone(&counters), guard };
     let beats = Heartbeats::new();
-    let task = tokio::spawn(serve_at_once(most, listeners, router, beats.part("admin"), stop.clone()));
-    Server { port, counters, beats, stop, task }
+    let task = tokio::spawn(serve_at_once(most, listeners, site, beats.part("admin"), stop.clone()));
+    Server { port, connector: None, counters, beats, stop, task }
 }
 
 impl Server {
-    async fn connect(&self) -> TcpStream {
+    /// A connection, before any handshake.
+    async fn reach(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens")
+    }
+
+    /// A connection that is ready for requests.
+    async fn connect(&self) -> Box<dyn Stream> {
+        let stream = self.reach().await;
+        match &self.connector {
+            None => Box::new(stream),
+            Some(connector) => {
+                let name = "localhost".try_into().expect("a name");
+                Box::new(connector.connect(name, stream).await.expect("a handshake"))
+            }
+        }
     }
 
     /// Sends these bytes and reads until the server closes.
@@ -212,19 +274,19 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 /// Fills the server with connections that have sent this request.
-async fn filled(server: &Server, most: usize, request: &[u8]) -> Vec<TcpStream> {
+async fn filled(server: &Server, most: usize, request: &[u8]) -> Vec<Box<dyn Stream>> {
     let mut held = Vec::new();
     for _ in 0..most {
         let mut stream = server.connect().await;
         // Accepted and counted, once it answers.
-        asked(&mut stream, request).await;
+        asked(stream.as_mut(), request).await;
         held.push(stream);
     }
     held
 }
 
 /// Sends a request over a kept connection, and reads the head of the answer.
-async fn asked(stream: &mut TcpStream, request: &[u8]) {
+async fn asked(stream: &mut dyn Stream, request: &[u8]) {
     stream.write_all(request).await.expect("it reads");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -236,18 +298,19 @@ async fn asked(stream: &mut TcpStream, request: &[u8]) {
 #[tokio::test]
 async fn the_idlest_connection_makes_room_for_one_that_asks() {
     const ALIVE: &[u8] = b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-    for paths in [Paths::All, Paths::Probes] {
-        let server = serve_these(paths, paths.connections(), Arc::new(Shown::default())).await;
-        let mut held = filled(&server, paths.connections(), ALIVE).await;
+    for address in ADDRESSES {
+        let server = serve_at(address, Arc::new(Shown::default())).await;
+        let mut held = filled(&server, address.1.connections(), ALIVE).await;
         // Longer than the clock's resolution: the first one is now the last to go.
         tokio::time::sleep(Duration::from_millis(5)).await;
-        asked(&mut held[0], ALIVE).await;
+        asked(held[0].as_mut(), ALIVE).await;
         let mut new = server.connect().await;
-        asked(&mut new, ALIVE).await;
+        asked(new.as_mut(), ALIVE).await;
+        // Within TLS it ends without a goodbye, which is an error.
         let ended = held.remove(1).read_to_end(&mut Vec::new()).await;
-        assert!(ended.is_ok(), "{ended:?}");
+        assert!(ended.is_ok() || server.connector.is_some(), "{ended:?}");
         for stream in held.iter_mut().chain([&mut new]) {
-            asked(stream, ALIVE).await;
+            asked(stream.as_mut(), ALIVE).await;
         }
     }
 }
@@ -255,13 +318,15 @@ async fn the_idlest_connection_makes_room_for_one_that_asks() {
 /// A client that sends bytes but never a whole request does not keep others out.
 #[tokio::test]
 async fn beginnings_of_requests_are_idle() {
-    let server = serve_this(Arc::new(Shown::default())).await;
-    let mut slow = Vec::new();
-    for _ in 0..3 * limits::CONNECTIONS {
-        let mut stream = server.connect().await;
-        stream.write_all(b"GET /liv").await.expect("it reads");
-        slow.push(stream);
-        assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"));
+    for address in ADDRESSES {
+        let server = serve_at(address, Arc::new(Shown::default())).await;
+        let mut slow = Vec::new();
+        for _ in 0..3 * address.1.connections() {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /liv").await.expect("it reads");
+            slow.push(stream);
+            assert!(server.ask("GET", "/livez", "").await.0.starts_with("http/1.1 200"), "{address:?}");
+        }
     }
 }
 
@@ -274,6 +339,7 @@ async fn connections_beyond_the_limit_are_told_to_come_back_while_all_are_answer
     let held = filled(&server, most, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let response = server.raw("").await;
     assert!(response.starts_with(b"HTTP/1.1 503") && response.windows(11).any(|part| part == b"Retry-After"));
+    assert!(String::from_utf8_lossy(&response).contains(&format!("Server: {}\r\n", crate::admin::SERVER)));
     drop(held);
     let healed = async {
         while !server
@@ -290,7 +356,9 @@ async fn connections_beyond_the_limit_are_told_to_come_back_while_all_are_answer
 #[tokio::test]
 async fn scrapes_beyond_the_limit_are_told_to_come_back() {
     let counters = Arc::new(ScrapeCounters::default());
-    let router = routes::router(Paths::All, Arc::new(Shown::default()), Arc::clone(&counters));
+    let site =
+        Site { paths: Paths::All, content: Arc::new(Shown::default()), counters: Arc::clone(&counters), guard: None };
+    let router = routes::router(site);
     let scrape = || {
         let service = TowerToHyperService::new(router.clone());
         let request = Request::get("/metrics").header("accept-encoding", "gzip").body(Body::empty());
@@ -314,47 +382,55 @@ async fn scrapes_beyond_the_limit_are_told_to_come_back() {
 /// Time is paused: it jumps to the server's deadline as soon as nothing else can happen.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_finish_its_head_is_let_go() {
-    let server = serve_this(Arc::new(Shown::default())).await;
-    for beginning in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
-        let mut stream = server.connect().await;
-        stream.write_all(beginning.as_bytes()).await.expect("it reads");
-        let began = Instant::now();
-        let mut response = Vec::new();
-        stream.read_to_end(&mut response).await.expect("it closes");
-        let waited = began.elapsed();
-        assert!(waited <= limits::HEAD_TIME + Duration::from_secs(1), "{beginning:?}: {waited:?}");
-        assert_eq!(response.starts_with(b"HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"));
+    for address in ADDRESSES {
+        let server = serve_at(address, Arc::new(Shown::default())).await;
+        for beginning in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            let mut stream = server.connect().await;
+            stream.write_all(beginning.as_bytes()).await.expect("it reads");
+            let began = Instant::now();
+            let mut response = Vec::new();
+            // Within TLS it ends without a goodbye, which is an error.
+            let ended = stream.read_to_end(&mut response).await;
+            assert!(ended.is_ok() || server.connector.is_some(), "{ended:?}");
+            let waited = began.elapsed();
+            assert!(waited <= limits::HEAD_TIME + Duration::from_secs(1), "{address:?} {beginning:?}: {waited:?}");
+            assert_eq!(response.starts_with(b"HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"));
+        }
     }
 }
 
 /// Clients that send nothing, stop in the middle, or never come.
 #[tokio::test(start_paused = true)]
 async fn no_client_stops_the_heartbeat() {
-    let server = serve_this(Arc::new(Shown::default())).await;
-    for _ in 0..60 {
-        let mut stream = server.connect().await;
-        stream.write_all(b"GET /liv").await.expect("it reads");
-        tokio::time::sleep(Duration::from_secs(15)).await;
+    for address in ADDRESSES {
+        let server = serve_at(address, Arc::new(Shown::default())).await;
+        for _ in 0..60 {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /liv").await.expect("it reads");
+            let _silent = server.reach().await;
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            assert_eq!(server.beats.still(), []);
+        }
+        tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(server.beats.still(), []);
     }
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!(server.beats.still(), []);
 }
 
 #[tokio::test]
 async fn stops_without_waiting_for_idle_connections() {
-    let server = serve_this(Arc::new(Shown::default())).await;
-    let mut idle = server.connect().await;
-    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
-    let mut byte = [0];
-    idle.read_exact(&mut byte).await.expect("it answers");
-    let half = server.connect().await;
-    half.try_write(b"GET /li").expect("it reads");
-    server.stop.cancel();
-    tokio::time::timeout(limits::DRAIN_TIME + Duration::from_secs(1), server.task)
-        .await
-        .expect("in time")
-        .expect("no panic");
+    for address in ADDRESSES {
+        let server = serve_at(address, Arc::new(Shown::default())).await;
+        let mut idle = server.connect().await;
+        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
+        let mut byte = [0];
+        idle.read_exact(&mut byte).await.expect("it answers");
+        let mut half = server.connect().await;
+        half.write_all(b"GET /li").await.expect("it reads");
+        let _silent = server.reach().await;
+        server.stop.cancel();
+        let ended = tokio::time::timeout(limits::DRAIN_TIME + Duration::from_secs(1), server.task).await;
+        ended.expect("in time").expect("no panic");
+    }
 }
 
 #[tokio::test]

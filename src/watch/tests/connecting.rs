@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::watch::{ConnectError, FaultKind, connect};
+use crate::watch::{ConnectError, FaultKind, REVIEWING, WATCHING, connect};
 
 fn kubeconfig(text: &str) -> (tempfile::TempDir, Settings) {
     let folder = tempfile::tempdir().unwrap();
@@ -110,4 +110,72 @@ async fn a_kubeconfig_leads_to_its_server() {
     stop.cancel();
     task.await.unwrap();
     serving.abort();
+}
+
+/// Answers reviews: `list` and `create` are allowed, anything else is not.
+async fn judge(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(request).unwrap().to_lowercase();
+    assert!(head.starts_with("post /apis/authorization.k8s.io/v1/selfsubjectaccessreviews http/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: bearer secret\r\n"), "{head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().trim().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    let asked: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let of = &asked["spec"]["resourceAttributes"];
+    let whats = [
+        ("kubevirt.io", "virtualmachineinstances"),
+        ("authentication.k8s.io", "tokenreviews"),
+        ("authorization.k8s.io", "subjectaccessreviews"),
+    ];
+    assert!(whats.iter().any(|(group, resource)| of["group"] == *group && of["resource"] == *resource), "{asked}");
+    assert!(of.get("namespace").is_none(), "a node's VMIs are in all namespaces");
+    let allowed = of["verb"] != "watch";
+    let body = format!(r#"{{"status":{{"allowed":{allowed},"reason":"RBAC"}}}}"#);
+    let answer = format!(
+        "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ndate: Thu, 01 Jan 1970 00:01:40 GMT\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_agent_may_do_is_asked_and_the_time_there_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_folder, settings) = kubeconfig(&pointing_to(&format!("http://{}", listener.local_addr().unwrap())));
+    let serving = tokio::spawn(async move {
+        loop {
+            judge(listener.accept().await.unwrap().0).await;
+        }
+    });
+    let server = connect(&settings).await.unwrap();
+    let rights = crate::watch::rights(&server, &[WATCHING, REVIEWING].concat()).await.unwrap();
+    let answers: Vec<_> = rights.each.iter().map(|right| (right.need, right.allowed, right.reason.as_str())).collect();
+    let ([list, watch], [tokens, access]) = (WATCHING, REVIEWING);
+    assert_eq!(answers, [(list, true, "RBAC"), (watch, false, "RBAC"), (tokens, true, "RBAC"), (access, true, "RBAC")]);
+    assert_eq!(rights.date, Some(crate::model::Timestamp::from_unix(100 * SECOND)));
+    assert!(!serving.is_finished(), "an assertion there failed");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_a_review_says_why() {
+    for (mode, kind) in [
+        (fake::Mode::Refuses, FaultKind::Unreachable),
+        (fake::Mode::Status(401), FaultKind::Unauthorized),
+        (fake::Mode::Status(429), FaultKind::Throttled),
+    ] {
+        let fake = Fake::default();
+        fake.mode(mode);
+        let (opens, opened) = watch::channel(0);
+        let client = Client::new(ApiLink::new(fake, opens), "default");
+        let server = ApiServer { client, url: "https://fake:6443/".into(), opened };
+        let error = crate::watch::rights(&server, &WATCHING).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(!error.reason.is_empty());
+    }
 }

@@ -217,6 +217,13 @@ impl Service<Request<Body>> for Fake {
 
 impl Fake {
     async fn answer(&self, uri: http::Uri) -> Result<Response<BoxBody<Bytes, BoxError>>, BoxError> {
+        if uri.path() == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+            return match self.state().mode {
+                Mode::Refuses => Err("connection refused".into()),
+                Mode::Status(code) => Ok(whole(code, &status(code, &format!("fake status {code}")))),
+                mode => panic!("reviews in mode {mode:?}"),
+            };
+        }
         assert_eq!(uri.path(), "/apis/kubevirt.io/v1/virtualmachineinstances", "in all namespaces");
         let query = uri.query().unwrap_or_default();
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));

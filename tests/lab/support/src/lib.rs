@@ -29,6 +29,7 @@ mod guests;
 pub mod helm;
 pub mod hostile;
 pub mod http;
+pub mod https;
 pub mod impostor;
 pub mod kube_client;
 pub mod kubernetes;
