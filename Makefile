@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image test-node test-arm64 release
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image package test-ship test-node test-arm64 release
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -41,6 +41,12 @@ manifests: ## Render deploy/kubernetes from the Helm chart
 image: ## Build the container image and check it (TWICE=1 ENGINE=docker RUST_IMAGE= SOURCE_URL=)
 	@TWICE=$(TWICE) ENGINE=$(ENGINE) RUST_IMAGE=$(RUST_IMAGE) SOURCE_URL=$(SOURCE_URL) scripts/image.sh
 
+package: ## Build the .deb and the .rpm and check them (TWICE=1 SOURCE_URL=)
+	@TWICE=$(TWICE) SOURCE_URL=$(SOURCE_URL) scripts/package.sh
+
+test-ship: ## Install the packages on hosts with Debian 12 and 13, and start the unit there
+	@scripts/ship.sh
+
 lab: ## Only the tests with real daemons, after preparing them
 	tests/lab/prepare.sh all
 	cargo test --locked --test lab -- --test-threads=$(LAB_THREADS)
@@ -62,6 +68,8 @@ test-arm64: ## Compile for arm64 and run the tests that need no other program, e
 
 release: ## What must pass before a release, beside make test
 	@TWICE=1 scripts/image.sh
+	@TWICE=1 scripts/package.sh
+	@scripts/ship.sh
 	@LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
 	@scripts/node.sh
 	@scripts/arm64.sh
