@@ -32,11 +32,13 @@ mod hypervisor;
 #[cfg(feature = "virt")]
 mod library;
 mod link;
+mod meeting;
 mod metrics;
 mod outbox;
 mod pool;
 mod probe;
 mod queue;
+mod reader;
 mod returned;
 mod socket;
 mod wire;
@@ -52,7 +54,9 @@ use tokio_util::task::TaskTracker;
 pub use self::address::{Address, LauncherSocket};
 pub use self::bounds::{ROOM, Room, room};
 pub use self::counters::{CallCounters, CallName, EndpointCounters};
+pub use self::meeting::{NotMet, answers, meet, walk};
 pub use self::metrics::{Daemons, METRICS};
+pub use self::reader::Reader;
 pub use self::socket::has_container;
 
 use self::actor::Actor;
@@ -77,8 +81,10 @@ pub struct Settings {
     pub address: Address,
     /// How long a call may take before it is abandoned. 3 s is thirty times what a slow one takes.
     pub deadline: Duration,
-    /// Concurrent statistics calls, 1 to [`Settings::AT_ONCE`]; 1 means that the daemon has one VM, and fewer of its
-    /// names and events are kept.
+    /// Who reads it, which decides how many calls it may have there.
+    pub reader: Reader,
+    /// Concurrent statistics calls, 1 to [`Settings::AT_ONCE`], if the reader may have as many; 1 means that the daemon
+    /// has one VM, and fewer of its names and events are kept.
     pub calls_at_once: usize,
     /// Permits that limit concurrent reads over all endpoints that share them; `None` if there is no such limit.
     pub places: Option<Arc<Semaphore>>,
@@ -113,25 +119,9 @@ impl Settings {
         let deadline = Self::DEADLINE;
         let heartbeats = Heartbeats::default();
         let (counters, tasks) = (Arc::default(), TaskTracker::new());
-        Self { id, address, deadline, calls_at_once, places: None, room: None, counters, heartbeats, tasks }
+        let reader = Reader::default();
+        Self { id, address, deadline, reader, calls_at_once, places: None, room: None, counters, heartbeats, tasks }
     }
-}
-
-/// How long `answers` may take, from the first step to an open driver. A live daemon on this host takes milliseconds,
-/// and other work waits for the result.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Whether a daemon answers at this address: its socket exists, may be used, and speaks libvirt. Takes at most a second
-/// and changes nothing.
-pub async fn answers(address: &Address) -> bool {
-    let opened = async {
-        match Way::to(address, Bounds::default()) {
-            Way::Protocol(wire) => wire.open().await.is_ok(),
-            #[cfg(feature = "virt")]
-            Way::Library(library) => library.open().await.is_ok(),
-        }
-    };
-    tokio::time::timeout(LOOK, opened).await.unwrap_or(false)
 }
 
 /// How an address is reached.

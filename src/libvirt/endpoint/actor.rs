@@ -233,7 +233,7 @@ impl<H: Hypervisor> Actor<H> {
             pool: Pool::new(waits, if of_one { 1 } else { usize::MAX }),
             queue: Queue::default(),
             calls: Calls::new(),
-            admission: Admission::new(settings.calls_at_once),
+            admission: Admission::new(settings.reader.limits().at_most(settings.calls_at_once)),
             places: Places::new(settings.places.clone()),
             probe: None,
             prepared: false,

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-pub(super) use self::budget::{AT_ONCE, WaitsFor};
+pub(super) use self::budget::{AT_ONCE, Limits, WaitsFor};
 
 use self::budget::{Budget, Room};
 use self::cases::{Case, Cases, HUNG_MAX, Xml};
@@ -38,9 +38,6 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// An XML call that takes longer than this is treated as hung: a thousand times what it normally takes.
 const SLOW_XML: Duration = Duration::from_millis(200);
-
-/// With this many hung XML calls, statistics go first.
-const SLOW_XML_MAX: usize = 2;
 
 /// Whether a call may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +57,16 @@ pub(super) enum Turn {
 /// The calls of one daemon that have not returned.
 #[derive(Debug)]
 pub(super) struct Admission {
+    limits: Limits,
     budget: Budget,
     cases: Cases,
     control: Control,
 }
 
 impl Admission {
-    /// With `at_once` concurrent statistics calls, 1 to [`AT_ONCE`].
-    pub(super) fn new(at_once: usize) -> Self {
-        Self { budget: Budget::new(at_once), cases: Cases::default(), control: Control::default() }
+    /// Within these limits.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, budget: Budget::new(limits), cases: Cases::default(), control: Control::default() }
     }
 
     /// Whether a request may start.
@@ -135,7 +133,7 @@ impl Admission {
     /// Whether a domain's XML waits for its statistics, and not the other way round.
     fn statistics_first(&self, now: Instant) -> bool {
         let since = now.checked_sub(SLOW_XML).unwrap_or(now);
-        self.cases.slow_xml(since) >= SLOW_XML_MAX
+        self.cases.slow_xml(since) >= self.limits.slow_xml
     }
 
     /// When running XML calls begin to be treated as hung, which may let others go first.

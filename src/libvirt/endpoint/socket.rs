@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 
 pub use self::container::has_container;
 pub(super) use self::error::SocketError;
+pub(super) use self::verified::walk;
 pub(super) use libvirt_remote::transport::Stream;
 
 use self::verified::VerifiedSocket;

@@ -126,6 +126,38 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_says_who_it_is_and_the_connection_is_closed() {
+    let fake = FakeHypervisor::with(0);
+    let facts = meeting::introduced(&fake).await.unwrap();
+    assert_eq!((&*facts.driver, fake.state().connections), ("Fake", 0));
+    fake.change(|state| state.mute = true);
+    let error = meeting::introduced(&fake).await.unwrap_err();
+    assert_eq!((error.reason.as_str(), error.absent), ("mute", false));
+}
+
+/// Twelve frozen VMs, in eight of which calls of an agent hang: these answer without their QEMU, the four others do not.
+#[tokio::test(start_paused = true)]
+async fn beside_an_agent_one_call_runs_and_two_are_left_behind() {
+    let fake = FakeHypervisor::with(14);
+    for number in 1..=12 {
+        fake.domain(number, |domain| {
+            domain.frozen = true;
+            domain.busy = number <= 8;
+        });
+    }
+    let settings = Settings { reader: Reader::BesideAnAgent, ..host() };
+    let (endpoint, _events) = connected_with(&fake, &settings).await;
+    let results = read_all(&endpoint, 1..=14).await;
+    assert_eq!(endpoint.counters().abandoned(), 2, "{results:?}");
+    let peak = fake.state().peak;
+    assert!(peak.hung == 2 && peak.monitor <= 2 + 1, "{peak:?}");
+    let of = |number: usize| results[number - 1].as_ref();
+    assert!((1..=8).all(|number| of(number) == Ok(&Monitor::Busy)), "where the agent's calls hang: {results:?}");
+    assert_eq!((9..=12).filter(|number| of(*number).is_err_and(deadline)).count(), 2, "{results:?}");
+    assert!((13..=14).all(|number| of(number).is_ok()), "the healthy ones are read: {results:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_every_kind_of_question() {
     let fake = FakeHypervisor::with(2);
     let (endpoint, _events) = connected(&fake).await;

@@ -24,6 +24,41 @@ const ASIDE: usize = 1;
 /// Concurrent XML calls. They are answered within a fraction of a millisecond, or hang in their VM.
 pub(super) const XML_AT_ONCE: usize = 2;
 
+/// With this many hung XML calls, statistics go first.
+const SLOW_XML_MAX: usize = 2;
+
+/// How many calls one reader may have in a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::libvirt::endpoint) struct Limits {
+    /// Concurrent calls while none is abandoned.
+    at_once: usize,
+    /// Calls that may be abandoned in QEMUs before none that can hang is started.
+    hung: usize,
+    /// Calls without monitor groups that may be abandoned.
+    locked: usize,
+    /// Calls of each quick kind that may run beside others.
+    aside: usize,
+    /// With this many hung XML calls, statistics go first.
+    pub(super) slow_xml: usize,
+}
+
+impl Limits {
+    /// For the agent.
+    pub(in crate::libvirt::endpoint) const AGENT: Self =
+        Self { at_once: AT_ONCE, hung: ABANDONED_MAX, locked: LOCKED_MAX, aside: ASIDE, slow_xml: SLOW_XML_MAX };
+
+    /// For a command that reads beside an agent. Both together must leave the daemon workers: one call in flight, two
+    /// abandoned in QEMUs, and none beyond that but one that waits for a VM's lock. With one XML call that hangs,
+    /// statistics go first: they return at once in a VM where a call of the agent hangs, and XML may not.
+    pub(in crate::libvirt::endpoint) const BESIDE_AN_AGENT: Self =
+        Self { at_once: 1, hung: 2, locked: 1, aside: 0, slow_xml: 1 };
+
+    /// These, with at most `at_once` concurrent calls; one is always allowed.
+    pub(in crate::libvirt::endpoint) fn at_most(self, at_once: usize) -> Self {
+        Self { at_once: self.at_once.min(at_once).max(1), ..self }
+    }
+}
+
 /// What a call may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::libvirt::endpoint) enum WaitsFor {
@@ -71,21 +106,21 @@ impl Count {
 /// The calls of one daemon that have not returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
-    at_once: usize,
+    limits: Limits,
     running: Count,
     behind: Count,
 }
 
 impl Budget {
-    /// A budget of `at_once` calls (1 to [`AT_ONCE`]).
-    pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once: at_once.clamp(1, AT_ONCE), running: Count::default(), behind: Count::default() }
+    /// A budget within these limits.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, running: Count::default(), behind: Count::default() }
     }
 
     /// Whether statistics may be asked for; `wanted` is [`WaitsFor::Monitor`] or [`WaitsFor::NoMonitor`].
     pub(super) fn stats(&self, wanted: WaitsFor) -> Room {
-        let reach = if self.hung() < ABANDONED_MAX { wanted } else { WaitsFor::NoMonitor };
-        if reach == WaitsFor::NoMonitor && self.behind.no_monitor >= LOCKED_MAX {
+        let reach = if self.hung() < self.limits.hung { wanted } else { WaitsFor::NoMonitor };
+        if reach == WaitsFor::NoMonitor && self.behind.no_monitor >= self.limits.locked {
             Room::None
         } else if self.running.all() >= self.limit() || (reach == WaitsFor::Monitor && self.is_full()) {
             Room::Wait
@@ -97,7 +132,7 @@ impl Budget {
     /// Whether statistics may be asked for in a domain where calls that lost their connection are believed to hang.
     /// They may, even at the limit of hung calls: only another call can show that they no longer hang.
     pub(super) fn trial(&self, wanted: WaitsFor) -> Room {
-        if self.hung() < ABANDONED_MAX {
+        if self.hung() < self.limits.hung {
             self.stats(wanted)
         } else if self.running.all() >= self.limit() {
             Room::Wait
@@ -109,17 +144,18 @@ impl Budget {
     /// Whether statistics that have waited for long may be asked for without their monitor groups, beside the others.
     /// While calls hang, each turn can take three seconds, and healthy VMs must not lose their state meanwhile.
     pub(super) const fn stats_aside(&self) -> bool {
-        self.hung() > 0 && self.running.no_monitor < ASIDE && self.behind.no_monitor < LOCKED_MAX
+        self.hung() > 0 && self.running.no_monitor < self.limits.aside && self.behind.no_monitor < self.limits.locked
     }
 
     /// Whether a domain's XML may be asked for. At the limit of hung calls, only if none of them is for XML: before
-    /// libvirt 11 XML calls never hang, and a VM's type must not wait for others' QEMUs. `well`: the domain's QEMU has
-    /// just answered, so that this call waits for nothing.
+    /// libvirt 11 XML calls never hang, and a VM's type must not wait for others' QEMUs. (Not beside an agent: it knows
+    /// the type.) `well`: the domain's QEMU has just answered, so that this call waits for nothing.
     pub(super) fn xml(&self, well: bool) -> Room {
-        let first = self.running.xml < ASIDE;
-        let aside = first || (well && self.running.xml < XML_AT_ONCE + ASIDE);
+        let beside = self.limits.aside;
+        let first = self.running.xml < beside;
+        let aside = first || (well && beside > 0 && self.running.xml < XML_AT_ONCE + beside);
         if self.is_full() && !(first && self.behind.xml == 0) {
-            if self.hung() >= ABANDONED_MAX { Room::None } else { Room::Wait }
+            if self.hung() >= self.limits.hung { Room::None } else { Room::Wait }
         } else if aside || (self.running.xml < XML_AT_ONCE && self.running.all() < self.limit()) {
             Room::Start(WaitsFor::Xml)
         } else {
@@ -129,11 +165,11 @@ impl Budget {
 
     /// Whether the limit of calls that hang, or might, is reached.
     const fn is_full(&self) -> bool {
-        self.hung() + self.running.monitor + self.running.xml >= ABANDONED_MAX
+        self.hung() + self.running.monitor + self.running.xml >= self.limits.hung
     }
 
     fn limit(&self) -> usize {
-        self.at_once.saturating_sub(self.abandoned()).max(1)
+        self.limits.at_once.saturating_sub(self.abandoned()).max(1)
     }
 
     /// Calls that hang in a QEMU.

@@ -20,7 +20,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { admission: Admission::new(AT_ONCE), now: Instant::now() }
+        Self::within(Limits::AGENT)
+    }
+
+    fn within(limits: Limits) -> Self {
+        Self { admission: Admission::new(limits), now: Instant::now() }
     }
 
     fn turn(&self, ask: Ask) -> Turn {
@@ -119,6 +123,31 @@ fn while_two_xml_calls_hang_statistics_tell_whose_xml_is_asked_for() {
     assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Late, "it would hang, too");
     bench.admission.recover(Ask::Describe(A), WaitsFor::Xml);
     assert_eq!(bench.turn(Ask::Describe(frozen)), Turn::Start(WaitsFor::Xml), "one that hangs is no rule");
+}
+
+/// In a VM where a call of the agent hangs, XML waits from libvirt 11 on, and statistics return at once.
+#[test]
+fn beside_an_agent_one_xml_that_hangs_is_enough_for_statistics_to_go_first() {
+    let mut bench = Bench::within(Limits::BESIDE_AN_AGENT);
+    bench.start(Ask::Describe(A));
+    assert_eq!(bench.turn(Ask::Describe(B)), Turn::Crowded, "one call at a time, of whatever kind");
+    assert_eq!(bench.turn(read(B)), Turn::Crowded);
+    bench.now += SLOW_XML;
+    assert_eq!(bench.turn(read(B)), Turn::Crowded, "nothing goes beside it though it is slow");
+    bench.admission.abandon(Ask::Describe(A), WaitsFor::Xml);
+    assert_eq!(
+        bench.turn(Ask::Describe(B)),
+        Turn::Wait,
+        "only what its statistics say of B tells whether it would hang"
+    );
+    bench.whole(read(B));
+    bench.start(Ask::Describe(B));
+    bench.admission.finish(Ask::Describe(B), WaitsFor::Xml, None);
+    let frozen = read(C);
+    bench.hang(frozen);
+    assert_eq!(bench.admission.abandoned(), 2);
+    assert_eq!(bench.turn(read(B)), Turn::Start(WaitsFor::NoMonitor), "the others are read without their QEMUs");
+    assert_eq!(bench.turn(Ask::Describe(B)), Turn::Full);
 }
 
 #[test]

@@ -92,6 +92,15 @@ impl VerifiedSocket {
     }
 }
 
+/// Whether paths below the directory of pods can be walked as that to a socket is: the directory is there, and the
+/// kernel has openat2 and lets this process use it.
+pub(in crate::libvirt::endpoint) fn walk(pods_dir: &Path) -> Result<(), SocketError> {
+    let folder = NAME | OFlags::DIRECTORY;
+    let pods = open(pods_dir, folder, Mode::empty()).map_err(|errno| pods_error(pods_dir, errno))?;
+    openat2(&pods, ".", folder, Mode::empty(), CONFINED).map_err(|errno| walk_error(pods_dir, errno))?;
+    Ok(())
+}
+
 /// Where a launcher's socket should be.
 pub(super) fn launcher_path(launcher: &LauncherSocket) -> PathBuf {
     let way: PathBuf = [&*launcher.pod_uid].into_iter().chain(IN_POD).collect();

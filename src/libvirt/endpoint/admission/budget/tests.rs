@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn abandoned(count: usize) -> Budget {
-    let mut budget = Budget::new(AT_ONCE);
+    let mut budget = Budget::new(Limits::AGENT);
     for _ in 0..count {
         budget.start(WaitsFor::Monitor);
         budget.abandon(WaitsFor::Monitor);
@@ -45,7 +45,7 @@ fn one_call_without_the_monitor_runs_beside_those_that_hang() {
     assert!(!budget.stats_aside(), "one at a time");
     budget.finish(WaitsFor::NoMonitor);
     assert!(budget.stats_aside());
-    assert!(!Budget::new(AT_ONCE).stats_aside(), "while nothing hangs everything has its turn");
+    assert!(!Budget::new(Limits::AGENT).stats_aside(), "while nothing hangs everything has its turn");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn calls_that_wait_for_a_lock_are_bounded_too() {
 /// A launcher has one VM: while a call hangs in it, another must be allowed, since only that one still reads.
 #[test]
 fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
-    let mut budget = Budget::new(1);
+    let mut budget = Budget::new(Limits::AGENT.at_most(1));
     for hung in 0..ABANDONED_MAX {
         assert_eq!(startable(budget, WaitsFor::Monitor), 1, "beside {hung}");
         budget.start(WaitsFor::Monitor);
@@ -75,9 +75,29 @@ fn one_at_a_time_leaves_a_place_beside_those_that_hang() {
 
 #[test]
 fn a_smaller_budget_can_be_asked_for_but_not_a_larger_one() {
-    assert_eq!(startable(Budget::new(1), WaitsFor::Monitor), 1);
-    assert_eq!(startable(Budget::new(0), WaitsFor::Monitor), 1);
-    assert_eq!(startable(Budget::new(100), WaitsFor::Monitor), AT_ONCE);
+    assert_eq!(startable(Budget::new(Limits::AGENT.at_most(1)), WaitsFor::Monitor), 1);
+    assert_eq!(startable(Budget::new(Limits::AGENT.at_most(0)), WaitsFor::Monitor), 1);
+    assert_eq!(startable(Budget::new(Limits::AGENT.at_most(100)), WaitsFor::Monitor), AT_ONCE);
+}
+
+#[test]
+fn beside_an_agent_one_call_runs_and_two_are_left_behind() {
+    let mut budget = Budget::new(Limits::BESIDE_AN_AGENT);
+    for hung in 0..2 {
+        assert_eq!(startable(budget, WaitsFor::Monitor), 1, "beside {hung} that hang");
+        budget.start(WaitsFor::Monitor);
+        assert!(!budget.stats_aside() && budget.xml(false) != Room::Start(WaitsFor::Xml), "nothing goes beside it");
+        assert_ne!(budget.xml(true), Room::Start(WaitsFor::Xml));
+        budget.abandon(WaitsFor::Monitor);
+    }
+    assert_eq!(budget.stats(WaitsFor::Monitor), Room::Start(WaitsFor::NoMonitor));
+    assert_eq!(budget.xml(true), Room::None, "the agent knows the types");
+    // Somebody holds the VM's lock.
+    budget.start(WaitsFor::NoMonitor);
+    budget.abandon(WaitsFor::NoMonitor);
+    assert_eq!(budget.stats(WaitsFor::NoMonitor), Room::None);
+    budget.recover(WaitsFor::Monitor);
+    assert_eq!(budget.stats(WaitsFor::Monitor), Room::Start(WaitsFor::Monitor));
 }
 
 #[test]
@@ -117,7 +137,7 @@ enum Step {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn the_limits_hold_in_any_order(steps in proptest::collection::vec(
+    fn the_limits_hold_in_any_order(beside in any::<bool>(), steps in proptest::collection::vec(
         prop_oneof![
             3 => any::<bool>().prop_map(Step::Stats),
             2 => any::<bool>().prop_map(Step::Xml),
@@ -126,7 +146,8 @@ proptest! {
         ],
         0..200,
     )) {
-        let mut budget = Budget::new(AT_ONCE);
+        let limits = if beside { Limits::BESIDE_AN_AGENT } else { Limits::AGENT };
+        let mut budget = Budget::new(limits);
         // Each call that has not returned: what it may wait for, whether it was abandoned.
         let mut calls: Vec<(WaitsFor, bool)> = Vec::new();
         for step in steps {
@@ -160,6 +181,13 @@ proptest! {
             };
             let (running, behind) = (count(&|_, behind| !behind), count(&|_, behind| behind));
             let hung = count(&|reach, behind| behind && reach != WaitsFor::NoMonitor);
+            if beside {
+                prop_assert!(running <= 1, "{running} run");
+                prop_assert!(hung <= 2, "{hung} hang");
+                prop_assert!(behind <= 3, "{behind} were left behind");
+                prop_assert_eq!(behind, budget.abandoned());
+                continue;
+            }
             // The first XML call to hang may exceed the limit.
             prop_assert!(hung <= ABANDONED_MAX + 1, "{hung} hang");
             prop_assert!(hung <= ABANDONED_MAX || count(&|reach, behind| behind && reach == WaitsFor::Xml) == 1);
