@@ -58,6 +58,11 @@ fn what_cannot_be_meant_is_refused_by_name() {
         ("interval=15", "interval"),
         ("exporters={statsd}", "exporters"),
         ("port=0", "port"),
+        ("web.auth=kubernetes", "web.tls"),
+        ("web.auth=basic", "auth"),
+        ("web.tls.certManager.create=true", "web.tls.certManager.issuerRef"),
+        ("web.tls.secretName=tls,exporters={otlp}", "nothing is served"),
+        ("sourceUrl=git.example.com", "sourceUrl"),
         ("healthPort=9464", "healthPort"),
         ("otlp.endpoint=", "otlp.endpoint"),
         ("otlp.endpoint=collector:4317", "otlp/endpoint"),
@@ -132,6 +137,86 @@ fn an_agent_is_scraped_one_way_and_keeps_its_labels() {
     assert!(helm::template(None)["service.yaml"].contains("prometheus.io/scrape: \"true\"\n"));
     let pushed = helm::try_template(None, &["--set", "exporters={otlp}"]).stdout;
     assert!(pushed.contains("kind: DaemonSet\n") && !pushed.contains("kind: Service\n"), "nothing to scrape: {pushed}");
+}
+
+/// Who may connect, and how.
+#[test]
+fn a_monitor_speaks_as_the_endpoint_does() {
+    let everything = helm::template(Some(&helm::chart().join("ci/everything-values.yaml")));
+    let monitor = &everything["monitor.yaml"];
+    for line in [
+        "scheme: https",
+        "serverName: vms.virt-otel.svc",
+        "name: vms-web-tls",
+        "key: ca.crt",
+        "targetLabel: instance",
+        "action: drop",
+        "name: scraper",
+    ] {
+        assert!(monitor.contains(&format!("{line}\n")), "{line}: {monitor}");
+    }
+    assert!(everything["certificate.yaml"].contains("- vms.virt-otel.svc\n"), "{}", everything["certificate.yaml"]);
+    let file = &everything["web.yaml"];
+    for line in [
+        "cert_file: /etc/virt-otel/web-tls/tls.crt",
+        "client_auth_type: RequireAndVerifyClientCert",
+        "X-Frame-Options: deny",
+    ] {
+        assert!(file.contains(line), "{line}: {file}");
+    }
+    let of = |set: &str| helm::try_template(None, &["--set", set]).stdout;
+    assert!(!of("serviceMonitor.create=true").contains("scheme: https"));
+    let own = of("serviceMonitor.create=true,web.tls.secretName=tls,serviceMonitor.tlsConfig.insecureSkipVerify=true");
+    assert!(own.contains("insecureSkipVerify: true\n") && !own.contains("serverName"), "{own}");
+    assert!(of("web.tls.secretName=tls").contains("prometheus.io/scheme: https\n"));
+}
+
+#[test]
+fn pods_of_one_namespace_may_scrape_unless_the_values_say_otherwise() {
+    let default = &helm::template(None)["networkpolicy.yaml"];
+    assert!(default.contains("kubernetes.io/metadata.name: monitoring\n"), "{default}");
+    let nobody = helm::try_template(None, &["--set-json", "networkPolicy.from=[]"]).stdout;
+    assert!(nobody.contains("  ingress: []\n"), "{nobody}");
+    let everybody = helm::try_template(None, &["--set", "networkPolicy.create=false"]).stdout;
+    assert!(!everybody.contains("kind: NetworkPolicy\n"));
+}
+
+/// What is said after an installation.
+#[test]
+fn the_notes_say_who_may_scrape_and_which_value_says_otherwise() {
+    let chart = helm::chart().display().to_string();
+    let notes = |set: &[&str]| {
+        let install = ["install", RELEASE, &chart, "--namespace", RELEASE, "--dry-run=client"];
+        let output = helm::helm(&[&install[..], set].concat(), None);
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        output.stdout.split_once("\nNOTES:\n").expect("notes").1.to_owned()
+    };
+    for (set, says) in [
+        (&[][..], &["kubernetes.io/metadata.name: monitoring", "networkPolicy.from", "healthPort now, 9465"][..]),
+        (&["--set-json", "networkPolicy.from=[]"], &["Nobody may scrape it", "networkPolicy.from"]),
+        (&["--set", "networkPolicy.create=false"], &["Everybody in the cluster may scrape it"]),
+        (
+            &["--set", "web.tls.secretName=tls,web.auth=kubernetes"],
+            &["virt-otel.virt-otel.svc", "nonResourceURL /metrics"],
+        ),
+    ] {
+        let notes = notes(set);
+        for text in says {
+            assert!(notes.contains(text), "{set:?}: {text}: {notes}");
+        }
+    }
+}
+
+#[test]
+fn alerts_link_to_the_runbook_where_the_source_is_known() {
+    let rules = |url: &str| {
+        helm::try_template(None, &["--set", "prometheusRule.create=true", "--set", &format!("sourceUrl={url}")]).stdout
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let link = format!("runbook_url: https://git.example.com/a/blob/v{version}/docs/runbook.md#virtotelvmstuck\n");
+    assert!(rules("https://git.example.com/a/").contains(&link));
+    let unknown = rules("");
+    assert!(unknown.contains("runbook: docs/runbook.md#virtotelvmstuck\n") && !unknown.contains("runbook_url"));
 }
 
 #[test]

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use virt_otel::config::{self, Environment, Invocation};
 
 use super::support::helm::{self, RELEASE};
+use super::support::pki::{Authority, Subject};
 use super::support::{ApiServer, repository, wait_until};
 
 /// Kinds that Kubernetes itself does not define. tests/lab/chart.rs checks their text, and tests/lab/openshift.rs the
 /// last.
-const FOREIGN: [&str; 5] =
-    ["Kustomization", "PrometheusRule", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
+const FOREIGN: [&str; 6] =
+    ["Certificate", "Kustomization", "PrometheusRule", "ServiceMonitor", "PodMonitor", "SecurityContextConstraints"];
 
 /// The value of a key at the beginning of a line.
 fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
@@ -90,6 +91,7 @@ fn a_real_server_takes_every_object_that_ships() {
         "DaemonSet",
         "MutatingAdmissionPolicy",
         "MutatingAdmissionPolicyBinding",
+        "NetworkPolicy",
         "Service",
         "ServiceAccount",
     ];
@@ -144,12 +146,12 @@ fn the_agents_pod_needs_its_namespace_and_is_let_into_it() {
     }
 }
 
-/// Where the chart mounts the files that TLS needs.
-const TLS: &str = "/etc/virt-otel/tls";
+/// Where the chart mounts files.
+const FILES: &str = "/etc/virt-otel";
 
-/// The variables of an agent's container. What Kubernetes would fill in has a plausible value, and the TLS files that
-/// it would mount are in this folder.
-fn environment(container: &Value, tls: &Path) -> Environment {
+/// The variables of an agent's container. What Kubernetes would fill in has a plausible value, and the files that it would
+/// mount are in this folder.
+fn environment(container: &Value, files: &Path) -> Environment {
     let variables = container["env"].as_array().expect("variables");
     variables
         .iter()
@@ -161,23 +163,38 @@ fn environment(container: &Value, tls: &Path) -> Environment {
                         Some("spec.nodeName") => "worker-1".to_owned(),
                         Some("metadata.namespace") => "shop".to_owned(),
                         Some("metadata.uid") => "6695eb01-7f0e-4c3a-9a54-1f4d1c0f3b5e".to_owned(),
-                        _ => "authorization=secret".to_owned(),
+                        field => panic!("{name} is of {field:?}"),
                     },
                 );
-            (name, value.replace(TLS, &tls.display().to_string()))
+            (name, value.replace(FILES, &files.display().to_string()))
         })
         .collect()
 }
 
 #[track_caller]
-fn configured(container: &Value) -> Box<config::Run> {
-    let tls = tempfile::tempdir().unwrap();
-    for file in ["authority.pem", "tls.crt", "tls.key"] {
-        fs::write(tls.path().join(file), "").unwrap();
+fn configured(container: &Value, web: Option<&String>) -> Box<config::Run> {
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path();
+    let file = |name: &str, text: &str| fs::write(files.join(name), text).unwrap();
+    for part in ["tls", "headers", "web", "web-tls"] {
+        fs::create_dir(files.join(part)).unwrap();
+    }
+    file("headers/token", "authorization: secret\n");
+    let authority = Authority::new("the cluster's");
+    for (certificate, key, own) in
+        [("tls/tls.crt", "tls/tls.key", "tls/authority.pem"), ("web-tls/tls.crt", "web-tls/tls.key", "web-tls/ca.crt")]
+    {
+        authority.issue(Subject::Names(&["collector.example.com"]), &files.join(certificate), &files.join(key));
+        authority.write(&files.join(own));
+    }
+    if let Some(secret) = web {
+        let (_, text) = secret.split_once("web-config.yaml: |\n").expect("the file");
+        let lines = text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+        file("web/web-config.yaml", &lines.collect::<Vec<_>>().join("\n").replace(FILES, &files.display().to_string()));
     }
     let mut arguments = vec!["virt-otel"];
     arguments.extend(container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()));
-    match config::parse(arguments, &environment(container, tls.path())) {
+    match config::parse(arguments, &environment(container, files)) {
         Ok(Invocation::Run(run)) => run,
         other => panic!("{other:?}"),
     }
@@ -191,9 +208,10 @@ fn the_agent_understands_what_the_chart_tells_it() {
     }
     let values = helm::values();
     for file in [None].into_iter().chain(values.iter().map(|file| Some(file.as_path()))) {
-        let made = try_on(&api, "the DaemonSet", &helm::template(file)["daemonset.yaml"]).unwrap();
+        let objects = helm::template(file);
+        let made = try_on(&api, "the DaemonSet", &objects["daemonset.yaml"]).unwrap();
         let container = &made["spec"]["template"]["spec"]["containers"][0];
-        let run = configured(container);
+        let run = configured(container, objects.get("web.yaml"));
         assert_eq!(run.warnings, Vec::<String>::new(), "{file:?}");
         assert_eq!(run.source.vms.to_string(), "the VMIs of node worker-1");
         assert_eq!(u64::from(run.listen.port), container["ports"][0]["containerPort"].as_u64().unwrap(), "{file:?}");
@@ -218,9 +236,11 @@ fn the_agent_understands_what_the_chart_tells_it() {
             }
             Some(_) => {
                 let otlp = run.otlp_metrics.as_ref().expect("a Collector");
-                let header = ("authorization".to_owned(), "secret".to_owned());
-                assert_eq!(otlp.headers, virt_otel::collector::Headers::new(vec![header]).unwrap());
-                assert_eq!(container["volumeMounts"][1]["mountPath"], TLS);
+                assert!(otlp.headers_file.is_some(), "{otlp:?}");
+                let mounts = container["volumeMounts"].as_array().unwrap().iter();
+                let mounted: Vec<_> = mounts.filter_map(|mount| mount["mountPath"].as_str()).collect();
+                let wanted = ["headers", "tls", "web", "web-tls"].map(|part| format!("{FILES}/{part}"));
+                assert_eq!(mounted[1..], wanted);
                 assert!(otlp.ca_file.is_some() && otlp.client_files.is_some(), "{otlp:?}");
                 let config::Vms::Kubevirt(kubevirt) = &run.source.vms else { panic!("{:?}", run.source.vms) };
                 assert_eq!(kubevirt.vmi_labels, ["app", "app.kubernetes.io/part-of"]);
@@ -309,7 +329,7 @@ fn the_policy_gives_each_new_launcher_of_an_opted_in_namespace_one_agent() {
     assert_eq!(agent["volumeMounts"][0]["readOnly"], true);
     assert_eq!(agent["securityContext"]["runAsUser"], 107);
     assert_eq!(made["status"]["qosClass"], "Guaranteed", "as it was without the agent");
-    let run = configured(agent);
+    let run = configured(agent, None);
     assert_eq!(run.warnings, Vec::<String>::new());
     assert!(run.otlp_metrics.is_some() && !run.prometheus);
     let config::Vms::Sidecar(sidecar) = &run.source.vms else { panic!("{:?}", run.source.vms) };

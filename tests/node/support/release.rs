@@ -21,6 +21,12 @@ enum By {
     Kubectl,
 }
 
+/// Whom the NetworkPolicy lets in: its default, and the nodes, from which the tests look at the pages of both.
+const SCRAPERS: [&str; 2] = [
+    "networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
+    "networkPolicy.from[1].ipBlock.cidr=10.77.0.0/24",
+];
+
 impl<'a> Release<'a> {
     /// Installs it with these values, and waits until every agent is ready.
     #[track_caller]
@@ -39,8 +45,13 @@ impl<'a> Release<'a> {
         release
     }
 
-    /// The one that `kubectl apply -k deploy/kubernetes` has made.
+    /// The one that `kubectl apply -k deploy/kubernetes` has made; the nodes are let in as by the chart.
+    #[track_caller]
     pub fn of_manifests(cluster: &'a Cluster) -> Release<'a> {
+        let nodes =
+            r#"[{"op": "add", "path": "/spec/ingress/0/from/-", "value": {"ipBlock": {"cidr": "10.77.0.0/24"}}}]"#;
+        let policy = ["patch", "networkpolicy", helm::RELEASE, "-n", helm::RELEASE, "--type=json", "-p", nodes];
+        cluster.kubectl(&policy);
         Release { cluster, name: helm::RELEASE.to_owned(), by: By::Kubectl }
     }
 
@@ -54,7 +65,7 @@ impl<'a> Release<'a> {
     fn helm(&self, what: &str, values: &[&str]) {
         let chart = helm::chart().display().to_string();
         let mut arguments = vec![what, &self.name, &chart, "--namespace", &self.name];
-        values.iter().for_each(|value| arguments.extend(["--set", value]));
+        SCRAPERS.iter().chain(values).for_each(|value| arguments.extend(["--set", value]));
         self.cluster.helm(&arguments);
     }
 
