@@ -4,14 +4,18 @@
 //!  config ─► settings ─► sources ─events─► observe ─watch─┬─► export::otlp ─► Collector
 //!                                                         └─► content ─► admin ─► GET /metrics
 //!            counters of all ─► own ──────► telemetry ─► both
+//!            web, watch's reviews ─► guard ─► admin
 //! ```
 //!
 //! This is the only place that knows every stage; they do not know each other.
 
+mod collectors;
 mod content;
 mod error;
+mod guard;
 mod idle_exit;
 mod launchers;
+mod once;
 mod own;
 mod service_manager;
 mod settings;
@@ -26,21 +30,24 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use error::AgentError;
+pub use once::{Once, named, patience, read_once, runs};
 pub use own::instruments;
 pub use settings::{identity, logs, resource};
-pub use sources::{Farewell, Purpose, Sources};
+pub use sources::{Farewell, LAUNCHERS, Purpose, Sources, address_of, files_for, watch_settings};
 
-use crate::admin::{self, Paths, ScrapeCounters};
+use crate::admin::{self, Paths, ScrapeCounters, Site};
 use crate::clock::{Clock, SystemClock};
-use crate::collector::Collector;
+use crate::collector::{Collector, Credentials};
 use crate::config;
-use crate::export::otlp::{Exporter, OtlpCounters};
+use crate::export::otlp::{Exporter, OtlpCounters, Spread};
 use crate::export::prometheus::Renderer;
 use crate::heartbeat::Heartbeats;
 use crate::observe::{self, ObserveCounters};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
+use collectors::Collectors;
 use content::Shown;
+use guard::Guarded;
 use own::{Counted, Published};
 use shutdown::{ShutdownPhase, Stages};
 use signals::Signals;
@@ -94,7 +101,8 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
     let address = listeners.admin.first().and_then(|listener| listener.local_addr().ok());
     let port = address.map_or(config.listen.port, |address| address.port());
     let identity = identity(&config.source, &config.identity, port);
-    let log = Logs::start(&logs(&config.logs, config.otlp_logs.as_ref()), &identity)?;
+    let collectors = Collectors::open(config)?;
+    let log = Logs::start(&logs(&config.logs, collectors.logs.clone()), &identity)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -106,7 +114,7 @@ pub async fn run(config: &config::Run) -> Result<Ended, AgentError> {
         health_listen = listeners.health_address(),
         "virt-otel starts"
     );
-    let (mut stages, farewell) = start(config, listeners, &identity).await?;
+    let (mut stages, farewell) = start(config, listeners, collectors, &identity).await?;
     let outcome = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal = signal.name(), "told to stop");
@@ -157,6 +165,7 @@ impl Listeners {
 async fn start(
     config: &config::Run,
     listeners: Listeners,
+    collectors: Collectors,
     identity: &telemetry::Identity,
 ) -> Result<(Stages, Farewell), AgentError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -168,32 +177,39 @@ async fn start(
     let scrapes = Arc::new(ScrapeCounters::default());
 
     // Everything that may fail is built before any stage is spawned.
-    let exporter = match (&config.otlp_metrics, &otlp_counters) {
-        (Some(collector), Some(counters)) => {
-            let settings = settings::otlp(config, collector);
-            let exporter = Exporter::new(settings, config.pushed.clone(), Arc::clone(&clock), Arc::clone(counters))?;
+    let spread = Spread::at_random(config.export_interval);
+    let exporter = match (&collectors.metrics, &otlp_counters) {
+        (Some((collector, credentials)), Some(counters)) => {
+            let (settings, credentials) = (settings::otlp(config, collector), credentials.clone());
+            let (clock, counters) = (Arc::clone(&clock), Arc::clone(counters));
+            let exporter = Exporter::new(settings, credentials, config.pushed.clone(), clock, counters);
             let pulse = heartbeats.part("export::otlp");
-            Some((pulse.clone(), exporter.with_pulse(pulse)))
+            Some((pulse.clone(), exporter.with_spread(spread).with_pulse(pulse)))
         }
         _ => None,
     };
     let purpose = if config.otlp_metrics.is_some() { Purpose::Pushed } else { Purpose::Shown };
     let mut sources = Sources::start(&config.source, purpose, &heartbeats).await?;
+    let guarded = config.web.as_ref().map(|web| Guarded::new(web, sources.reviewer())).transpose()?;
     let counted = Counted {
         published: Arc::new(Published { snapshots: snapshots.clone(), clock: Arc::clone(&clock) }),
         reads: Arc::clone(&reads),
         daemons: Arc::new(sources.endpoints()),
         watch: sources.watch(),
         otlp: otlp_counters,
+        credentials: collectors.counters,
         scrapes: config.prometheus.then(|| Arc::clone(&scrapes)),
+        web: guarded.as_ref().map(|guarded| Arc::clone(&guarded.counters)),
     };
     let (own_page, own_push) = match config.own {
         config::Own::Off => (None, None),
         config::Own::On => {
             let rows = counted.observables();
             let page = config.prometheus.then(|| telemetry::Page::new(identity, &rows)).transpose()?;
-            let push = |collector| telemetry::Push::new(identity, &rows, collector, config.export_interval);
-            (page, config.otlp_metrics.as_ref().map(push).transpose()?)
+            let push = |(collector, credentials): &(Collector, Credentials)| {
+                telemetry::Push::new(identity, &rows, collector, credentials, config.export_interval)
+            };
+            (page, collectors.metrics.as_ref().map(push).transpose()?)
         }
     };
     let shown = Arc::new(Shown {
@@ -219,7 +235,11 @@ async fn start(
     }
     if let Some(push) = own_push {
         let pulse = heartbeats.part("telemetry");
-        stages.spawn(&pulse.clone(), ShutdownPhase::Push, |stop| push.run(pulse, stop));
+        stages.spawn(&pulse.clone(), ShutdownPhase::Push, |stop| push.run(spread.each, pulse, stop));
+    }
+    for rotation in collectors.rotations {
+        let pulse = heartbeats.part_of("collector", rotation.name().into());
+        stages.spawn(&pulse.clone(), ShutdownPhase::Read, |stop| rotation.run(pulse, stop));
     }
     if let Some(manager) = config.service_manager.clone() {
         let (pulse, told) = (heartbeats.part("agent::service_manager"), heartbeats.clone());
@@ -228,14 +248,19 @@ async fn start(
             service_manager::run(manager, shown.snapshots.clone(), told, pulse, stop)
         });
     }
+    let guard = guarded.map(|Guarded { guard, follower, .. }| {
+        let pulse = heartbeats.part("web");
+        stages.spawn(&pulse.clone(), ShutdownPhase::Serve, |stop| follower.run(pulse, stop));
+        guard
+    });
     let paths = if listeners.health.is_some() { Paths::Metrics } else { Paths::All };
-    let servers =
-        [Some(("admin", paths, listeners.admin)), listeners.health.map(|own| ("admin::health", Paths::Probes, own))];
-    for (name, paths, listeners) in servers.into_iter().flatten() {
-        let (pulse, shown, scrapes) = (heartbeats.part(name), Arc::clone(&shown), Arc::clone(&scrapes));
-        stages.spawn(&pulse.clone(), ShutdownPhase::Serve, |stop| {
-            admin::serve(listeners, paths, shown, scrapes, pulse, stop)
-        });
+    let site = Site { paths, content: shown, counters: scrapes, guard };
+    // Whoever probes has no secret.
+    let probes = Site { paths: Paths::Probes, guard: None, ..site.clone() };
+    let servers = [Some(("admin", site, listeners.admin)), listeners.health.map(|own| ("admin::health", probes, own))];
+    for (name, site, listeners) in servers.into_iter().flatten() {
+        let pulse = heartbeats.part(name);
+        stages.spawn(&pulse.clone(), ShutdownPhase::Serve, |stop| admin::serve(listeners, site, pulse, stop));
     }
     Ok((stages, farewell))
 }

@@ -22,6 +22,7 @@ mod iothread;
 mod job;
 mod machine;
 mod memory;
+mod metadata;
 mod metric;
 mod migration;
 mod network;
@@ -60,8 +61,9 @@ pub struct Section {
 }
 
 /// Every section, in the order of the documentation and of the exposition.
-pub const SECTIONS: [Section; 16] = [
+pub const SECTIONS: [Section; 17] = [
     machine::SECTION,
+    metadata::SECTION,
     state::SECTION,
     collection::SECTION,
     cpu::SECTION,

@@ -6,6 +6,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic};
+
 use crate::model::Timestamp;
 
 /// Where timestamps come from. Tests inject their own.
@@ -68,6 +70,15 @@ fn wall() -> Timestamp {
         // A machine whose clock stands before 1970 has larger problems; it still gets ordered timestamps.
         .unwrap_or_default();
     Timestamp::from_unix(since_epoch)
+}
+
+/// Whether the kernel was told how far atomic time (TAI) is from the wall clock, as by an NTP or PTP daemon that keeps it:
+/// 37 seconds, and none until it is told.
+#[must_use]
+pub fn kernel_knows_tai() -> bool {
+    let wall = clock_gettime(ClockId::Realtime);
+    // They are read one after the other.
+    clock_gettime_dynamic(DynamicClockId::Tai).is_ok_and(|tai| tai.tv_sec.abs_diff(wall.tv_sec) > 1)
 }
 
 #[cfg(test)]

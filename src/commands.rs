@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod check;
 mod completions;
 mod man;
 pub mod metrics;
@@ -28,6 +29,7 @@ pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Wr
     match invocation {
         Invocation::Run(config) => run::run(&config, err),
         Invocation::Snapshot(config) => snapshot::snapshot(&config, out, err),
+        Invocation::Check(config) => check::check(&config, out, err),
         Invocation::Metrics(MetricsFormat::Markdown) => printed(metrics::markdown(&mut out), err),
         Invocation::Metrics(MetricsFormat::Json) => printed(metrics::json(&mut out), err),
         Invocation::Completions(shell) => printed(completions::print(shell, out), err),

@@ -18,6 +18,7 @@ mod source;
 mod standard;
 mod validate;
 mod values;
+mod web;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub use service_manager::ServiceManager;
 pub use source::{Kubevirt, Sidecar, Source, Vms};
 pub use standard::{STANDARD, Standard};
 pub use values::Listen;
+pub use web::{Web, WebAuth};
 
 use crate::catalog::Selection;
 use crate::collector::Collector;
@@ -48,6 +50,8 @@ pub enum Invocation {
     Run(Box<Run>),
     /// Read once and print.
     Snapshot(Box<Snapshot>),
+    /// Try every precondition and report.
+    Check(Box<Check>),
     /// Print the catalogue.
     Metrics(MetricsFormat),
     /// Print the completions for a shell.
@@ -83,6 +87,8 @@ pub struct Run {
     pub listen: Listen,
     /// Where the probes are served; `None`: by the admin server.
     pub health_listen: Option<Listen>,
+    /// Who may use the admin server; `None` for everybody.
+    pub web: Option<Web>,
     /// Who wants to hear that it is ready and alive.
     pub service_manager: Option<ServiceManager>,
     /// Whether the agent measures itself.
@@ -108,6 +114,15 @@ pub struct Snapshot {
     pub logs: Logs,
     /// What looks like a mistake but stops nothing: one sentence each, for the log.
     pub warnings: Vec<String>,
+}
+
+/// The settings of `check`.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// How it is printed.
+    pub format: CheckFormat,
+    /// What is judged.
+    pub run: Run,
 }
 
 /// How often VMs are read.
@@ -168,6 +183,15 @@ pub enum SnapshotFormat {
     OtlpJson,
 }
 
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// Lines for people.
+    Text,
+    /// One object, in one line.
+    Json,
+}
+
 /// How `metrics` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFormat {
@@ -192,9 +216,10 @@ where
     let cli = flags::Cli::from_arg_matches(&matches)?;
     let layers = layers::Layers { environment };
     Ok(match cli.command {
-        None => Invocation::Run(Box::new(validate::run(&cli.run, layers)?)),
-        Some(flags::Cmd::Run(flags)) => Invocation::Run(Box::new(validate::run(&flags, layers)?)),
+        None => Invocation::Run(Box::new(validate::run(&cli.run, layers, validate::RUN_LOGS)?)),
+        Some(flags::Cmd::Run(flags)) => Invocation::Run(Box::new(validate::run(&flags, layers, validate::RUN_LOGS)?)),
         Some(flags::Cmd::Snapshot(flags)) => Invocation::Snapshot(Box::new(validate::snapshot(&flags, layers)?)),
+        Some(flags::Cmd::Check(flags)) => Invocation::Check(Box::new(validate::check(&flags, layers)?)),
         Some(flags::Cmd::Metrics(flags)) => Invocation::Metrics(match flags.format.as_deref() {
             Some("json") => MetricsFormat::Json,
             _ => MetricsFormat::Markdown,

@@ -107,7 +107,7 @@ mod tests {
 
     fn vm(number: usize) -> Arc<Vm> {
         let uuid = Uuid::from_u128(u128::try_from(number).unwrap());
-        let place = Place::Host { host_name: "host".into(), uri: "qemu:///system".into() };
+        let place = Place::host("host".into(), "qemu:///system".into());
         let identity = Identity { name: "vm".into(), uuid: Some(uuid), domain_type: None, arch: None, place };
         Arc::new(Vm::new(VmKey { daemon: DaemonId("qemu:///system".into()), uuid }, Arc::new(identity)))
     }

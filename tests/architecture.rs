@@ -192,9 +192,9 @@ fn a_module_is_named_as_its_file_and_stands_where_it_belongs() {
 
 /// Endpoint, headers and certificates are checked once, for metrics and logs alike.
 #[test]
-fn how_the_collector_is_reached_is_said_in_one_file() {
+fn how_the_collector_is_reached_is_said_in_one_module() {
     let mut wrong = Vec::new();
-    for file in sources().iter().filter(|file| file.path != "src/collector.rs") {
+    for file in sources().iter().filter(|file| file.module() != "collector") {
         for named in file.paths() {
             let [first, .., last] = named.segments.as_slice() else { continue };
             if first == "tonic" && ["Certificate", "ClientTlsConfig", "Identity"].contains(&last.as_str()) {
@@ -202,7 +202,7 @@ fn how_the_collector_is_reached_is_said_in_one_file() {
             }
         }
     }
-    none(&wrong, "Ask the Collector of src/collector.rs for a connector.");
+    none(&wrong, "Ask src/collector.rs for the Collector's credentials.");
 }
 
 /// The registry gathers the agent's own metrics; they are written like every other family.
@@ -454,7 +454,8 @@ fn every_time_span_has_a_name() {
 
 #[test]
 fn both_vocabularies_have_the_same_rows() {
-    // Each row's name without the vocabulary's prefix, and whether it is read from the Kubernetes API.
+    // Each row's name without the vocabulary's prefix, and whether it is of one vocabulary alone: read from the Kubernetes
+    // API, or about what a host's domains alone have.
     let rows = |vocabulary: Vocabulary| {
         let selection = Selection::everything(vocabulary);
         let all = [(Entity::Vm, selection.vm), (Entity::Daemon, selection.daemon)];
@@ -462,15 +463,20 @@ fn both_vocabularies_have_the_same_rows() {
         for (entity, selected) in all {
             for row in selected {
                 let short = row.name.strip_prefix(vocabulary.prefix(entity));
-                let from_api = matches!(row.metric.read, Read::Vmi(_) | Read::VmiEach(..));
-                rows.push((short.expect("a name with the vocabulary's prefix").to_owned(), from_api));
+                let alone = matches!(
+                    row.metric.read,
+                    Read::Vmi(_) | Read::VmiEach(..) | Read::Domain(_) | Read::DomainEach(..)
+                );
+                rows.push((short.expect("a name with the vocabulary's prefix").to_owned(), alone));
             }
         }
         rows
     };
-    let (api, both): (Vec<_>, Vec<_>) = rows(Vocabulary::Kubevirt).into_iter().partition(|(_, from_api)| *from_api);
-    assert_eq!(rows(Vocabulary::Libvirt), both, "what libvirt tells is the same in every mode");
+    let parts = |vocabulary| -> (Vec<_>, Vec<_>) { rows(vocabulary).into_iter().partition(|(_, alone)| *alone) };
+    let ((api, both), (metadata, libvirt)) = (parts(Vocabulary::Kubevirt), parts(Vocabulary::Libvirt));
+    assert_eq!(libvirt, both, "what libvirt tells of a machine is the same in every mode");
     assert!(!api.is_empty(), "KubeVirt's vocabulary has what the Kubernetes API alone knows");
+    assert!(metadata.iter().all(|(name, _)| name.contains("metadata") || name.contains("openstack")), "{metadata:?}");
 }
 
 #[test]

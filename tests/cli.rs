@@ -137,6 +137,8 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_64() {
         (&["--mode", "vmware"], "--mode: "),
         (&["--colour"], "--colour: "),
         (&["snapshot", "--format", "pdf"], "--format: "),
+        (&["check", "--format", "table"], "--format: "),
+        (&["check", "--interval", "fast"], "--interval: "),
         (&["watch"], "watch: "),
     ];
     for (arguments, names) in flags {
@@ -221,11 +223,26 @@ async fn a_file_that_is_no_certificate_is_a_wrong_configuration() {
 }
 
 #[tokio::test]
+async fn a_file_that_holds_no_headers_is_a_wrong_configuration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("headers");
+    std::fs::write(&file, "authorization=secret").expect("it is writable");
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--libvirt-uri", ABSENT, "--otlp-headers-file"]).arg(&file);
+    let output = output(&mut command).await;
+    let sentence = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{sentence}");
+    assert!(sentence.contains("--otlp-headers-file") && sentence.contains("line 1 has no colon"), "{sentence}");
+    assert!(!sentence.contains("secret"), "{sentence}");
+}
+
+#[tokio::test]
 async fn help_and_version_are_for_people() {
     for (arguments, says) in [
         (&["--help"] as &[&str], "Examples:"),
         (&["-h"], "Usage: virt-otel"),
         (&["snapshot", "--help"], "otlp-json"),
+        (&["check", "--help"], "[env: VIRT_OTEL_LISTEN]"),
         (&["run", "--help"], "[env: VIRT_OTEL_INTERVAL]"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
@@ -401,6 +418,66 @@ async fn the_probes_may_have_an_address_of_their_own() {
     assert!(Agent::get_from(port, "/metrics", "").await.0.starts_with("HTTP/1.1 404"));
 }
 
+/// A document with one user, alice, whose password is "secret".
+fn document_of_alice(folder: &std::path::Path) -> String {
+    let hash = bcrypt::hash("secret", 4).expect("a hash");
+    let path = folder.join("web.yml");
+    std::fs::write(&path, format!("basic_auth_users:\n  alice: {hash}\n")).expect("a file");
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn a_guarded_address_asks_for_the_password_and_the_probes_beside_it_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = document_of_alice(folder.path());
+    let arguments = ["--libvirt-uri", ABSENT, "--exporters", "prometheus", "--health-listen", "127.0.0.1:0"];
+    let agent = Agent::start(&[&arguments[..], &["--web-config-file", &file]].concat(), &[]).await;
+    // alice:secret
+    let right = "Authorization: Basic YWxpY2U6c2VjcmV0\r\n";
+    for path in ["/", "/metrics", "/livez", "/nothing"] {
+        let (head, body) = agent.get(path, "").await;
+        assert!(head.starts_with("HTTP/1.1 401") && !body.contains("virt_otel"), "{path}: {head} {body}");
+    }
+    let (head, page) = agent.get("/metrics", right).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(page.contains("virt_otel_requests_refused_total{reason=\"no_credentials\"} 4"), "{page}");
+    assert!(page.contains("virt_otel_web_config_current 1"), "{page}");
+    let port = agent.health_port.expect("the log says which");
+    assert!(Agent::get_from(port, "/livez", "").await.0.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn probes_behind_the_guard_are_warned_of_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = document_of_alice(folder.path());
+    let arguments = ["--libvirt-uri", ABSENT, "--exporters", "prometheus", "--log-format", "text"];
+    let mut command = program();
+    command.args(["run", "--listen", "127.0.0.1:0", "--web-config-file", &file]).args(arguments);
+    let mut child = command.spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let line = timeout(PATIENCE, log.next_line()).await.expect("it logs").expect("UTF-8").expect("a line");
+    assert!(line.contains("WARN") && line.contains("/livez") && line.contains("--health-listen"), "{line}");
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_used_is_one_sentence_and_exit_code_64() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("web.yml");
+    std::fs::write(&path, "tls_server_config:\n  cert_filse: server.crt\n").expect("a file");
+    let file = path.display().to_string();
+    for command in [
+        &["--web-config-file", &file][..],
+        &["run", "--web-config-file", "/nonexistent/web.yml"],
+        &["check", "--web-config-file", &file],
+    ] {
+        let output = output(program().args(command)).await;
+        let sentence = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{sentence}");
+        assert!(sentence.contains("--web-config-file: ") && sentence.contains("web.yml"), "{sentence}");
+        assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
+    }
+}
+
 #[tokio::test]
 async fn an_address_for_the_probes_that_cannot_be_had_is_named() {
     let held = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -484,4 +561,59 @@ async fn a_snapshot_of_a_daemon_that_is_not_there_fails_and_names_it() {
         sentence.lines().any(|line| line.starts_with("virt-otel: no answer from") && line.contains("/nonexistent/")),
         "{sentence}"
     );
+}
+
+/// A check of a machine on which nothing is there that the agent needs.
+fn check(more: &[&str]) -> Command {
+    let mut command = program();
+    command.args(["check", "--libvirt-uri", ABSENT]).args(more);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    command
+}
+
+#[tokio::test]
+async fn a_check_names_what_fails_and_what_to_do_and_tries_the_rest_all_the_same() {
+    let output = output(&mut check(&["--listen", "127.0.0.1:0"])).await;
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{report}{}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "the report has all: {}", text(&output.stderr));
+    let mut lines = report.lines().skip_while(|line| !line.contains("  libvirt-socket  "));
+    let failure = lines.next().expect("a line");
+    assert!(failure.starts_with("failure ") && failure.contains("/nonexistent/libvirt-sock-ro"), "{failure}");
+    assert!(lines.next().expect("a line").trim_start().starts_with("next: "), "{report}");
+    for check in ["clock", "open-files", "kvm", "collector", "listen", "series"] {
+        assert!(report.contains(&format!("  {check} ")), "no {check} in:\n{report}");
+    }
+    assert!(report.trim_end().lines().last().expect("counts").ends_with(" failures"), "{report}");
+}
+
+#[tokio::test]
+async fn a_check_beside_its_agent_counts_the_agents_address_as_well() {
+    let agent = Agent::start(&["--libvirt-uri", ABSENT, "--exporters", "prometheus"], &[]).await;
+    let listen = format!("127.0.0.1:{}", agent.port);
+    let other = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let held = other.local_addr().expect("it is bound").to_string();
+    let output = output(&mut check(&["--format", "json", "--listen", &listen, "--health-listen", &held])).await;
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!((&report["mode"], &report["outcome"]), (&"libvirt".into(), &"failure".into()));
+    let outcome = |check: &str| {
+        let findings = report["findings"].as_array().expect("a list");
+        findings.iter().find(|finding| finding["check"] == check).expect("a finding")["outcome"].clone()
+    };
+    assert_eq!((outcome("listen"), outcome("listen-health")), ("well".into(), "failure".into()), "{report:#}");
+}
+
+#[tokio::test]
+async fn a_check_warns_of_what_looks_like_a_mistake() {
+    let mut command = program();
+    command.args(["check", "--format", "json", "--libvirt-uri", ABSENT, "--exporters", "none"]);
+    command.args(["--listen", "127.0.0.1:0"]).env("VIRT_OTEL_INTERVALL", "1s");
+    let output = output(&mut command).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let warned = |finding: &&serde_json::Value| finding["check"] == "configuration" && finding["outcome"] == "warning";
+    let findings = report["findings"].as_array().expect("a list");
+    let warning = findings.iter().find(warned).expect("the variable that does not exist");
+    assert!(warning["detail"].as_str().is_some_and(|detail| detail.contains("VIRT_OTEL_INTERVALL")), "{warning}");
+    assert!(warning["next_step"].is_string(), "{warning}");
 }

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::json;
 use support::kubevirt::{self, Verdict};
-use support::{migrating, registry, rules, sample, scaling, vmis};
+use support::{dashboards, migrating, registry, rules, sample, scaling, vmis};
 use virt_otel::catalog::{
     Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Profile, Read, Selection, Stability, Unit, Value,
     Vocabulary, all, attribute, daemon_labels,
@@ -496,6 +497,124 @@ fn rules_and_alerts_are_up_to_date_and_name_only_what_there_is() {
         let copy =
             (vocabulary == Vocabulary::Kubevirt).then(|| ("deploy/helm/virt-otel/files/kubevirt.yaml", text.clone()));
         assert_rendered([(rules_file.as_str(), text), (tests_file.as_str(), tests)].into_iter().chain(copy));
+    }
+}
+
+/// The identifiers of all dashboards.
+fn dashboard_uids() -> BTreeSet<String> {
+    let all = VOCABULARIES.into_iter().flat_map(dashboards::all);
+    all.filter_map(|board| board.json["uid"].as_str().map(str::to_owned)).collect()
+}
+
+/// `tests/lab/dashboards.rs` has promtool and a Prometheus with live data judge what is rendered here.
+#[test]
+fn dashboards_are_up_to_date_and_name_only_what_there_is() {
+    let mut files = Vec::new();
+    for vocabulary in VOCABULARIES {
+        let folder = format!("deploy/grafana/{}", rules::name(vocabulary));
+        for board in dashboards::all(vocabulary) {
+            let path = format!("{folder}/{}.json", board.name);
+            let expressions: String =
+                dashboards::expressions(&board.json).iter().map(|expression| format!("expr: {expression}\n")).collect();
+            assert_eq!(rules::unknown_series(&expressions, vocabulary), BTreeSet::new(), "{path}");
+            assert!(!expressions.contains("virt_otel:"), "{path} needs a recording rule");
+            // Helm reads no file outside of its chart.
+            let copy = format!("deploy/helm/virt-otel/files/dashboards/{}.json", board.name);
+            files.extend((vocabulary == Vocabulary::Kubevirt).then(|| (copy, board.text())));
+            files.push((path, board.text()));
+        }
+    }
+    let expected: BTreeSet<PathBuf> = files.iter().map(|(path, _)| path.into()).collect();
+    assert_eq!(expected.len(), 9);
+    assert_rendered(files.iter().map(|(path, text)| (path.as_str(), text.clone())));
+    let mut found = BTreeSet::new();
+    for folder in ["deploy/grafana/libvirt", "deploy/grafana/kubevirt", "deploy/helm/virt-otel/files/dashboards"] {
+        let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
+        found.extend(entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name())));
+    }
+    assert_eq!(found, expected, "the folders hold what is rendered and nothing else");
+}
+
+#[test]
+fn dashboards_are_what_grafana_takes() {
+    let uids = dashboard_uids();
+    assert_eq!(uids.len(), 6, "{uids:?}");
+    for board in VOCABULARIES.into_iter().flat_map(dashboards::all) {
+        let faults = dashboards::check::faults(&board.json, &uids);
+        assert!(faults.is_empty(), "{}: {faults:#?}", board.json["title"]);
+    }
+}
+
+/// The check itself: a fault of each kind, and what it is called.
+#[test]
+fn what_grafana_would_not_take_of_a_dashboard_is_found() {
+    let uids = dashboard_uids();
+    let [fleet, ..] = dashboards::all(Vocabulary::Kubevirt);
+    let place = |kind: &str| {
+        let panels = fleet.json["panels"].as_array().unwrap();
+        format!("/panels/{}", panels.iter().position(|panel| panel["type"] == kind).unwrap())
+    };
+    let (row, stat, lanes, table) = (place("row"), place("stat"), place("state-timeline"), place("table"));
+    for (path, broken, says) in [
+        ("/uid".to_owned(), json!("a uid"), "uid"),
+        ("/schemaVersion".to_owned(), json!("39"), "schemaVersion"),
+        ("/title".to_owned(), json!("@vm@"), "has a token"),
+        (format!("{stat}/id"), json!(1), "a number of its own"),
+        (format!("{stat}/type"), json!("singlestat"), "no panel of Grafana"),
+        (format!("{stat}/gridPos/x"), json!(22), "outside of the grid"),
+        (format!("{stat}/gridPos/w"), json!(8), "lies on panel"),
+        (format!("{stat}/datasource/uid"), json!("P1809F7CD0C75ACF3"), "data source"),
+        (format!("{stat}/targets/0/datasource"), json!(null), "data source"),
+        (format!("{stat}/targets/0/refId"), json!(""), "refId"),
+        (format!("{stat}/targets/0/expr"), json!(""), "without an expression"),
+        (format!("{stat}/targets/0/expr"), json!("max(up{job=\"a\"}"), "brackets"),
+        (format!("{stat}/targets/0/expr"), json!("up{job=\"$nobody\"}"), "$nobody is no variable"),
+        (format!("{stat}/targets/0/instant"), json!(false), "neither instant nor range"),
+        (format!("{stat}/targets"), json!([]), "no queries"),
+        (format!("{stat}/fieldConfig/defaults/unit"), json!("parsecs"), "does not know the unit"),
+        (format!("{stat}/fieldConfig/defaults/thresholds/steps/0/value"), json!(0), "the threshold"),
+        (format!("{stat}/fieldConfig/defaults/thresholds/steps/0/color"), json!("mauve"), "the colour"),
+        (format!("{stat}/fieldConfig/defaults/mappings"), json!([{ "type": "value" }]), "the mapping"),
+        (format!("{lanes}/fieldConfig/defaults/links/0/url"), json!("/d/elsewhere?a=b"), "does not ship"),
+        (format!("{table}/targets/0/format"), json!("time_series"), "table of"),
+        (format!("{table}/transformations/1/options/renameByName"), json!({}), "without a title or a place"),
+        (format!("{table}/fieldConfig/overrides/0/matcher/options"), json!("Gone"), "no column"),
+        (format!("{row}/collapsed"), json!(true), "where they cannot be seen"),
+        ("/templating/list/1/name".to_owned(), json!("elsewhere"), "is no variable"),
+        ("/templating/list/1/name".to_owned(), json!("elsewhere"), "of no use"),
+        ("/templating/list/1/definition".to_owned(), json!(""), "variable \"namespace\""),
+        ("/annotations/list/1/expr".to_owned(), json!(""), "annotation"),
+    ] {
+        let mut board = fleet.json.clone();
+        let part = board.pointer_mut(&path);
+        *part.unwrap_or_else(|| panic!("{path} is not there")) = broken;
+        let faults = dashboards::check::faults(&board, &uids);
+        assert!(faults.iter().any(|fault| fault.contains(says)), "{path}: {says:?} is not in {faults:#?}");
+    }
+}
+
+/// Of one VM everything is shown, and of the agent.
+#[test]
+fn dashboards_show_everything() {
+    let shows = |board: &dashboards::Shipped, metric: &str| {
+        let text = dashboards::expressions(&board.json).join("\n");
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let mut words = text.split(|letter| !is_name(letter));
+        // A pattern names all limits of disks.
+        words.any(|word| word == metric || (word.ends_with("_storage_limit_") && metric.starts_with(word)))
+    };
+    for vocabulary in VOCABULARIES {
+        let [_, vm, agent] = dashboards::all(vocabulary);
+        let Selection { vm: rows, .. } = Selection::everything(vocabulary);
+        let missing: Vec<String> =
+            rows.iter().map(|row| naming::of_row(&row.name, row.metric)).filter(|name| !shows(&vm, name)).collect();
+        assert!(missing.is_empty(), "{missing:?} of {vocabulary:?}");
+        let own = virt_otel::agent::instruments().map(|own| naming::metric(own.name, &own.unit.ucum(), own.kind));
+        let missing: Vec<String> = own
+            .filter(|name| vocabulary == Vocabulary::Kubevirt || !name.starts_with("virt_otel_kubernetes_"))
+            .filter(|name| !shows(&agent, name))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?} of {vocabulary:?}");
     }
 }
 

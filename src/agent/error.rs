@@ -5,6 +5,7 @@ use crate::collector::CollectorError;
 use crate::config::EXIT_USAGE;
 use crate::telemetry::{ChannelError, LogsError};
 use crate::watch;
+use crate::web::WebError;
 
 /// `EX_UNAVAILABLE` of sysexits.h: something outside is unavailable.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -19,15 +20,18 @@ pub enum AgentError {
     /// The address is in use, or is not one of this machine's.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The certificates for the Collector cannot be used.
+    /// The files with credentials for the Collector cannot be used.
     #[error(transparent)]
     Collector(#[from] CollectorError),
-    /// The certificates for the agent's own telemetry cannot be used.
+    /// The agent's own telemetry cannot be pushed.
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// The credentials for the Kubernetes API cannot be used.
     #[error(transparent)]
     Watch(#[from] watch::ConnectError),
+    /// The guard of the admin server cannot be built.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The log cannot be started.
     #[error(transparent)]
     Logs(#[from] LogsError),
@@ -56,7 +60,7 @@ impl AgentError {
             Self::Collector(_) | Self::Channel(_) | Self::Watch(_) | Self::Logs(_) => EXIT_USAGE,
             Self::Listen(_) => EXIT_UNAVAILABLE,
             Self::Own(_) | Self::StageEnded { .. } => EXIT_SOFTWARE,
-            Self::Runtime(_) | Self::Signals(_) => EXIT_OSERR,
+            Self::Web(_) | Self::Runtime(_) | Self::Signals(_) => EXIT_OSERR,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::sidecars::Sidecars;
 use crate::heartbeat::{Heartbeats, Pulse};
 use crate::join::{Change, Choice, Join, VmiName};
 use crate::libvirt::endpoint::{
-    self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Room, Settings,
+    self, Address, Endpoint, EndpointCounters, EndpointHandle, LauncherSocket, Reader, Room, Settings,
 };
 use crate::model::{DaemonId, Launcher, Phase, Vmi};
 use crate::observe::{Feed, Owner, Roster, Who};
@@ -38,6 +38,8 @@ pub(super) struct LauncherSettings {
     pub(super) pods_dir: PathBuf,
     pub(super) node: Arc<str>,
     pub(super) deadline: Duration,
+    /// Who reads them.
+    pub(super) reader: Reader,
     pub(super) counters: Arc<EndpointCounters>,
     /// Permits for concurrent readings.
     pub(super) places: Arc<Semaphore>,
@@ -208,6 +210,7 @@ impl Launchers {
         let id = daemon_id(&VmiName::of(&vmi), &pod);
         let mut settings = Settings::new(id, self.settings.address(&vmi, &pod));
         settings.deadline = self.settings.deadline;
+        settings.reader = self.settings.reader;
         settings.counters = Arc::clone(&self.settings.counters);
         settings.places = Some(Arc::clone(&self.settings.places));
         settings.tasks = self.settings.tasks.clone();

@@ -6,11 +6,13 @@ use std::time::Duration;
 use crate::admin::{self, ScrapeCounters};
 use crate::catalog::{Attribute, Instrument, Label, Observable, OwnMetric, Unit, observables};
 use crate::clock::Clock;
+use crate::collector::{self, CredentialCounters};
 use crate::export::otlp::{self, OtlpCounters};
 use crate::libvirt::endpoint;
 use crate::observe::{self, ObserveCounters};
 use crate::snapshot::Snapshots;
 use crate::watch::{self, WatchCounters};
+use crate::web::{self, WebCounters};
 
 const VERSION: Attribute = Attribute::open("virt_otel.version", "version", "The agent's version.", &["0.1.0"]);
 
@@ -48,7 +50,9 @@ pub(super) struct Counted {
     pub(super) daemons: Arc<endpoint::Daemons>,
     pub(super) watch: Option<Arc<WatchCounters>>,
     pub(super) otlp: Option<Arc<OtlpCounters>>,
+    pub(super) credentials: Option<Arc<CredentialCounters>>,
     pub(super) scrapes: Option<Arc<ScrapeCounters>>,
+    pub(super) web: Option<Arc<WebCounters>>,
 }
 
 impl Counted {
@@ -59,7 +63,9 @@ impl Counted {
             .chain(observables(endpoint::METRICS, &self.daemons))
             .chain(self.watch.iter().flat_map(|watch| observables(watch::METRICS, watch)))
             .chain(self.otlp.iter().flat_map(|otlp| observables(otlp::METRICS, otlp)))
+            .chain(self.credentials.iter().flat_map(|counters| observables(collector::METRICS, counters)))
             .chain(self.scrapes.iter().flat_map(|scrapes| observables(admin::METRICS, scrapes)))
+            .chain(self.web.iter().flat_map(|web| observables(web::METRICS, web)))
             .collect()
     }
 }
@@ -74,7 +80,9 @@ pub fn instruments() -> impl Iterator<Item = Instrument> {
         .chain(of(endpoint::METRICS))
         .chain(of(watch::METRICS))
         .chain(of(otlp::METRICS))
+        .chain(of(collector::METRICS))
         .chain(of(admin::METRICS))
+        .chain(of(web::METRICS))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Turns the configuration into each stage's settings.
 
-use crate::collector::Collector;
+use std::sync::Arc;
+
+use crate::collector::{Collector, Credentials};
 use crate::export::otlp::{OtlpSettings, ResourceSettings};
 use crate::observe::{self, Intervals};
 use crate::{config, telemetry};
@@ -61,18 +63,24 @@ pub(super) fn observe(config: &config::Run) -> observe::Settings {
     let pushed = config.otlp_metrics.is_some().then_some(&config.pushed);
     let rows = served.into_iter().chain(pushed).flat_map(|selection| &selection.vm);
     let groups = rows.filter_map(|row| row.metric.read.group()).collect();
-    observe::Settings { intervals, groups, choice: config.source.choice.clone(), ..observe::Settings::default() }
+    observe::Settings {
+        intervals,
+        groups,
+        choice: config.source.choice.clone(),
+        metadata_labels: Arc::clone(&config.source.metadata_labels),
+        ..observe::Settings::default()
+    }
 }
 
 /// The settings of the log.
 #[must_use]
-pub fn logs(logs: &config::Logs, collector: Option<&Collector>) -> telemetry::LogSettings {
+pub fn logs(logs: &config::Logs, collector: Option<(Collector, Credentials)>) -> telemetry::LogSettings {
     telemetry::LogSettings {
         format: match logs.format {
             config::LogFormat::Text => telemetry::LogFormat::Text,
             config::LogFormat::Json => telemetry::LogFormat::Json,
         },
         filter: logs.filter.clone(),
-        collector: collector.cloned(),
+        collector,
     }
 }

@@ -14,12 +14,12 @@ use super::idle_exit;
 use super::launchers::{self, Launchers};
 use crate::config::{self, Kubevirt, Sidecar, Vms};
 use crate::heartbeat::{Heartbeats, Pulse};
-use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Settings, room};
+use crate::libvirt::endpoint::{Address, Endpoint, EndpointCounters, Reader, Settings, room};
 use crate::libvirt::limits;
 use crate::model::{DaemonId, GuestOs, Launcher};
 use crate::observe::{Feed, Owner, Roster, Who};
 use crate::source::SourceEvent;
-use crate::watch::{self, WatchCounters};
+use crate::watch::{self, Reviewer, WatchCounters};
 
 /// Events of one daemon that wait for `observe`: a host where one script starts or stops a few hundred VMs sends about
 /// three for each, within one turn of the loop. More are dropped, and everything is read again.
@@ -33,7 +33,7 @@ const VMI_EVENTS: usize = 64;
 
 /// The most VMIs per node that the design allows for: Kubernetes recommends 110 pods per node, and large machines run a
 /// few hundred.
-const LAUNCHERS: u64 = 1_000;
+pub const LAUNCHERS: u64 = 1_000;
 
 /// Files per launcher: a connection for events and one for calls.
 const FILES_PER_LAUNCHER: u64 = 2;
@@ -97,6 +97,17 @@ pub enum Purpose {
     Pushed,
     /// It is only shown.
     Shown,
+    /// It is shown once, perhaps beside an agent that reads the same daemons.
+    ShownOnce,
+}
+
+impl Purpose {
+    const fn reader(self) -> Reader {
+        match self {
+            Self::Pushed | Self::Shown => Reader::Agent,
+            Self::ShownOnce => Reader::BesideAnAgent,
+        }
+    }
 }
 
 /// The daemons to read, and changes to them.
@@ -106,6 +117,7 @@ pub struct Sources {
     work: Vec<Work>,
     endpoints: Vec<(String, Arc<EndpointCounters>)>,
     watch: Option<Arc<WatchCounters>>,
+    reviewer: Option<Reviewer>,
     /// The endpoints' tasks.
     tasks: TaskTracker,
 }
@@ -120,31 +132,28 @@ impl Sources {
     pub async fn start(config: &config::Source, purpose: Purpose, heartbeats: &Heartbeats) -> Result<Self, AgentError> {
         open_files();
         match &config.vms {
-            Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons, heartbeats)),
+            Vms::Libvirt { daemons } => Ok(Self::hosts(config, daemons, purpose, heartbeats)),
             Vms::Kubevirt(kubevirt) => Self::node(config, kubevirt, purpose, heartbeats).await,
-            Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar, heartbeats)),
+            Vms::Sidecar(sidecar) => Ok(Self::pod(config, sidecar, purpose, heartbeats)),
         }
     }
 
-    fn hosts(config: &config::Source, daemons: &[config::Daemon], heartbeats: &Heartbeats) -> Self {
+    fn hosts(config: &config::Source, daemons: &[config::Daemon], purpose: Purpose, heartbeats: &Heartbeats) -> Self {
         let mut sources = Self {
             feeds: Vec::new(),
             roster: None,
             work: Vec::new(),
             endpoints: Vec::new(),
             watch: None,
+            reviewer: None,
             tasks: TaskTracker::new(),
         };
         let (places, room) = (places(), room());
         for daemon in daemons {
             let id = DaemonId(daemon.uri.as_str().into());
-            let address = match &daemon.way {
-                config::Way::Protocol(address) => Address::Uri(address.clone()),
-                #[cfg(feature = "virt")]
-                config::Way::Library => Address::Library(daemon.uri.as_str().into()),
-            };
-            let mut settings = Settings::new(id, address);
+            let mut settings = Settings::new(id, address_of(daemon));
             settings.deadline = config.deadline;
+            settings.reader = purpose.reader();
             settings.places = Some(Arc::clone(&places));
             settings.room = Some(Arc::clone(&room));
             settings.heartbeats = heartbeats.clone();
@@ -163,15 +172,9 @@ impl Sources {
         purpose: Purpose,
         heartbeats: &Heartbeats,
     ) -> Result<Self, AgentError> {
-        let settings = watch::Settings {
-            node: kubevirt.node.clone(),
-            kubeconfig: kubevirt.kubeconfig.clone(),
-            vmi_labels: kubevirt.vmi_labels.clone(),
-            selector: kubevirt.vmi_selector.clone(),
-            choice: config.choice.clone(),
-            streaming_lists: kubevirt.streaming_lists,
-        };
+        let settings = watch_settings(config, kubevirt);
         let server = watch::connect(&settings).await?;
+        let reviewer = Reviewer::new(&server);
         check_files_for(LAUNCHERS);
         let (vmi_sender, vmi_events) = mpsc::channel(VMI_EVENTS);
         let (roster, changes) = mpsc::channel(ROSTER);
@@ -182,6 +185,7 @@ impl Sources {
             pods_dir: kubevirt.pods_dir.clone(),
             node: kubevirt.node.as_str().into(),
             deadline: config.deadline,
+            reader: purpose.reader(),
             counters: Arc::clone(&shared),
             places: places(),
             room: room(),
@@ -202,11 +206,12 @@ impl Sources {
             ],
             endpoints: vec![(LAUNCHERS_NAME.to_owned(), shared)],
             watch: Some(counters),
+            reviewer: Some(reviewer),
             tasks,
         })
     }
 
-    fn pod(config: &config::Source, sidecar: &Sidecar, heartbeats: &Heartbeats) -> Self {
+    fn pod(config: &config::Source, sidecar: &Sidecar, purpose: Purpose, heartbeats: &Heartbeats) -> Self {
         let launcher = Arc::new(Launcher {
             namespace: sidecar.namespace.as_str().into(),
             name: sidecar.vmi_name.as_deref().unwrap_or_default().into(),
@@ -220,6 +225,7 @@ impl Sources {
         let name = sidecar.socket.display().to_string();
         let mut settings = Settings::new(DaemonId(name.as_str().into()), Address::Socket(sidecar.socket.clone()));
         settings.deadline = config.deadline;
+        settings.reader = purpose.reader();
         settings.room = Some(room());
         settings.heartbeats = heartbeats.clone();
         let (sender, heard) = mpsc::channel(EVENTS);
@@ -232,6 +238,7 @@ impl Sources {
             roster: None,
             work: vec![Work::new(pulse.clone(), |stop| idle_exit::keep(heard, told, pulse, stop))],
             watch: None,
+            reviewer: None,
             tasks: settings.tasks,
         }
     }
@@ -254,6 +261,11 @@ impl Sources {
         self.watch.clone()
     }
 
+    /// Who reviews bearer tokens, where there is a Kubernetes API.
+    pub(super) fn reviewer(&self) -> Option<Reviewer> {
+        self.reviewer.clone()
+    }
+
     /// The sources' background work.
     pub(super) fn take_work(&mut self) -> Vec<Work> {
         std::mem::take(&mut self.work)
@@ -273,6 +285,35 @@ impl Sources {
     }
 }
 
+/// Where a configured daemon is.
+#[must_use]
+pub fn address_of(daemon: &config::Daemon) -> Address {
+    match &daemon.way {
+        config::Way::Protocol(address) => Address::Uri(address.clone()),
+        #[cfg(feature = "virt")]
+        config::Way::Library => Address::Library(daemon.uri.as_str().into()),
+    }
+}
+
+/// What is watched in mode kubevirt.
+#[must_use]
+pub fn watch_settings(config: &config::Source, kubevirt: &Kubevirt) -> watch::Settings {
+    watch::Settings {
+        node: kubevirt.node.clone(),
+        kubeconfig: kubevirt.kubeconfig.clone(),
+        vmi_labels: kubevirt.vmi_labels.clone(),
+        selector: kubevirt.vmi_selector.clone(),
+        choice: config.choice.clone(),
+        streaming_lists: kubevirt.streaming_lists,
+    }
+}
+
+/// Files that an agent with this many launchers opens.
+#[must_use]
+pub fn files_for(launchers: u64) -> u64 {
+    launchers.saturating_mul(FILES_PER_LAUNCHER).saturating_add(FILES_BESIDES)
+}
+
 /// Raises the limit of open files as far as possible. A failure is no reason to end: the agent reads the VMs that fit,
 /// and says why it does not read the others.
 fn open_files() {
@@ -283,7 +324,7 @@ fn open_files() {
 
 /// Warns if a full node would not fit.
 fn check_files_for(launchers: u64) {
-    let (limit, wanted) = (limits::open_files(), launchers.saturating_mul(FILES_PER_LAUNCHER) + FILES_BESIDES);
+    let (limit, wanted) = (limits::open_files(), files_for(launchers));
     if limit < wanted {
         tracing::warn!(
             limit,

@@ -93,14 +93,14 @@ pushes. In libvirt mode the names of a VM's metrics begin with `libvirt.domain.`
 sidecar mode with `kubevirt.vmi.` (`kubevirt_vmi_`); the rest is the same: `libvirt.domain.cpu.usage` is
 `kubevirt.vmi.cpu.usage`, and on the endpoint `kubevirt_vmi_cpu_usage_seconds_total`. The tables have the names of
 libvirt mode; those of what the Kubernetes API alone knows, which is read in kubevirt mode only, begin with
-`kubevirt.vmi.` there. Where KubeVirt has a metric, this is its name: the column *KubeVirt* says so, and
+`kubevirt.vmi.` there, and the section on OpenStack is of libvirt mode only. Where KubeVirt has a metric, this is its name: the column *KubeVirt* says so, and
 [compatibility.md](compatibility.md) compares them all.
 
 **Labels.** At the Prometheus endpoint every series of a VM carries who it is. In libvirt mode that is `domain` and
 `uuid`, and `uri` as well if more than one libvirt daemon is read; a daemon's series carry `uri`. In kubevirt and sidecar
 mode it is `namespace`, `name` and `node`; in kubevirt mode also `kubernetes_vmi_label_<key>` for each label of the
-VirtualMachineInstance that `--vmi-labels` allows, with the value that it had when the VM was first seen running. The
-tables list what comes on top of that. Over OTLP the VM is a Resource and its points carry only the attributes in the
+VirtualMachineInstance that `--vmi-labels` allows, with the value that it had when the VM was first seen running; and in
+libvirt mode `metadata_<key>` for each text of the domain's metadata that `--metadata-labels` allows. The tables list what comes on top of that. Over OTLP the VM is a Resource and its points carry only the attributes in the
 tables; the points of `hypervisor.info` carry `domain` and `uuid`, or `namespace`, `name` and `node`, too.
 
 **Absence.** What libvirt does not tell has no series: never 0, never NaN, and no value older than three of its

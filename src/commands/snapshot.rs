@@ -2,34 +2,15 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::{Exit, output, printed, table};
-use crate::agent::{self, AgentError, Purpose, Sources};
-use crate::clock::SystemClock;
+use crate::agent::{self, AgentError, Once, runs};
 use crate::config::{self, SnapshotFormat, Vms};
 use crate::export::otlp::otlp_json;
 use crate::export::prometheus::{Format, Renderer};
-use crate::heartbeat::Heartbeats;
 use crate::model::Vm;
-use crate::observe::{self, Intervals, ObserveCounters};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::telemetry::Logs;
-
-/// How long the round may take beyond a call's deadline: the first reading in a daemon's life takes up to thirty
-/// seconds, and 500 VMs take three.
-const ROUND: Duration = Duration::from_secs(45);
-
-/// The interval for `observe`: first readings are spread over it, and a person waits. There is no second reading.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long `observe` may take to abandon running calls.
-const OBSERVE_END: Duration = Duration::from_secs(1);
-
-/// How many VMs a message names.
-const NAMED: usize = 5;
 
 /// Reads once and prints.
 pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
@@ -62,47 +43,14 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
     }
 }
 
-/// The snapshot in which everything has been read, or the latest when time is up; and whether the Kubernetes API has
-/// listed the VMs.
+/// What was read; and whether the Kubernetes API has listed the VMs.
 async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentError> {
     let identity = agent::identity(&config.source, &config.identity, 0);
     let logs = Logs::start(&agent::logs(&config.logs, None), &identity)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let (publish, mut snapshots) = snapshot::channel();
-    let stop = CancellationToken::new();
-    let settings = observe::Settings {
-        intervals: Intervals::uniform(INTERVAL),
-        choice: config.source.choice.clone(),
-        // What is not there now is missing from what is printed.
-        not_yet: Duration::ZERO,
-        ..observe::Settings::default()
-    };
-    let mut sources = Sources::start(&config.source, Purpose::Shown, &Heartbeats::new()).await?;
-    let watch = sources.watch();
-    sources.work(&stop);
-    let farewell = sources.farewell();
-    let (feeds, roster) = sources.into_feeds();
-    let observing = tokio::spawn(observe::run(
-        settings,
-        feeds,
-        roster,
-        Arc::new(SystemClock::new()),
-        publish,
-        Arc::new(ObserveCounters::new()),
-        stop.clone(),
-    ));
-    let patience = config.source.deadline + ROUND;
-    let done = async {
-        let is_done = |snapshot: &Arc<Snapshot>| snapshot.complete && snapshot.vms.iter().all(|vm| answered(vm));
-        let _ = snapshots.wait_for(is_done).await;
-    };
-    let _ = tokio::time::timeout(patience, done).await;
-    let snapshot = Arc::clone(&snapshots.borrow());
-    stop.cancel();
-    let _ = tokio::time::timeout(OBSERVE_END, observing).await;
-    farewell.wait().await;
+    let Once { snapshot, watch } = agent::read_once(&config.source).await?;
     logs.finish().await;
     let api = if watch.is_some_and(|watch| !watch.synced()) { Api::Silent } else { Api::Said };
     Ok((snapshot, api))
@@ -115,16 +63,6 @@ enum Api {
     Said,
     /// It has not.
     Silent,
-}
-
-/// Whether it can have figures: it has a domain that runs, as far as is known.
-fn runs(vm: &Vm) -> bool {
-    !vm.key.uuid.is_nil() && vm.status.is_none_or(|status| status.state.is_active())
-}
-
-/// Whether there is nothing to wait for: it does not run, was read, or hangs.
-fn answered(vm: &Vm) -> bool {
-    !runs(vm) || vm.collection.complete.is_some() || vm.collection.stuck
 }
 
 fn render(config: &config::Snapshot, snapshot: &Arc<Snapshot>) -> Result<String, serde_json::Error> {
@@ -162,10 +100,10 @@ fn missing(snapshot: &Snapshot, api: Api) -> Option<String> {
     // Without a domain there is a type only if its libvirt should report one and does not, or reports another VM's.
     let away = |vm: &Vm| vm.hypervisor.is_some() && (vm.key.uuid.is_nil() || vm.collection.connected == Some(false));
     let silent = |vm: &Vm| runs(vm) && (vm.collection.stuck || vm.collection.complete != Some(true));
-    if let Some(names) = names(snapshot, away) {
+    if let Some(names) = agent::named(snapshot.vms.iter().filter(|vm| away(vm))) {
         return Some(format!("the libvirt of {names} could not be read; the log before this says why"));
     }
-    let names = names(snapshot, silent)?;
+    let names = agent::named(snapshot.vms.iter().filter(|vm| silent(vm)))?;
     Some(format!("no complete answer from {names}; its QEMU hangs, or another job keeps it busy"))
 }
 
@@ -176,15 +114,6 @@ fn nobody(vms: &Vms, snapshot: &Snapshot) -> Option<String> {
     snapshot.vms.is_empty().then(|| {
         format!("no VM was read through {socket}; the log before this says why, or its domain has not started yet")
     })
-}
-
-/// The first names of the wanted VMs, and how many more there are; `None` if there are none.
-fn names(snapshot: &Snapshot, wanted: impl Fn(&Vm) -> bool) -> Option<String> {
-    let names: Vec<&str> = snapshot.vms.iter().filter(|vm| wanted(vm)).map(|vm| &*vm.identity.name).collect();
-    let more = names.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| format!("{named}{more}"))
 }
 
 #[cfg(test)]
@@ -206,7 +135,7 @@ mod tests {
                     uuid: Some(uuid),
                     domain_type: None,
                     arch: None,
-                    place: Place::Host { host_name: "host".into(), uri: uri.0 },
+                    place: Place::host("host".into(), uri.0),
                 }),
             )
         })
@@ -243,12 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn a_vmi_without_a_domain_is_waited_for_only_by_the_api() {
+    fn a_vmi_without_a_domain_is_missed_only_when_its_libvirt_should_tell_of_it() {
         let mut bare = Vm::clone(&vm(1, RUNNING, Collection { connected: Some(false), ..Collection::default() }));
         bare.status = None;
         bare.key.uuid = Uuid::nil();
         bare.identity = Arc::new(Identity { uuid: None, ..Identity::clone(&bare.identity) });
-        assert!(answered(&bare));
         assert_eq!(missing(&of(vec![Arc::new(bare.clone())], true), Api::Said), None, "it does not run yet");
         let sentence = missing(&of(vec![Arc::new(bare.clone())], true), Api::Silent).expect("the API is silent");
         assert!(sentence.contains("Kubernetes API"), "{sentence}");
@@ -281,13 +209,5 @@ mod tests {
         let vms = (1..=8).map(|number| vm(number, RUNNING, collection(None, true))).collect();
         let sentence = missing(&of(vms, true), Api::Said).expect("all are silent");
         assert!(sentence.contains("vm-5 and 3 more;") && !sentence.contains("vm-6"), "{sentence}");
-    }
-
-    #[test]
-    fn waits_for_those_who_may_still_answer_only() {
-        assert!(!answered(&vm(1, RUNNING, collection(None, false))));
-        assert!(answered(&vm(1, RUNNING, collection(Some(false), false))));
-        assert!(answered(&vm(1, RUNNING, collection(None, true))));
-        assert!(answered(&vm(1, SHUT_OFF, collection(None, false))));
     }
 }

@@ -1,7 +1,7 @@
 //! The command line as clap sees it: all values are text.
 
 use crate::catalog::Profile;
-use crate::model::Group;
+use crate::model::{Group, MetadataKey};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 
@@ -41,6 +41,8 @@ const EXAMPLES: &str = "\
 Examples:
   virt-otel snapshot
       Read every VM of this host once and print a table.
+  virt-otel check
+      Is everything there that the agent needs? Each line that is not well says what to do.
   virt-otel
       Read every 15 s, push to a Collector at localhost:4317, serve http://localhost:9464/metrics.
   virt-otel run --exporters prometheus --listen :9464
@@ -85,6 +87,11 @@ pub(super) enum Cmd {
     Run(Box<RunFlags>),
     /// Read every VM once, print, and exit with 0 if every one answered
     Snapshot(Box<SnapshotFlags>),
+    /// Try everything that the agent needs, name what is wrong, and say what to do about it
+    ///
+    /// Takes the options and variables of `run`, so that it judges the same configuration. It changes nothing, may run
+    /// beside an agent, and exits with 0 if all is well, 1 if something is not as it should be, 2 if something fails.
+    Check(Box<CheckFlags>),
     /// Print the catalogue: every metric with its unit, kind and attributes
     Metrics(MetricsFlags),
     /// Print the completions for a shell
@@ -122,6 +129,15 @@ pub(super) struct SnapshotFlags {
     pub(super) select: SelectFlags,
     #[command(flatten)]
     pub(super) log: LogFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckFlags {
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub(super) format: Option<String>,
+    #[command(flatten)]
+    pub(super) run: RunFlags,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +196,13 @@ pub(super) struct LibvirtFlags {
     /// libvirt.conf. The connection is always read-only.
     #[arg(long, value_name = "URI", action = clap::ArgAction::Append)]
     pub(super) libvirt_uri: Vec<String>,
+    /// What of a domain's metadata each of its series at /metrics has as a label, with commas between; none unless given
+    ///
+    /// Of {metadata}: the title, the operating
+    /// system's name in libosinfo, and what OpenStack calls the instance. `project_name` is the label
+    /// metadata_project_name, as it was when the VM was first seen running. Over OTLP all of them are on the VM's Resource.
+    #[arg(long, value_name = "KEYS")]
+    pub(super) metadata_labels: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -320,6 +343,13 @@ pub(super) struct ExportFlags {
     /// Also OTEL_LOGS_EXPORTER.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(["otlp", "none"]))]
     pub(super) logs_exporter: Option<String>,
+    /// A file with headers that are sent with everything that is pushed over OTLP, such as a token
+    ///
+    /// One `name: value` a line, the value as it is sent, without percent-encoding; blank lines and those that begin with #
+    /// do not count. They are sent besides those of OTEL_EXPORTER_OTLP_HEADERS and beat them. When the file changes it is
+    /// read again; as long as it cannot be used, the last good headers stay.
+    #[arg(long, value_name = "FILE")]
+    pub(super) otlp_headers_file: Option<String>,
     /// Where /metrics, /livez and /readyz are served
     ///
     /// `:9464` is every address of this machine; port 0 is a free port, which the log names. Also
@@ -333,6 +363,18 @@ pub(super) struct ExportFlags {
     /// probes.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) health_listen: Option<String>,
+    /// A file that says who may use --listen: TLS, certificates of clients, users with passwords
+    ///
+    /// In the format of Prometheus' exporter-toolkit; docs/endpoint.md lists the fields. It and what it names are read
+    /// again when they change. It guards every path of --listen, the probes among them unless --health-listen is set.
+    #[arg(long, value_name = "FILE")]
+    pub(super) web_config_file: Option<String>,
+    /// Who else says whether a client may use --listen: kubernetes; in mode kubevirt
+    ///
+    /// `kubernetes`: the API reviews a client's bearer token (TokenReview), and whether its owner may `get` the
+    /// nonResourceURL /metrics (SubjectAccessReview). Needs TLS in --web-config-file, and the right to create both.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(["kubernetes"]))]
+    pub(super) web_auth: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -343,8 +385,8 @@ pub(super) struct LogFlags {
     pub(super) log_format: Option<String>,
     /// What is logged: error, warn, info, debug, trace or off; or a list such as `warn,virt_otel::libvirt=debug`
     ///
-    /// A single word is about virt-otel itself; libraries then log warnings only. Without it, info, and warn for
-    /// `snapshot`. Also OTEL_LOG_LEVEL.
+    /// A single word is about virt-otel itself; libraries then log warnings only. Without it, info; warn for `snapshot`,
+    /// error for `check`. Also OTEL_LOG_LEVEL.
     #[arg(long, value_name = "FILTER")]
     pub(super) log_level: Option<String>,
 }
@@ -391,19 +433,23 @@ pub(super) fn default(flag: &str) -> Option<&'static str> {
 #[must_use]
 pub fn command() -> Command {
     let mut command = described(Cli::command());
-    for name in ["run", "snapshot", "metrics"] {
+    for name in ["run", "snapshot", "check", "metrics"] {
         command = command.mut_subcommand(name, described);
     }
     command
 }
 
 fn described(command: Command) -> Command {
-    let is_metrics = command.get_name() == "metrics";
+    let format = match command.get_name() {
+        "metrics" => Some("markdown"),
+        "check" => Some("text"),
+        _ => default("format"),
+    };
     command.mut_args(|arg| {
         let Some(flag) = arg.get_long().map(str::to_owned).filter(|flag| flag != "help" && flag != "version") else {
             return arg;
         };
-        let default = if is_metrics { Some("markdown") } else { default(&flag) };
+        let default = if flag == "format" { format } else { default(&flag) };
         let default = default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
         // `--format` means different things to different commands and so has no variable.
         let variable = if flag == "format" { String::new() } else { format!(" [env: {}]", variable(&flag)) };
@@ -411,6 +457,7 @@ fn described(command: Command) -> Command {
         let help = arg.get_help().map(|help| format!("{help}{notes}"));
         let long = arg.get_long_help().map(|help| {
             let help = help.to_string().replace("{groups}", &Group::WORDS.join(", "));
+            let help = help.replace("{metadata}", &MetadataKey::WORDS.join(", "));
             format!("{help}\n\n{}", notes.trim_start())
         });
         let arg = match help {

@@ -1,5 +1,6 @@
 //! The standard variables of OTLP exporters.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::transport::Uri;
@@ -24,7 +25,11 @@ const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..
 const PEM: &str = "give the path of a PEM file";
 
 /// The settings of one signal.
-pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Collector, ConfigError> {
+pub(super) fn otlp(
+    layers: Layers<'_>,
+    signal: Signal,
+    headers_file: Option<PathBuf>,
+) -> Result<Collector, ConfigError> {
     let find = |name: &str| {
         let signal = match signal {
             Signal::Metrics => "METRICS",
@@ -56,7 +61,7 @@ pub(super) fn otlp(layers: Layers<'_>, signal: Signal) -> Result<Collector, Conf
         }
         (None, None) => None,
     };
-    Ok(Collector { endpoint, headers, timeout, gzip: gzip.into(), ca_file, client_files })
+    Ok(Collector { endpoint, headers, headers_file, timeout, gzip: gzip.into(), ca_file, client_files })
 }
 
 /// A URL; without a scheme, `OTEL_EXPORTER_OTLP_INSECURE` decides between http and https.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::daemons::{Daemon, daemons};
@@ -12,7 +13,7 @@ use super::layers::{Layers, split};
 use super::names;
 use super::values::{absolute, duration, file, globs, switch, word};
 use crate::catalog::Vocabulary;
-use crate::model::{VmChoice, VmiLabel};
+use crate::model::{MetadataKey, VmChoice, VmiLabel};
 
 /// Below 100 ms a daemon under load would look stuck; above a minute a stuck VM would go unnoticed.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
@@ -24,6 +25,8 @@ pub struct Source {
     pub vms: Vms,
     /// Which of these VMs are read.
     pub choice: VmChoice,
+    /// What of a domain's metadata is a label of each of its series: each once.
+    pub metadata_labels: Arc<[MetadataKey]>,
     /// How long one call may take.
     pub deadline: Duration,
     /// The `service.name` of the VMs' resources.
@@ -85,6 +88,16 @@ impl Vms {
         match self {
             Self::Kubevirt(Kubevirt { node, .. }) => Some(node),
             Self::Libvirt { .. } | Self::Sidecar(_) => None,
+        }
+    }
+
+    /// The mode's name, as `--mode` has it.
+    #[must_use]
+    pub const fn mode(&self) -> &'static str {
+        match self {
+            Self::Libvirt { .. } => Mode::Libvirt.as_str(),
+            Self::Kubevirt(_) => Mode::Kubevirt.as_str(),
+            Self::Sidecar(_) => Mode::Sidecar.as_str(),
         }
     }
 
@@ -164,7 +177,11 @@ pub(super) fn source(
         Some(name) => name.value,
         None => mode.service_name().to_owned(),
     };
-    Ok(Source { vms, choice, deadline, service_name })
+    let metadata_labels = match layers.one("metadata-labels", flags.libvirt.metadata_labels.as_ref(), &[]) {
+        Some(given) if mode == Mode::Libvirt => metadata_keys(&given)?.into(),
+        _ => Arc::default(),
+    };
+    Ok(Source { vms, choice, metadata_labels, deadline, service_name })
 }
 
 /// An option of another mode would have no effect: on the command line it is an error; as a variable, which may be
@@ -177,8 +194,9 @@ fn refuse_strangers(
 ) -> Result<(), ConfigError> {
     use Mode::{Kubevirt, Libvirt, Sidecar};
     let SourceFlags { libvirt, pod, kubevirt, sidecar, .. } = flags;
-    let options: [(&str, bool, &[Mode]); 17] = [
+    let options: [(&str, bool, &[Mode]); 18] = [
         ("libvirt-uri", !libvirt.libvirt_uri.is_empty(), &[Libvirt]),
+        ("metadata-labels", libvirt.metadata_labels.is_some(), &[Libvirt]),
         ("node-name", pod.node_name.is_some(), &[Kubevirt, Sidecar]),
         ("cluster-name", pod.cluster_name.is_some(), &[Kubevirt, Sidecar]),
         ("metrics-profile", pod.metrics_profile.is_some(), &[Kubevirt, Sidecar]),
@@ -327,6 +345,19 @@ fn checked(given: &Given, is: impl Fn(&str) -> bool, what: &str, example: &str) 
         return Ok(given.value.clone());
     }
     Err(given.wrong(format!("is not {what}"), format!("give one such as {example}")))
+}
+
+/// Comma-separated keys of metadata.
+fn metadata_keys(list: &Given) -> Result<Vec<MetadataKey>, ConfigError> {
+    let mut keys = Vec::new();
+    for given in split(list) {
+        let key = word(&given, &MetadataKey::ALL.map(|key| (key.as_str(), key)))?;
+        if keys.contains(&key) {
+            return Err(given.wrong("is there twice", "give each key once"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// Comma-separated keys of labels.

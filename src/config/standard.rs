@@ -36,7 +36,8 @@ pub const STANDARD: &[Standard] = &[
     row(
         "OTEL_EXPORTER_OTLP_*HEADERS",
         "",
-        "Sent with every request: `name=value` pairs with commas between, the values percent-encoded.",
+        "Sent with every request: `name=value` pairs with commas between, the values percent-encoded. Those of \
+         `--otlp-headers-file` beat them.",
     ),
     row(
         "OTEL_EXPORTER_OTLP_*COMPRESSION",
@@ -47,9 +48,14 @@ pub const STANDARD: &[Standard] = &[
     row(
         "OTEL_EXPORTER_OTLP_*CERTIFICATE",
         "the system's",
-        "A PEM file with the certificate authorities that the Collector's certificate is checked against.",
+        "A PEM file with the certificate authorities that the Collector's certificate is checked against. It is read \
+         again when it changes, as are the files below; as long as a new one cannot be used, the last good one stays.",
     ),
-    row("OTEL_EXPORTER_OTLP_*CLIENT_CERTIFICATE", "", "A PEM file with our own certificate; needs the key."),
+    row(
+        "OTEL_EXPORTER_OTLP_*CLIENT_CERTIFICATE",
+        "",
+        "A PEM file with our own certificate; needs the key. A new certificate is used when its key is there too.",
+    ),
     row("OTEL_EXPORTER_OTLP_*CLIENT_KEY", "", "A PEM file with our own certificate's key."),
     row(
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",

@@ -4,6 +4,7 @@ use super::*;
 use crate::collector::Headers;
 
 mod modes;
+mod web;
 
 fn parsed<const N: usize>(arguments: &[&str], variables: [(&str, &str); N]) -> Result<Invocation, Refusal> {
     parse(std::iter::once("virt-otel").chain(arguments.iter().copied()), &Environment::from(variables))
@@ -66,6 +67,21 @@ fn needs_nothing() {
 #[test]
 fn run_is_what_is_done_without_a_command() {
     assert_eq!(run(&["run", "--interval", "7s"], []).reading, run(&["--interval", "7s"], []).reading);
+}
+
+#[test]
+fn check_judges_what_run_would_do() {
+    let check = |arguments: &[&str]| match parsed(arguments, [("VIRT_OTEL_LISTEN", ":9999")]) {
+        Ok(Invocation::Check(check)) => *check,
+        other => panic!("{arguments:?} is no check: {other:?}"),
+    };
+    let plain = check(&["check", "--libvirt-uri", "qemu:///session"]);
+    assert_eq!(plain.format, CheckFormat::Text);
+    assert_eq!((uris(&plain.run), plain.run.listen.port), (vec!["qemu:///session"], 9999));
+    assert!(plain.run.logs.filter.contains("virt_otel=error"), "{:?}", plain.run.logs);
+    assert_eq!(check(&["check", "--format", "json"]).format, CheckFormat::Json);
+    assert_sentence(&wrong(&["check", "--format", "table"], []), "--format: ");
+    assert_sentence(&wrong(&["check", "--interval", "never"], []), "--interval: ");
 }
 
 #[test]
@@ -280,6 +296,24 @@ fn a_secret_is_not_repeated() {
     assert!(!format!("{run:?}").contains("hunter2"));
     let expected = Headers::new(vec![("authorization".to_owned(), "Bearer hunter2".to_owned())]).expect("a header");
     assert_eq!(run.otlp_metrics.expect("on").headers, expected);
+}
+
+#[test]
+fn headers_can_come_from_a_file_for_metrics_and_logs() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    let settings = [("OTEL_LOGS_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_HEADERS", "a=b")];
+    let run = run(&["--otlp-headers-file", path], settings);
+    let expected = Headers::new(vec![("a".to_owned(), "b".to_owned())]).expect("a header");
+    for collector in [run.otlp_metrics.expect("on"), run.otlp_logs.expect("on")] {
+        assert_eq!(collector.headers_file.as_deref(), Some(file.path()));
+        assert_eq!(collector.headers, expected, "what the file holds is read where it is used");
+    }
+    let by_variable = self::run(&[], [("VIRT_OTEL_OTLP_HEADERS_FILE", path)]);
+    assert_eq!(by_variable.otlp_metrics.expect("on").headers_file.as_deref(), Some(file.path()));
+    for bad in ["/no/such/file", "/"] {
+        assert_sentence(&wrong(&["--otlp-headers-file", bad], []), "--otlp-headers-file: ");
+    }
 }
 
 #[test]

@@ -2,18 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::GlobSet;
 
 use super::error::{ConfigError, Given, Origin};
-use super::flags::{self, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags};
+use super::flags::{
+    self, CheckFlags, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags,
+};
 use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
 use super::service_manager::service_manager;
 use super::source::source;
-use super::values::{duration, globs, listen, milliseconds, pairs, switch, word};
-use super::{Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat, standard::STANDARD};
+use super::values::{duration, file, globs, listen, milliseconds, pairs, switch, word};
+use super::web::web;
+use super::{
+    Check, CheckFormat, Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat,
+    standard::STANDARD,
+};
 use crate::catalog::{Profile, Selected, Selection, Vocabulary};
 use crate::model::Group;
 
@@ -29,8 +36,11 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The service.name of the agent itself.
 const OWN_SERVICE_NAME: &str = "virt-otel";
 
-/// The settings of `run`.
-pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigError> {
+/// What `run` logs unless told otherwise.
+pub(super) const RUN_LOGS: &str = "info";
+
+/// The settings of `run`, which logs this unless told otherwise.
+pub(super) fn run(flags: &RunFlags, layers: Layers<'_>, level: &str) -> Result<Run, ConfigError> {
     let mut warnings = unknown_variables(layers);
     let source = source(&flags.source, layers, &mut warnings)?;
     let reading = reading(&flags.reading, layers)?;
@@ -45,16 +55,18 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
     if with_otlp {
         globs.warn_of_emptied(pushed, PUSHED, &mut warnings);
     }
-    let logs = logs(&flags.log, layers, "info")?;
+    let logs = logs(&flags.log, layers, level)?;
     let identity = identity(cluster(&flags.source, layers, vocabulary)?, layers)?;
     let disabled = layers.variable("OTEL_SDK_DISABLED").map(|given| switch(&given)).transpose()?.unwrap_or(false);
-    let otlp_metrics = if with_otlp && !disabled { Some(otlp(layers, Signal::Metrics)?) } else { None };
+    let headers_file = headers_file(&flags.export, layers)?;
+    let otlp = |signal| otlp(layers, signal, headers_file.clone());
+    let otlp_metrics = if with_otlp && !disabled { Some(otlp(Signal::Metrics)?) } else { None };
     let logs_exporter = layers.one("logs-exporter", flags.export.logs_exporter.as_ref(), &["OTEL_LOGS_EXPORTER"]);
     let with_logs = match logs_exporter {
         Some(given) => word(&given, &[("otlp", true), ("none", false)])?,
         None => false,
     };
-    let mut otlp_logs = if with_logs && !disabled { Some(otlp(layers, Signal::Logs)?) } else { None };
+    let mut otlp_logs = if with_logs && !disabled { Some(otlp(Signal::Logs)?) } else { None };
     if let (Some(metrics), Some(logs)) = (&otlp_metrics, &mut otlp_logs)
         && metrics.endpoint == logs.endpoint
         && metrics.gzip == logs.gzip
@@ -82,6 +94,7 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         .unwrap_or(EXPORT_TIMEOUT);
     let listen = listen_address(&flags.export, layers)?;
     let health_listen = health_address(&flags.export, layers, &listen)?;
+    let web = web(&flags.export, layers, &source.vms, (&listen, health_listen.is_some()), &mut warnings)?;
     let service_manager = service_manager(layers, std::process::id(), &mut warnings);
     Ok(Run {
         source,
@@ -96,11 +109,22 @@ pub(super) fn run(flags: &RunFlags, layers: Layers<'_>) -> Result<Run, ConfigErr
         prometheus: with_prometheus,
         listen,
         health_listen,
+        web,
         service_manager,
         own: if disabled { Own::Off } else { Own::On },
         logs,
         warnings,
     })
+}
+
+/// The settings of `check`: those of the agent whose preconditions it tries.
+pub(super) fn check(flags: &CheckFlags, layers: Layers<'_>) -> Result<Check, ConfigError> {
+    let format = match flags.format.as_deref() {
+        Some("json") => CheckFormat::Json,
+        _ => CheckFormat::Text,
+    };
+    // What goes wrong is in the report.
+    Ok(Check { format, run: run(&flags.run, layers, "error")? })
 }
 
 /// The settings of `snapshot`.
@@ -312,6 +336,12 @@ fn health_address(flags: &ExportFlags, layers: Layers<'_>, other: &Listen) -> Re
         return Err(given.wrong(format!("is taken by --listen ({other})"), "give another port"));
     }
     Ok(Some(address))
+}
+
+/// The headers' file, if it can be opened.
+fn headers_file(flags: &ExportFlags, layers: Layers<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    let given = layers.one("otlp-headers-file", flags.otlp_headers_file.as_ref(), &[]);
+    given.map(|given| file(&given, "give the path of a file with one `name: value` a line")).transpose()
 }
 
 /// Libraries that log nothing unless the user's list names them: the watch of the Kubernetes API logs once, in words,

@@ -109,6 +109,13 @@ pub struct Listen {
 }
 
 impl Listen {
+    /// Whether nobody but this machine reaches it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let host = self.host.as_str();
+        host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// Whether both addresses conflict, as far as their text says: names are resolved where they are used.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let everywhere = |listen: &Self| {

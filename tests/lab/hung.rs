@@ -234,6 +234,77 @@ fn a_daemon_in_which_the_calls_of_others_hang_is_not_brought_near_its_limit() {
     check_what_is_out(&proxy.traffic());
 }
 
+/// Calls of a command beside an agent that are let hang, and those of it that begin together.
+const MOST_BESIDE: usize = 2;
+const MOST_BESIDE_AT_ONCE: usize = 1;
+
+/// What a command that runs beside an agent has out at a time.
+#[track_caller]
+fn check_what_a_command_has_out(what: &str, traffic: &Traffic) {
+    let Traffic { most_together, most_at_once, most_for_xml_of_one, .. } = *traffic;
+    println!("{what}: {most_together} unanswered calls at most, {most_at_once} of them young");
+    assert!(most_together <= MOST_BESIDE + MOST_BESIDE_AT_ONCE, "{what}: {most_together} calls were out");
+    // One that is just being left behind looks young to the proxy.
+    assert!(most_at_once <= MOST_BESIDE_AT_ONCE + 1, "{what}: {most_at_once} calls began together");
+    assert!(most_for_xml_of_one <= 1, "{what}: {most_for_xml_of_one} calls for one domain's XML");
+}
+
+/// The agent has eight calls in twelve frozen VMs. Each command that reads beside it leaves two at most in the four others,
+/// and neither the agent nor another client notices.
+#[test]
+fn beside_an_agent_with_twelve_frozen_vms_a_command_leaves_two_calls_behind_and_wedges_nothing() {
+    let libvirtd = Libvirtd::system();
+    let names = libvirtd.create_paused_guests(15);
+    let (frozen, healthy) = names.split_at(12);
+    let agent = agent(&libvirtd.uri());
+    wait_types(&agent, &names, AT_ONCE, "fifteen");
+    frozen.iter().for_each(|name| libvirtd.freeze(name));
+    agent.wait_for(Duration::from_secs(90), "eight calls that hang", |page| {
+        page.get("virt_otel_libvirt_calls_abandoned", &[]).is_some_and(|count| count >= 8.0)
+    });
+    for command in [&["check", "--format", "json"][..], &["snapshot", "--format", "table"]] {
+        let (what, proxy) = (command[0], Proxy::start(&libvirtd.socket()));
+        let uri = proxy.uri(&libvirtd.uri());
+        let busy = libvirtd.busy_workers();
+        let mut arguments = vec![command[0], "--libvirt-uri", &uri];
+        arguments.extend(&command[1..]);
+        let output = Agent::output(&arguments, &[]);
+        check_what_a_command_has_out(what, &proxy.traffic());
+        // Every VM is named, and those that hang are no reason to name none of the others.
+        match what {
+            "check" => {
+                assert!([Some(1), Some(2)].contains(&output.code), "{:?}: {}", output.code, output.stderr);
+                let report: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+                let of = |check: &str| {
+                    let findings = report["findings"].as_array().expect("a list");
+                    findings.iter().filter(|finding| finding["check"] == check).cloned().collect::<Vec<_>>()
+                };
+                assert_eq!(of("libvirt-socket")[0]["outcome"], "well", "{report}");
+                assert_eq!(of("vm-readings")[0]["outcome"], "warning", "{report}");
+                assert_eq!(report["series"]["vms"], 15, "{report}");
+            }
+            _ => {
+                assert_eq!(output.code, Some(1), "{}", output.stderr);
+                assert!(names.iter().all(|name| output.stdout.contains(name.as_str())), "{}", output.stdout);
+            }
+        }
+        another_client_is_answered(&libvirtd, &healthy[0]);
+        watch(&agent, healthy, Duration::from_secs(4));
+        let after = libvirtd.busy_workers();
+        // One of the agent's may run at either moment.
+        assert!(after <= busy + MOST_BESIDE + 1, "{what} left {after} busy workers where {busy} were before");
+        // What it left behind returns with the QEMUs, and the next command begins with none of it.
+        frozen.iter().for_each(|name| libvirtd.thaw(name));
+        wait_until(Duration::from_secs(60), "every hung call to return", || {
+            (agent.metrics().get("virt_otel_libvirt_calls_abandoned", &[]) == Some(0.0)).then_some(())
+        });
+        frozen.iter().for_each(|name| libvirtd.freeze(name));
+        agent.wait_for(Duration::from_secs(90), "eight calls that hang again", |page| {
+            page.get("virt_otel_libvirt_calls_abandoned", &[]).is_some_and(|count| count >= 8.0)
+        });
+    }
+}
+
 /// A record of twelve thousand parameters.
 #[test]
 fn a_vm_of_240_vcpus_and_24_disks_is_read_whole() {

@@ -11,7 +11,7 @@ use virt_otel::export::naming;
 /// KubeVirt's metrics, as docs/compatibility.md has them.
 #[path = "../support/kubevirt.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the documents need more of it")]
-mod kubevirts;
+pub(super) mod kubevirts;
 
 /// A page under KubeVirt with every row: five VMs run, three tell their memory, one cannot be evicted.
 const PAGE: &str = include_str!("../golden/kubevirt.prom");

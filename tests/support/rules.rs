@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use virt_otel::agent::instruments;
-use virt_otel::catalog::{Selection, Vocabulary};
+use virt_otel::catalog::{Selection, Vocabulary, attribute};
 use virt_otel::export::naming;
 
 /// What a token of the source is in each file.
@@ -32,7 +32,12 @@ pub fn rendered(source: &str, vocabulary: Vocabulary) -> String {
             None => {}
         }
     }
-    TOKENS.iter().fold(kept, |text, (token, libvirt, kubevirt)| {
+    named(&kept, vocabulary)
+}
+
+/// A text with a vocabulary's names in place of tokens.
+pub fn named(text: &str, vocabulary: Vocabulary) -> String {
+    TOKENS.iter().fold(text.to_owned(), |text, (token, libvirt, kubevirt)| {
         text.replace(token, if vocabulary == Vocabulary::Libvirt { libvirt } else { kubevirt })
     })
 }
@@ -45,12 +50,17 @@ pub const fn name(vocabulary: Vocabulary) -> &'static str {
     }
 }
 
-/// The series that rules name and nobody has.
+/// The series that rules or dashboards name and nobody has.
 pub fn unknown_series(rules: &str, vocabulary: Vocabulary) -> BTreeSet<String> {
     let Selection { vm, daemon } = Selection::everything(vocabulary);
     let rows = vm.into_iter().chain(daemon).map(|row| naming::of_row(&row.name, row.metric));
     let own = instruments().map(|own| naming::metric(own.name, &own.unit.ucum(), own.kind));
     let known: BTreeSet<String> = rows.chain(own).collect();
+    // As the endpoint has them, and as a receiver makes them of the keys.
+    let labels = instruments().flat_map(|own| own.attributes.iter().copied());
+    let labels = labels.flat_map(|attribute| [attribute.label.to_owned(), naming::label(attribute.key)]);
+    let at_the_endpoint = attribute::ALL.iter().map(|attribute| attribute.label.to_owned());
+    let labels: BTreeSet<String> = labels.chain(at_the_endpoint).chain(["libvirt_host_name".to_owned()]).collect();
     let expressions: String = rules
         .lines()
         .filter(|line| !line.trim_start().starts_with(['#', 's']))
@@ -59,9 +69,9 @@ pub fn unknown_series(rules: &str, vocabulary: Vocabulary) -> BTreeSet<String> {
     expressions
         .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':'))
         .filter(|word| ["libvirt_", "kubevirt_vmi_", "virt_otel_"].iter().any(|start| word.starts_with(start)))
-        // A label.
-        .filter(|word| *word != "libvirt_host_name")
-        .filter(|word| !known.contains(*word))
+        .filter(|word| !known.contains(*word) && !labels.contains(*word))
+        // The beginning of several, in a pattern.
+        .filter(|word| !(word.ends_with('_') && known.iter().any(|name| name.starts_with(word))))
         .map(str::to_owned)
         .collect()
 }

@@ -28,6 +28,7 @@ impl Node {
             pods_dir: pods.path().to_owned(),
             node: "here".into(),
             deadline: Settings::DEADLINE,
+            reader: Reader::Agent,
             counters: Arc::default(),
             places: Arc::new(Semaphore::new(1)),
             room: room(),

@@ -16,7 +16,9 @@ fn counted() -> Counted {
         daemons: Arc::new(vec![("qemu:///system".to_owned(), Arc::default())]),
         watch: Some(Arc::default()),
         otlp: Some(Arc::default()),
+        credentials: Some(Arc::default()),
         scrapes: Some(Arc::default()),
+        web: Some(Arc::default()),
     }
 }
 
@@ -75,9 +77,15 @@ fn a_row_yields_its_attributes_their_values_and_the_kind_of_number_that_its_unit
 
 #[test]
 fn a_stage_that_does_not_run_has_no_rows() {
-    let idle = Counted { watch: None, otlp: None, scrapes: None, ..counted() };
+    let idle = Counted { watch: None, otlp: None, credentials: None, scrapes: None, web: None, ..counted() };
     let names: Vec<&str> = idle.observables().iter().map(|row| row.instrument.name).collect();
-    for stage in ["virt_otel.kubernetes.", "virt_otel.otlp.", "virt_otel.scrape"] {
+    for stage in [
+        "virt_otel.kubernetes.",
+        "virt_otel.otlp.",
+        "virt_otel.credentials.",
+        "virt_otel.scrape",
+        "virt_otel.web_config.",
+    ] {
         assert!(!names.iter().any(|name| name.starts_with(stage)), "{stage}");
         assert!(instruments().any(|instrument| instrument.name.starts_with(stage)), "{stage}");
     }

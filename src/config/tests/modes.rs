@@ -148,6 +148,8 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
         ("kubevirt", "kubeconfig", "/no/such/file"),
         ("kubevirt", "kubeconfig", "/"),
         ("kubevirt", "pods-dir", "pods"),
+        ("libvirt", "metadata-labels", "title,no_such_key"),
+        ("libvirt", "metadata-labels", "title, title"),
         ("kubevirt", "vmi-labels", "a b"),
         ("kubevirt", "vmi-labels", "app=web"),
         ("kubevirt", "vmi-labels", "app,app"),
@@ -185,8 +187,9 @@ fn every_wrong_value_is_answered_by_a_sentence_that_names_its_flag_or_variable()
 }
 
 /// Every option that has a mode, with a value that would be accepted there.
-const OF_ONE_MODE: [(&str, &str, &[&str]); 15] = [
+const OF_ONE_MODE: [(&str, &str, &[&str]); 16] = [
     ("libvirt-uri", "qemu:///system", &["libvirt"]),
+    ("metadata-labels", "title", &["libvirt"]),
     ("node-name", "worker-1", &["kubevirt", "sidecar"]),
     ("cluster-name", "production", &["kubevirt", "sidecar"]),
     ("metrics-profile", "full", &["kubevirt", "sidecar"]),
