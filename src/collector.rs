@@ -36,9 +36,13 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the Collector listens: the default of `OTEL_EXPORTER_OTLP_ENDPOINT` for gRPC.
 pub const DEFAULT_ENDPOINT: &str = "http://localhost:4317";
 
-/// How long connecting may take, and then the TLS handshake. Less than a request's timeout, so that the reason is known: "cannot connect" tells
-/// more than "too late".
+/// How long connecting may take, and then the TLS handshake. Less than a request's timeout, so that the reason is known:
+/// "cannot connect" tells more than "too late".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long new credentials with which no connection comes up are left alone, unless they are replaced: the other end
+/// usually has its own within minutes.
+pub const TRY_CREDENTIALS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// A Collector that takes OTLP over gRPC, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,10 +60,15 @@ pub type Contents = Arc<[Result<Vec<u8>, Unreadable>]>;
 /// Reads all files. It blocks.
 #[must_use]
 pub fn read(files: &[Source]) -> Contents {
-    files.iter().map(|file| read_one(&file.path, file.limit)).collect()
+    files.iter().map(|file| read_file(&file.path, file.limit)).collect()
 }
 
-fn read_one(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
+/// Reads one regular file of at most `limit` bytes. A pipe or a device is not waited for. It blocks.
+///
+/// # Errors
+///
+/// When it cannot be read, is no file, or is larger.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
     let refused = |error: io::Error| Unreadable::Refused(error.to_string());
     // Without NONBLOCK, opening a pipe would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;

@@ -7,15 +7,11 @@ use tokio::sync::mpsc;
 use tonic::transport::channel::Change;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::collector::{Access, Collector, Credentials, Gzip};
+use crate::collector::{Access, Collector, Credentials, Gzip, TRY_CREDENTIALS_AGAIN_AFTER};
 
 /// How many endpoints the channel can be told of before its next request, when it takes all: the first one, and one with
 /// other credentials.
 const ENDPOINTS: usize = 2;
-
-/// How long new credentials with which no connection comes up are left alone, unless they are replaced: the other end
-/// usually has its own within minutes.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The exporter refused its settings, and the agent's own telemetry can never be pushed.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +62,7 @@ async fn keep_current(mut credentials: Credentials, mut generation: u64, timeout
         }
         tokio::select! {
             more = credentials.replaced() => if !more { return },
-            () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+            () = tokio::time::sleep(TRY_CREDENTIALS_AGAIN_AFTER) => {}
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The document and the files that it names, read within bounds, and compared by their content.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Document};
 use super::error::WebError;
 use super::limits::LARGEST_FILE;
+use crate::follow::{Unreadable, read_file};
 
 /// What the files had when they were last read. Whether anything has changed is a comparison of two of these: a
 /// Kubernetes volume swaps a link, and others write into the file.
@@ -30,7 +29,7 @@ impl Files {
     }
 
     fn add(&mut self, path: PathBuf) {
-        self.contents.entry(path).or_insert_with_key(|path| bytes(path).map_err(|error| error.to_string()));
+        self.contents.entry(path).or_insert_with_key(|path| read_file(path, LARGEST_FILE).map_err(reason));
     }
 
     /// The path of the document.
@@ -82,17 +81,12 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// A regular file that is not too large: a pipe would never end, or never begin.
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+/// What stands behind "cannot be read".
+fn reason(error: Unreadable) -> String {
+    match error {
+        Unreadable::Refused(reason) => reason,
+        other => other.to_string(),
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {LARGEST_FILE} bytes")));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

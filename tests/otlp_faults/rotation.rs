@@ -79,6 +79,29 @@ impl Mounted {
     }
 }
 
+/// A Collector that is about to be replaced by another one, with other certificates of another authority.
+struct Replacing {
+    one: tls::Files,
+    other: tls::Files,
+    old: Collector,
+    new: Collector,
+    /// Leads to the old one.
+    proxy: Proxy,
+    /// What the agent has: for the old one.
+    mounted: Mounted,
+}
+
+impl Replacing {
+    async fn start() -> Self {
+        let (one, other) = (tls::Files::new(), tls::Files::new());
+        let old = Collector::start_tls([], one.server()).await;
+        let new = Collector::start_tls([], other.server()).await;
+        let proxy = Proxy::start(old.address).await;
+        let mounted = Mounted::new(&one, "old");
+        Self { one, other, old, new, proxy, mounted }
+    }
+}
+
 /// So many more requests than now.
 async fn some_more(agent: &mut Agent, collector: &Collector, more: usize) {
     let seen = collector.received().len();
@@ -107,11 +130,7 @@ fn assert_nothing_lost(counters: &OtlpCounters, collectors: &[&Collector]) {
 /// The Collector has a new certificate of a new authority, and demands one of that authority.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_secret_is_replaced_under_load_without_one_failed_push() {
-    let (one, other) = (tls::Files::new(), tls::Files::new());
-    let old = Collector::start_tls([], one.server()).await;
-    let new = Collector::start_tls([], other.server()).await;
-    let proxy = Proxy::start(old.address).await;
-    let mounted = Mounted::new(&one, "old");
+    let Replacing { one: _one, other, old, new, proxy, mounted } = Replacing::start().await;
     let mut agent = Agent::start(20, mounted.settings(proxy.address));
     some_more(&mut agent, &old, 5).await;
     // The agent's side first: over and over, no new connection comes up, and the old one serves.
@@ -133,11 +152,7 @@ async fn every_secret_is_replaced_under_load_without_one_failed_push() {
 /// The usual order: the Collector is ready for the new ones first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_takes_the_new_ones_gets_a_new_connection_at_the_next_push() {
-    let (one, other) = (tls::Files::new(), tls::Files::new());
-    let old = Collector::start_tls([], one.server()).await;
-    let new = Collector::start_tls([], other.server()).await;
-    let proxy = Proxy::start(old.address).await;
-    let mounted = Mounted::new(&one, "old");
+    let Replacing { one: _one, other, old, new, proxy, mounted } = Replacing::start().await;
     let mut agent = Agent::start(20, mounted.settings(proxy.address));
     some_more(&mut agent, &old, 5).await;
     proxy.lead_to(new.address);
@@ -237,11 +252,7 @@ fn numbers(received: &[Received]) -> Vec<u64> {
 /// What the SDK pushes, logs among it, has one channel for all credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_agent_says_of_itself_goes_on_when_every_secret_is_replaced() {
-    let (one, other) = (tls::Files::new(), tls::Files::new());
-    let old = Collector::start_tls([], one.server()).await;
-    let new = Collector::start_tls([], other.server()).await;
-    let proxy = Proxy::start(old.address).await;
-    let mounted = Mounted::new(&one, "old");
+    let Replacing { one, other, old, new, proxy, mounted } = Replacing::start().await;
     let collector = mounted.collector(proxy.address);
     let (credentials, rotation) = collector.open().unwrap();
     let stop = CancellationToken::new();

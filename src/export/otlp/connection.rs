@@ -11,14 +11,11 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::failure::{describe, unavailable};
-use crate::collector::{Access, Credentials};
+use crate::collector::{Access, Credentials, TRY_CREDENTIALS_AGAIN_AFTER};
 
 /// How long a connection with new credentials may take while there is one with the old ones: less than a request's
 /// timeout, so that there is time left for the request.
 const REPLACE_WITHIN: Duration = Duration::from_secs(3);
-
-/// How long new credentials that do not work are left alone: the other end usually has its own within minutes.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The connection, or what is known while there is none.
 #[derive(Debug)]
@@ -134,7 +131,7 @@ impl Connection {
                  and the new ones are tried every minute; check that each end trusts the other's new certificate"
             );
         }
-        self.useless = Some(Useless { generation, again: Instant::now() + TRY_AGAIN_AFTER });
+        self.useless = Some(Useless { generation, again: Instant::now() + TRY_CREDENTIALS_AGAIN_AFTER });
     }
 }
 
