@@ -1,6 +1,6 @@
 //! What others do at the endpoint costs neither a scrape nor a probe: slow connections, wrong passwords, new secrets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::support::https::Https;
 use super::super::support::{Agent, free_port, http, meanwhile, wait_until};
@@ -74,10 +74,9 @@ fn wrong_passwords_at_full_speed_hold_up_nobody() {
         let guess = basic("prometheus", &format!("guess {number}"));
         move || client.get(port, "/metrics", &[("Authorization", &guess)]).ok().map(|answer| answer.status)
     };
-    let before = agent.cpu_time();
-    const SECONDS: u64 = 10;
+    let (began, before) = (Instant::now(), agent.cpu_time());
     let (answers, guesses) = meanwhile((0..16).map(guess), Duration::ZERO, || {
-        let answers = (0..SECONDS).map(|_| {
+        let answers = (0..10).map(|_| {
             std::thread::sleep(Duration::from_secs(1));
             let probe = http::get(health, "/livez", &[]).map(|answer| answer.status);
             (scrape().map_err(|error| error.to_string()), probe.map_err(|error| error.to_string()))
@@ -86,8 +85,10 @@ fn wrong_passwords_at_full_speed_hold_up_nobody() {
     });
     assert!(answers.iter().all(|answer| *answer == (Ok(200), Ok(200))), "{answers:?}");
     assert!(guesses.into_iter().flatten().flatten().all(|status| status != 200), "a wrong password was taken");
-    let spent = agent.cpu_time().saturating_sub(before);
-    assert!(spent < Duration::from_secs(SECONDS), "{spent:?} of processor time in {SECONDS} s");
+    // Over all that time: a scrape waits for a processor as everybody does, and the guesses go on meanwhile.
+    let (spent, time) = (agent.cpu_time().saturating_sub(before), began.elapsed());
+    eprintln!("{spent:?} of processor time in {time:?}");
+    assert!(spent < time, "{spent:?} of processor time in {time:?}");
 }
 
 /// They say nothing, not even the first word of a handshake.
