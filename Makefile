@@ -38,11 +38,11 @@ manifests: ## Render deploy/kubernetes from the Helm chart
 	@# As above.
 	cargo test --locked --test lab chart:: || cargo test --locked --test lab chart::
 
-image: ## Build the container image and check it (TWICE=1 ENGINE=docker RUST_IMAGE= SOURCE_URL=)
-	@TWICE=$(TWICE) ENGINE=$(ENGINE) RUST_IMAGE=$(RUST_IMAGE) SOURCE_URL=$(SOURCE_URL) scripts/image.sh
+image: ## Build the container image and check it (TWICE=1 ENGINE=docker RUST_IMAGE=)
+	@TWICE=$(TWICE) ENGINE=$(ENGINE) RUST_IMAGE=$(RUST_IMAGE) scripts/image.sh
 
-package: ## Build the .deb and the .rpm and check them (TWICE=1 SOURCE_URL=)
-	@TWICE=$(TWICE) SOURCE_URL=$(SOURCE_URL) scripts/package.sh
+package: ## Build the .deb and the .rpm and check them (TWICE=1)
+	@TWICE=$(TWICE) scripts/package.sh
 
 test-ship: ## Install the packages on hosts with Debian 12 and 13, and start the unit there
 	@scripts/ship.sh

@@ -3,7 +3,6 @@
 #
 #   ENGINE=buildah     or docker: which one builds; by default buildah, if it is there
 #   RUST_IMAGE=NAME    what is compiled with, by another name or by digest; by default what the Dockerfile names
-#   SOURCE_URL=URL     where the source can be had: a label of the image
 #   TWICE=1            builds the commit a second time, from another folder and without a cache, and compares
 #
 # In target/image are then
@@ -48,6 +47,7 @@ changes=$(git status --porcelain)
 [ -z "$changes" ] || revision=$revision-changed
 epoch=$(git log -1 --format=%ct)
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
+source_url=$(source_url)
 
 store() { buildah_in "$folder" "$@"; }
 
@@ -58,7 +58,7 @@ build() {
     set -- --file "$context/$dockerfile" --build-arg "RUST_IMAGE=$rust_image" --build-arg "VERSION=$version" \
         --build-arg "SOURCE_DATE_EPOCH=$epoch" --label "org.opencontainers.image.revision=$revision" \
         --label "org.opencontainers.image.created=$created" "$@"
-    [ -z "${SOURCE_URL:-}" ] || set -- "$@" --label "org.opencontainers.image.source=$SOURCE_URL"
+    [ -z "$source_url" ] || set -- "$@" --label "org.opencontainers.image.source=$source_url"
     rm -f "$file"
     if [ "$engine" = buildah ]; then
         # The time is told by option alone: newer versions refuse it in the environment beside that.

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Builds the .deb and the .rpm of the agent for x86-64 and checks them. Also: make package
 #
-#   SOURCE_URL=URL     where the source can be had: the packages' home page
 #   TWICE=1            builds the commit a second time, from another folder, and compares
 #
 # In target/package are then
@@ -77,14 +76,13 @@ describe() {
 
 # pack CLONE: both packages, in its target/package.
 pack() {
-    local to=$1/target/package home=()
+    local to=$1/target/package
     rm -f "$to/$deb" "$to/$rpm"
-    [ -z "${SOURCE_URL:-}" ] || home=(--set-metadata "url = \"$SOURCE_URL\"")
     (
         cd "$1"
         export CARGO_TARGET_DIR=$1/target/package/build
-        CARGO_PKG_HOMEPAGE=${SOURCE_URL:-} cargo deb --quiet --no-build --no-strip --locked --output "$to/$deb"
-        cargo generate-rpm --source-date "$SOURCE_DATE_EPOCH" --output "$to/$rpm" "${home[@]}"
+        cargo deb --quiet --no-build --no-strip --locked --output "$to/$deb"
+        cargo generate-rpm --source-date "$SOURCE_DATE_EPOCH" --output "$to/$rpm"
     )
 }
 

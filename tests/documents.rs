@@ -1,4 +1,4 @@
-//! The documents: each link leads somewhere.
+//! The documents: each link leads somewhere, and all say the same about where the source is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
@@ -105,4 +105,40 @@ fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
     }
     assert!(count > 100, "only {count} links were found");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Who says where the source is, beside `repository` in Cargo.toml: the file and the line, which without an address is the
+/// second one or, if that is empty, not there.
+const SOURCE: [(&str, &str, &str); 3] = [
+    ("crates/libvirt-remote/Cargo.toml", "repository = \"{}\"", ""),
+    ("deploy/helm/virt-otel/values.yaml", "sourceUrl: {}", "sourceUrl: \"\""),
+    ("NOTICE", "The source of virt-otel is available from {}", ""),
+];
+
+/// What a file says of the address that is not as `SOURCE` has it.
+fn wrong(text: &str, (file, with, without): (&str, &str, &str), url: Option<&str>) -> Option<String> {
+    let said = with.split('{').next().unwrap();
+    let found = text.lines().find(|line| line.starts_with(said)).unwrap_or_default();
+    let expected = url.map_or_else(|| without.to_owned(), |url| with.replace("{}", url));
+    (found != expected).then(|| format!("{file} says '{found}', and should say '{expected}'"))
+}
+
+#[test]
+fn where_the_source_is_stands_in_cargo_toml_and_all_say_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let url = option_env!("CARGO_PKG_REPOSITORY").filter(|url| !url.is_empty());
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let wrong: Vec<_> = SOURCE.into_iter().filter_map(|said| wrong(&read(said.0), said, url)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn an_address_is_said_in_full_or_not_at_all() {
+    let [_, chart, notice] = SOURCE;
+    let url = Some("https://git.example.com/virt-otel");
+    assert_eq!(wrong("sourceUrl: https://git.example.com/virt-otel\n", chart, url), None);
+    assert!(wrong("sourceUrl: \"\"\n", chart, url).is_some_and(|wrong| wrong.contains("git.example.com")));
+    assert!(wrong("sourceUrl: https://git.example.com/virt-otel\n", chart, None).is_some());
+    assert_eq!(wrong("virt-otel\n", notice, None), None);
+    assert!(wrong("virt-otel\n", notice, url).is_some());
 }

@@ -70,7 +70,7 @@ check() {
     label licenses Apache-2.0\"
     label revision "$revision\""
     label created "$created\""
-    [ -z "${SOURCE_URL:-}" ] || label source "$SOURCE_URL\""
+    [ -z "$source_url" ] || label source "$source_url\""
 
     cp "$image/usr/share/doc/virt-otel/virt-otel.cdx.json" "$bom"
     for said in '"bomFormat": "CycloneDX"' "pkg:cargo/virt-otel@$version" pkg:cargo/tokio@; do

@@ -36,6 +36,7 @@ check_deb() {
     local said
     same "what the .deb depends on" "$(dpkg-deb --field "$1" Depends)" "$deb_depends"
     same "the .deb's version" "$(dpkg-deb --field "$1" Version)" "$version-1"
+    same "the .deb's home page" "$(dpkg-deb --field "$1" Homepage)" "$(source_url)"
     said=$(lintian --fail-on error,warning "$1" 2>&1) || fail "lintian: $said"
     result deb "$(stat -c %s "$1") bytes, $(dpkg-deb --contents "$1" | grep -vc '/$') files, lintian has nothing to say"
 }
@@ -44,6 +45,8 @@ check_rpm() {
     local said
     said=$(rpm --query --package --requires "$1" | grep -v '^rpmlib(\|^config(' | sort -u | tr '\n' ' ')
     same "what the .rpm requires" "${said% }" "$rpm_requires"
+    said=$(rpm --query --package --queryformat '%|URL?{%{URL}}|' "$1")
+    same "the .rpm's home page" "$said" "$(source_url)"
     said=$(rpmlint --config deploy/packages/rpmlint.toml "$1" 2>&1) || fail "rpmlint: $said"
     result rpm "$(stat -c %s "$1") bytes, $(rpm --query --package --list "$1" | wc -l) files and folders, rpmlint has nothing to say"
 }
