@@ -19,6 +19,7 @@ mod support;
 
 mod a_token;
 mod beside;
+mod guarded;
 mod install;
 mod lives;
 mod outages;

@@ -77,6 +77,12 @@ impl Cluster {
         run(lab_support::prepared("kubernetes", "bin/kubectl").as_path(), arguments)
     }
 
+    /// Runs a program of the repository that calls `kubectl`, such as deploy/conformance.sh.
+    #[track_caller]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        run(&repository().join(program), arguments)
+    }
+
     /// Runs Helm, which must succeed, unless the test has failed already.
     #[track_caller]
     pub fn helm(&self, arguments: &[&str]) {
@@ -198,8 +204,11 @@ fn state() -> PathBuf {
 }
 
 fn run(program: &Path, arguments: &[&str]) -> Output {
+    let kubectl = lab_support::prepared("kubernetes", "bin/kubectl");
+    let folders = kubectl.parent().map(Path::to_owned).into_iter().chain(["/usr/bin".into(), "/bin".into()]);
     let mut command = Command::new(program);
     command.args(arguments).env("KUBECONFIG", state().join("keys/super-admin.conf")).env("HOME", state());
+    command.env("PATH", std::env::join_paths(folders).expect("folders without a colon"));
     process::run(command, COMMAND).unwrap_or_else(|| panic!("{} {arguments:?} did not end", program.display()))
 }
 

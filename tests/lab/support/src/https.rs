@@ -1,6 +1,7 @@
 //! A minimal client of HTTPS for the tests: one request, one connection.
 
 use std::io;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,9 +52,20 @@ impl Https {
 
     /// GET of a path at a port of this machine.
     pub fn get(&self, port: u16, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-        let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
+        self.get_over(http::connect(port)?, "127.0.0.1", path, headers)
+    }
+
+    /// GET of a path over a connection to the server of this name.
+    pub fn get_over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> io::Result<Response> {
+        let port = stream.peer_addr()?.port();
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(connection, http::connect(port)?);
-        http::exchange(&mut stream, "GET", port, path, headers, b"")
+        http::exchange(&mut StreamOwned::new(connection, stream), "GET", port, path, headers, b"")
     }
 }
