@@ -117,6 +117,10 @@ lab_program() {
     printf '%s\n' "${program#* }"
 }
 
+# Which of the lab's tests depend on libvirt's version. Most of the time they wait: make test-versions runs six at a time.
+libvirt_tests=(hung:: numbers:: lifecycle:: faults:: kubevirt_sockets:: migration:: sidecar:: throttled::
+    addresses::a_user_is_let_in_by_polkit addresses::the_read_only_socket)
+
 # lab_in ROOT PROGRAM TEST...: the lab's tests whose name has one of these texts, inside this root.
 lab_in() {
     local name=$1 program=$2

@@ -17,9 +17,6 @@ all="debian-13 virtqemud unstable"
 versions=${VERSIONS:-$all}
 runs=${N:-1}
 lab_threads=${LAB_THREADS:-6}
-# Which of the lab's tests depend on libvirt's version.
-tests=(hung:: numbers:: lifecycle:: faults:: kubevirt_sockets:: migration:: sidecar:: throttled::
-    addresses::a_user_is_let_in_by_polkit addresses::the_read_only_socket)
 
 for version in $versions; do
     case " here $all " in *" $version "*) ;; *) fail "unknown version '$version': here $all" ;; esac
@@ -56,7 +53,7 @@ for ((run = 1; run <= runs; run++)); do
         status=0
         extra=()
         if [ "$version" = debian-13 ]; then extra=(podman::); fi
-        lab_in "$version" "$program" "${tests[@]}" "${extra[@]}" >"$log" 2>&1 </dev/null || status=$?
+        lab_in "$version" "$program" "${libvirt_tests[@]}" "${extra[@]}" >"$log" 2>&1 </dev/null || status=$?
         passed=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$log")
         if [ "$status" -eq 0 ] && [ "${passed:-0}" -gt 0 ]; then
             outcome="passed $passed"
