@@ -87,22 +87,23 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// Follows a few files. What belongs together, as a certificate and its key, is followed together.
-pub struct Follower {
-    files: Arc<[Source]>,
+/// Follows what a few files hold. What belongs together, as a certificate and its key, is followed together.
+pub struct Follower<T> {
+    /// Reads them. It blocks.
+    read: Arc<dyn Fn() -> T + Send + Sync>,
     period: Duration,
     settled: Duration,
     /// What was given out last.
-    known: Contents,
+    known: Result<T, Unreadable>,
     /// On a blocking thread. Only one at a time, however long it takes.
-    reading: Option<JoinHandle<Contents>>,
+    reading: Option<JoinHandle<T>>,
 }
 
-impl Follower {
-    /// A follower of files whose content is `known` so far.
+impl<T: PartialEq + Clone + Send + 'static> Follower<T> {
+    /// A follower of what is `known` so far, and of what `read`, which may block, finds later.
     #[must_use]
-    pub fn new(files: Vec<Source>, known: Contents) -> Self {
-        Self { files: files.into(), period: PERIOD, settled: SETTLED, known, reading: None }
+    pub fn new(known: T, read: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), period: PERIOD, settled: SETTLED, known: Ok(known), reading: None }
     }
 
     /// With other times than [`PERIOD`] and [`SETTLED`]; for tests.
@@ -112,12 +113,16 @@ impl Follower {
         self
     }
 
-    /// Waits until the content of a file has changed and stays, or until whether it can be read has changed. Returns
-    /// what all of them hold now.
+    /// Waits until what is read has changed and stays, or until whether it can be read has changed. Returns what it is
+    /// now; a file that cannot be read is for `read` to tell.
     ///
     /// If it is dropped before, nothing is missed.
-    pub async fn changed(&mut self, pulse: &Pulse) -> Contents {
-        let mut seen: Option<Contents> = None;
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable::TooSlow`] when reading does not end.
+    pub async fn changed(&mut self, pulse: &Pulse) -> Result<T, Unreadable> {
+        let mut seen: Option<Result<T, Unreadable>> = None;
         loop {
             let next = Instant::now() + if seen.is_some() { self.settled } else { self.period };
             pulse.promise(next);
@@ -126,7 +131,7 @@ impl Follower {
             if now == self.known {
                 seen = None;
             } else if seen.as_ref() == Some(&now) {
-                self.known = Arc::clone(&now);
+                self.known.clone_from(&now);
                 return now;
             } else {
                 seen = Some(now);
@@ -134,33 +139,25 @@ impl Follower {
         }
     }
 
-    async fn look(&mut self, pulse: &Pulse) -> Contents {
+    async fn look(&mut self, pulse: &Pulse) -> Result<T, Unreadable> {
         pulse.promise(Instant::now() + READ_DEADLINE);
-        let files = &self.files;
+        let read = &self.read;
         let reading = self.reading.get_or_insert_with(|| {
-            let files = Arc::clone(files);
-            tokio::task::spawn_blocking(move || read(&files))
+            let read = Arc::clone(read);
+            tokio::task::spawn_blocking(move || read())
         });
-        match tokio::time::timeout(READ_DEADLINE, reading).await {
-            Ok(ended) => {
-                self.reading = None;
-                // It fails only when the runtime ends.
-                ended.unwrap_or_else(|_| self.too_slow())
-            }
-            // The next look waits for the same thread.
-            Err(_) => self.too_slow(),
-        }
-    }
-
-    fn too_slow(&self) -> Contents {
-        self.files.iter().map(|_| Err(Unreadable::TooSlow)).collect()
+        // The next look waits for the same thread.
+        let ended = tokio::time::timeout(READ_DEADLINE, reading).await.map_err(|_| Unreadable::TooSlow)?;
+        self.reading = None;
+        // It fails only when the runtime ends.
+        ended.map_err(|_| Unreadable::TooSlow)
     }
 }
 
 /// Without what the files hold.
-impl fmt::Debug for Follower {
+impl<T> fmt::Debug for Follower<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Follower").field("files", &self.files).finish_non_exhaustive()
+        formatter.debug_struct("Follower").field("period", &self.period).finish_non_exhaustive()
     }
 }
 

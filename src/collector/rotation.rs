@@ -16,7 +16,7 @@ use crate::heartbeat::Pulse;
 
 /// Follows the files of one Collector, or of several that have the same files.
 pub struct Rotation {
-    follower: Follower,
+    follower: Follower<Contents>,
     held: Keeper,
 }
 
@@ -47,7 +47,8 @@ impl Collector {
         let secrets = Secrets::new(&files, &contents)?;
         let mut held = Keeper { files, secrets, users: Vec::new(), counters: Arc::default() };
         let credentials = held.add(self)?;
-        Ok((credentials, Rotation { follower: Follower::new(sources, contents), held }))
+        let follower = Follower::new(contents, move || follow::read(&sources));
+        Ok((credentials, Rotation { follower, held }))
     }
 }
 
@@ -95,6 +96,7 @@ impl Rotation {
                 () = stop.cancelled() => return,
                 contents = follower.changed(&pulse) => contents,
             };
+            let contents = contents.unwrap_or_else(|reason| held.files.iter().map(|_| Err(reason.clone())).collect());
             pulse.turn();
             // It checks certificates, and may read the system's.
             let renewing = tokio::task::spawn_blocking(move || {

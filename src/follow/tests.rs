@@ -16,10 +16,9 @@ fn sources(paths: &[&Path]) -> Vec<Source> {
     paths.iter().map(|path| Source { path: path.to_path_buf(), limit: LIMIT }).collect()
 }
 
-fn follower(paths: &[&Path]) -> Follower {
+fn follower(paths: &[&Path]) -> Follower<Contents> {
     let files = sources(paths);
-    let known = read(&files);
-    Follower::new(files, known)
+    Follower::new(read(&files), move || read(&files))
 }
 
 fn held(text: &str) -> Result<Vec<u8>, Unreadable> {
@@ -27,8 +26,8 @@ fn held(text: &str) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// What is given out within this time; `None` if nothing is.
-async fn within(follower: &mut Follower, time: Duration) -> Option<Contents> {
-    tokio::time::timeout(time, follower.changed(&Pulse::default())).await.ok()
+async fn within(follower: &mut Follower<Contents>, time: Duration) -> Option<Contents> {
+    tokio::time::timeout(time, follower.changed(&Pulse::default())).await.ok().map(|read| read.expect("in time"))
 }
 
 /// Long enough for every change to be seen and to settle, and no multiple of the period: what is read at its very end would
@@ -138,8 +137,8 @@ async fn reading_that_does_not_end_is_told_and_occupies_one_thread() {
     let (end, never) = tokio::sync::oneshot::channel::<Contents>();
     // In place of a blocking thread.
     follower.reading = Some(tokio::spawn(async move { never.await.unwrap() }));
-    let contents = within(&mut follower, LONG).await.expect("it is told");
-    assert_eq!(*contents, [Err(Unreadable::TooSlow)]);
+    let told = tokio::time::timeout(LONG, follower.changed(&Pulse::default())).await.expect("it is told");
+    assert_eq!(told, Err(Unreadable::TooSlow));
     assert!(follower.reading.is_some(), "no second one has begun");
     end.send(Arc::new([held("old")])).unwrap();
     assert_eq!(*within(&mut follower, LONG).await.expect("it is told"), [held("old")]);

@@ -4,17 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::WebCounters;
 use super::error::WebError;
 use super::files::Files;
 use super::judge::judge;
-use super::limits::{PERIOD, READING_TIME, SETTLE};
 use super::loosening::loosened;
 use super::settings::Settings;
+use crate::follow;
 use crate::heartbeat::Pulse;
 
 /// A document that was read and can be used.
@@ -69,14 +67,13 @@ impl Current {
 #[derive(Debug)]
 pub struct Follower {
     document: PathBuf,
+    changes: follow::Follower<Files>,
     /// What was judged last, good or bad.
     files: Files,
     /// What is wrong with that.
     fault: Option<String>,
     /// What the log was told last.
     told: Option<String>,
-    /// A reading that has not ended, for as long as a file system hangs.
-    reading: Option<JoinHandle<Files>>,
     settings: watch::Sender<Arc<Settings>>,
     counters: Arc<WebCounters>,
 }
@@ -92,47 +89,26 @@ impl Follower {
         let Loaded { files, settings } = loaded;
         let (settings, current) = watch::channel(settings);
         let document = files.document().to_owned();
-        (Self { document, files, fault: None, told: None, reading: None, settings, counters }, Current(current))
+        let path = document.clone();
+        let changes = follow::Follower::new(files.clone(), move || Files::read(&path));
+        (Self { document, changes, files, fault: None, told: None, settings, counters }, Current(current))
     }
 
     /// Follows until told to stop.
     pub async fn run(mut self, pulse: Pulse, stop: CancellationToken) {
         loop {
-            pulse.promise(Instant::now() + PERIOD);
-            tokio::select! {
+            let read = tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(PERIOD) => {}
+                read = self.changes.changed(&pulse) => read,
+            };
+            pulse.turn();
+            match read {
+                Err(_) => self.tell(Some(HANGS.to_owned())),
+                // As before they could not be read.
+                Ok(files) if files == self.files => self.tell(self.fault.clone()),
+                Ok(files) => self.take_over(files),
             }
-            pulse.promise(Instant::now() + READING_TIME + SETTLE + READING_TIME);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.look() => {}
-            }
         }
-    }
-
-    /// Reads once, and takes over what has changed and settled.
-    async fn look(&mut self) {
-        let Some(files) = self.read().await else { return self.tell(Some(HANGS.to_owned())) };
-        if files == self.files {
-            return self.tell(self.fault.clone());
-        }
-        sleep(SETTLE).await;
-        // What is still changing is looked at again after a period.
-        if self.read().await.is_some_and(|again| again == files) {
-            self.take_over(files);
-        }
-    }
-
-    async fn read(&mut self) -> Option<Files> {
-        let document = &self.document;
-        let reading = self.reading.get_or_insert_with(|| {
-            let document = document.clone();
-            tokio::task::spawn_blocking(move || Files::read(&document))
-        });
-        let read = timeout(READING_TIME, reading).await.ok()?;
-        self.reading = None;
-        read.ok()
     }
 
     fn take_over(&mut self, files: Files) {

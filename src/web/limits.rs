@@ -5,17 +5,6 @@ use std::time::Duration;
 /// The most bytes of the document or of a file that it names. Kubernetes stores no larger Secret or ConfigMap.
 pub const LARGEST_FILE: u64 = 1_024 * 1_024;
 
-/// How often the files are read again. A kubelet brings a changed Secret within a minute or two; reading four small
-/// files costs less than serving one page.
-pub const PERIOD: Duration = Duration::from_secs(5);
-
-/// How long changed files must stay as they are before they are believed: whoever writes a certificate and its key
-/// writes two files, and an editor may empty a file before it fills it.
-pub const SETTLE: Duration = Duration::from_secs(1);
-
-/// How long reading the files may take. A network file system that hangs holds one thread, and the settings stay.
-pub const READING_TIME: Duration = Duration::from_secs(10);
-
 /// Handshakes that may be answered at once: twice as many as there is room for connections.
 pub const HANDSHAKES: u32 = 64;
 

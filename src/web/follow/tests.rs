@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
 use super::super::testing::{Place, TLS};
 use super::*;
+use crate::follow::{PERIOD, SETTLED};
 use crate::testing::logged::Logged;
 
 /// A follower that runs, and what it says.
@@ -26,7 +30,7 @@ impl Followed {
 
     /// Lets a change be found and settle.
     async fn later(&self) {
-        sleep(PERIOD + SETTLE + PERIOD).await;
+        sleep(PERIOD + SETTLED + PERIOD).await;
     }
 
     fn is(&self, settings: &Arc<Settings>) -> bool {
@@ -92,7 +96,7 @@ async fn what_is_still_being_written_is_not_believed() {
     sleep(PERIOD - Duration::from_millis(10)).await;
     let (certificate, key) = followed.place.issue(&["localhost"]);
     followed.place.write("server.crt", &certificate);
-    sleep(SETTLE / 2).await;
+    sleep(SETTLED / 2).await;
     followed.place.write("server.key", &key);
     followed.later().await;
     assert_eq!((followed.counters.changes(), followed.counters.current()), (1, true));
@@ -151,7 +155,7 @@ async fn a_swapped_link_is_a_change() {
     let first = current.get();
     drop(tokio::spawn(follower.run(Pulse::default(), CancellationToken::new())));
     swap("two");
-    sleep(PERIOD + SETTLE + PERIOD).await;
+    sleep(PERIOD + SETTLED + PERIOD).await;
     assert!(!Arc::ptr_eq(&first, &current.get()));
     assert_eq!(counters.changes(), 1);
 }
