@@ -27,7 +27,7 @@ pub use cpu::{Cpu, Vcpu, VcpuState, Vcpus};
 pub use daemon::{Daemon, DaemonFacts, Version};
 pub use description::{BalloonDescription, Description, DiskDescription, IoLimits, NicDescription, ambiguous};
 pub use device::{Disk, IoThread, Nic};
-pub use group::{Group, Groups};
+pub use group::{Group, Groups, Monitor, Stats, VcpuStats};
 pub use hypervisor::HypervisorType;
 pub use identity::{DaemonId, Identity, Launcher, Place, VmKey};
 pub use job::{Job, JobKind, JobOperation};

@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::model::{
-    Cpu, DaemonFacts, DaemonId, Description, DirtyRate, Disk, Group, Groups, IoThread, Job, Memory, Nic, Status, Vcpu,
-    Version,
-};
+use crate::model::{DaemonFacts, DaemonId, Description, Groups, Status, Version};
+pub use crate::model::{Monitor, Stats, VcpuStats};
 
 /// A query to a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,83 +94,6 @@ pub struct Listed {
     pub name: Arc<str>,
     /// Its id; `None` for a domain that does not run.
     pub id: Option<u32>,
-}
-
-/// The statistics of one domain, decoded. A group that is `None` was not requested or not answered.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Stats {
-    /// The domain's id when it answered; `None` for a domain that does not run. A new id is a new incarnation.
-    pub id: Option<u32>,
-    /// State and reason.
-    pub status: Option<Status>,
-    /// Processor time.
-    pub cpu: Option<Cpu>,
-    /// Memory; only a part of it for a busy domain.
-    pub memory: Option<Memory>,
-    /// `vcpu.current`, `vcpu.maximum` and each vCPU.
-    pub vcpus: Option<VcpuStats>,
-    /// Disks, without their descriptions. `None` for a busy domain: libvirt then only names the disks.
-    pub disks: Option<Vec<Disk>>,
-    /// Network interfaces, without their descriptions.
-    pub nics: Option<Vec<Nic>>,
-    /// I/O threads.
-    pub io_threads: Option<Vec<IoThread>>,
-    /// Dirty rate, if one was measured.
-    pub dirty_rate: Option<DirtyRate>,
-    /// The job; inside, `None` when there is none.
-    pub job: Option<Option<Job>>,
-    /// How the domain's QEMU took part in the answer.
-    pub monitor: Monitor,
-    /// Parameters that this version does not know: skipped, and counted here.
-    pub unknown_parameters: u32,
-    /// Parameters left out because they belong to vCPUs or devices beyond the limit.
-    pub left_out: u32,
-    /// Parameters in the answer, including those skipped or left out: what it cost to decode.
-    pub parameters: u32,
-    /// How long the call took, without the query's time in the queue.
-    pub took: Duration,
-}
-
-impl Stats {
-    /// Forgets what it says about a group.
-    pub fn forget(&mut self, group: Group) {
-        match group {
-            Group::State => self.status = None,
-            Group::Cpu => self.cpu = None,
-            Group::Balloon => self.memory = None,
-            Group::Vcpu => self.vcpus = None,
-            Group::Interface => self.nics = None,
-            Group::Block => self.disks = None,
-            Group::Iothread => self.io_threads = None,
-            Group::Dirtyrate => self.dirty_rate = None,
-            Group::Job => self.job = None,
-        }
-    }
-}
-
-/// The vCPUs of one domain.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VcpuStats {
-    /// `vcpu.current`
-    pub current: Option<u64>,
-    /// `vcpu.maximum`
-    pub maximum: Option<u64>,
-    /// Each of them, by ascending number.
-    pub each: Vec<Vcpu>,
-}
-
-/// How a domain's QEMU took part in an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Monitor {
-    /// It was not asked: no group needed it, or the budget for calls that may hang was used up.
-    #[default]
-    NotAsked,
-    /// It answered: the groups asked for are complete.
-    Answered,
-    /// Another client's job on the domain blocked the call; libvirt answered without the QEMU.
-    Busy,
-    /// An earlier call of the agent still hangs in this QEMU; libvirt answered without it.
-    Stuck,
 }
 
 /// Why there is no answer.

@@ -18,16 +18,15 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Bytes, Cpu, Disk, Group, Groups, IoThread, Memory, Nic};
-use crate::source::{Monitor, Stats};
+use crate::model::Groups;
+use crate::source::Stats;
 
 pub use devices::{MAX_DEVICES, MAX_VCPUS};
 pub use job::job;
 
 pub use libvirt_remote::{Parameter, Value};
 
-use devices::{Devices, Vcpus};
-use groups::{Dirty, State};
+use groups::Draft;
 use value::Fit;
 
 /// Decodes what `virDomainListGetStats` returned for one domain.
@@ -84,102 +83,4 @@ impl Decoder {
         let stats = self.draft.finish(id, asked);
         Stats { unknown_parameters: self.unknown, left_out: self.beyond, parameters: self.taken, ..stats }
     }
-}
-
-/// Everything decoded so far.
-#[derive(Debug, Default)]
-struct Draft {
-    state: State,
-    cpu: Cpu,
-    memory: Memory,
-    vcpus: Vcpus,
-    nics: Devices<Nic>,
-    disks: Devices<Disk>,
-    io_threads: Devices<IoThread>,
-    dirty: Dirty,
-    /// Whether the answer has a parameter that only comes through QEMU's monitor.
-    from_monitor: bool,
-}
-
-impl Draft {
-    fn take(&mut self, name: &str, value: &Value<'_>) -> Fit {
-        let Some((group, rest)) = name.split_once('.') else { return Fit::Unknown };
-        match group {
-            "state" => self.state.take(rest, value),
-            "cpu" => groups::cpu(&mut self.cpu, rest, value),
-            "balloon" => groups::balloon(&mut self.memory, rest, value),
-            "vcpu" => self.vcpus.take(rest, value),
-            "net" => self.nics.take(rest, value, devices::net),
-            "block" => self.disks.take(rest, value, devices::block),
-            "iothread" => {
-                self.from_monitor = true;
-                self.io_threads.take(rest, value, devices::iothread)
-            }
-            "dirtyrate" => {
-                self.from_monitor = true;
-                self.dirty.take(rest, value)
-            }
-            // Groups that are never requested, with open sets of names.
-            "perf" | "vm" | "memory" => Fit::LeftOut,
-            _ => Fit::Unknown,
-        }
-    }
-
-    fn finish(self, id: Option<u32>, asked: Groups) -> Stats {
-        let status = self.state.status();
-        let active = id.is_some() && status.is_none_or(|status| status.state.is_active());
-        if !active {
-            return Stats { id, status, ..Stats::default() };
-        }
-
-        // No process has 0 bytes resident: its QEMU has ended meanwhile.
-        if self.memory.resident == Some(Bytes(0)) {
-            return Stats { id, monitor: Monitor::Busy, ..Stats::default() };
-        }
-
-        let disks_answered = self.disks.answered();
-        let disks = self.disks.named(|disk| &disk.target);
-        let disks_have_figures = disks.iter().any(devices::has_figures);
-        let spoke = self.from_monitor
-            || self.vcpus.from_monitor
-            || self.memory.resident.is_some()
-            || disks.iter().any(|disk| disk.read_requests.is_some());
-        let silent = self.memory.current.is_some() || (!disks.is_empty() && !disks_have_figures);
-        let monitor = if !asked.iter().any(|group| group != Group::Job && group.needs_monitor()) {
-            Monitor::NotAsked
-        } else if silent && !spoke {
-            Monitor::Busy
-        } else {
-            Monitor::Answered
-        };
-
-        // Disks with nothing but names carry no data; a domain without disks has an empty list.
-        let disks = (disks_answered && (disks.is_empty() || disks_have_figures)).then_some(disks);
-        // libvirt reports nothing about I/O threads where there are none.
-        let io_threads = (self.io_threads.answered() || spoke).then(|| devices::iothreads(self.io_threads));
-        let nics = self.nics.answered().then(|| self.nics.named(|nic| &nic.target));
-        let mut stats = Stats {
-            id,
-            status,
-            cpu: some(self.cpu),
-            memory: some(self.memory),
-            vcpus: self.vcpus.finish(),
-            disks,
-            nics,
-            io_threads,
-            dirty_rate: self.dirty.measured(),
-            monitor,
-            ..Stats::default()
-        };
-        // The state is part of every answer.
-        for group in Group::ALL.into_iter().filter(|group| *group != Group::State && !asked.contains(*group)) {
-            stats.forget(group);
-        }
-        stats
-    }
-}
-
-/// `None` if no field was set.
-fn some<T: Default + PartialEq>(said: T) -> Option<T> {
-    (said != T::default()).then_some(said)
 }

@@ -1,6 +1,8 @@
-//! What is read together, and where a [`Vm`] keeps it.
+//! What is read together, and where an answer and a [`Vm`] keep it.
 
-use super::{Reading, Status, Timestamp, Vm, names};
+use std::time::Duration;
+
+use super::{Cpu, DirtyRate, Disk, IoThread, Job, Memory, Nic, Reading, Status, Timestamp, Vcpu, Vm, names};
 
 /// What is read together: one group of `virDomainListGetStats`, or the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,11 +172,70 @@ impl std::fmt::Debug for Groups {
     }
 }
 
+/// The statistics of one domain, decoded. A group that is `None` was not requested or not answered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// The domain's id when it answered; `None` for a domain that does not run. A new id is a new incarnation.
+    pub id: Option<u32>,
+    /// State and reason.
+    pub status: Option<Status>,
+    /// Processor time.
+    pub cpu: Option<Cpu>,
+    /// Memory; only a part of it for a busy domain.
+    pub memory: Option<Memory>,
+    /// `vcpu.current`, `vcpu.maximum` and each vCPU.
+    pub vcpus: Option<VcpuStats>,
+    /// Disks, without their descriptions. `None` for a busy domain: libvirt then only names the disks.
+    pub disks: Option<Vec<Disk>>,
+    /// Network interfaces, without their descriptions.
+    pub nics: Option<Vec<Nic>>,
+    /// I/O threads.
+    pub io_threads: Option<Vec<IoThread>>,
+    /// Dirty rate, if one was measured.
+    pub dirty_rate: Option<DirtyRate>,
+    /// The job; inside, `None` when there is none.
+    pub job: Option<Option<Job>>,
+    /// How the domain's QEMU took part in the answer.
+    pub monitor: Monitor,
+    /// Parameters that this version does not know: skipped, and counted here.
+    pub unknown_parameters: u32,
+    /// Parameters left out because they belong to vCPUs or devices beyond the limit.
+    pub left_out: u32,
+    /// Parameters in the answer, including those skipped or left out: what it cost to decode.
+    pub parameters: u32,
+    /// How long the call took, without the query's time in the queue.
+    pub took: Duration,
+}
+
+/// The vCPUs of one domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VcpuStats {
+    /// `vcpu.current`
+    pub current: Option<u64>,
+    /// `vcpu.maximum`
+    pub maximum: Option<u64>,
+    /// Each of them, by ascending number.
+    pub each: Vec<Vcpu>,
+}
+
+/// How a domain's QEMU took part in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Monitor {
+    /// It was not asked: no group needed it, or the budget for calls that may hang was used up.
+    #[default]
+    NotAsked,
+    /// It answered: the groups asked for are complete.
+    Answered,
+    /// Another client's job on the domain blocked the call; libvirt answered without the QEMU.
+    Busy,
+    /// An earlier call of the agent still hangs in this QEMU; libvirt answered without it.
+    Stuck,
+}
+
 /// Where a VM keeps what was read of a group.
 trait Slot {
     fn is_filled(&self) -> bool;
     fn read_at(&self) -> Option<Timestamp>;
-    fn clear(&mut self);
 }
 
 impl<T> Slot for Option<Reading<T>> {
@@ -184,10 +245,6 @@ impl<T> Slot for Option<Reading<T>> {
 
     fn read_at(&self) -> Option<Timestamp> {
         self.as_ref().map(|reading| reading.at)
-    }
-
-    fn clear(&mut self) {
-        *self = None;
     }
 }
 
@@ -200,25 +257,32 @@ impl Slot for Option<Status> {
     fn read_at(&self) -> Option<Timestamp> {
         None
     }
+}
 
+/// What can be forgotten.
+trait Clear {
+    fn clear(&mut self);
+}
+
+impl<T> Clear for Option<T> {
     fn clear(&mut self) {
         *self = None;
     }
 }
 
-/// The field of a group, by reference or by mutable reference.
+/// The field of a group, by reference or by mutable reference: it has the same name in an answer and in a VM.
 macro_rules! slot {
-    ($vm:expr, $group:expr, $($reference:tt)+) => {
+    ($of:expr, $group:expr, $($reference:tt)+) => {
         match $group {
-            Group::State => $($reference)+ $vm.status,
-            Group::Cpu => $($reference)+ $vm.cpu,
-            Group::Balloon => $($reference)+ $vm.memory,
-            Group::Vcpu => $($reference)+ $vm.vcpus,
-            Group::Interface => $($reference)+ $vm.nics,
-            Group::Block => $($reference)+ $vm.disks,
-            Group::Iothread => $($reference)+ $vm.io_threads,
-            Group::Dirtyrate => $($reference)+ $vm.dirty_rate,
-            Group::Job => $($reference)+ $vm.job,
+            Group::State => $($reference)+ $of.status,
+            Group::Cpu => $($reference)+ $of.cpu,
+            Group::Balloon => $($reference)+ $of.memory,
+            Group::Vcpu => $($reference)+ $of.vcpus,
+            Group::Interface => $($reference)+ $of.nics,
+            Group::Block => $($reference)+ $of.disks,
+            Group::Iothread => $($reference)+ $of.io_threads,
+            Group::Dirtyrate => $($reference)+ $of.dirty_rate,
+            Group::Job => $($reference)+ $of.job,
         }
     };
 }
@@ -248,7 +312,15 @@ impl Vm {
 
     /// Drops what it shows of a group.
     pub fn hide(&mut self, group: Group) {
-        let slot: &mut dyn Slot = slot!(self, group, &mut);
+        let slot: &mut dyn Clear = slot!(self, group, &mut);
+        slot.clear();
+    }
+}
+
+impl Stats {
+    /// Forgets what it says about a group.
+    pub fn forget(&mut self, group: Group) {
+        let slot: &mut dyn Clear = slot!(self, group, &mut);
         slot.clear();
     }
 }

@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 
 use super::labels::{drop_duplicates, drop_meaningless, join};
+use super::monotonic::CounterStarts;
 use super::room::{self, Cut};
 use super::settings::Intervals;
-use super::starts::CounterStarts;
 use crate::model::{Collection, Group, GroupAge, Memory, Reading, Timestamp, Vcpus, Version, Vm};
 use crate::source::{Monitor, Stats};
 

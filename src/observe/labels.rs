@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::monotonic::Named;
+use super::starts::Named;
 use crate::model::{Bytes, Description, Disk, Nic, Since, Version, ambiguous};
 
 /// A device that the XML describes.

@@ -1,30 +1,10 @@
-//! Which figures only grow: what the catalogue exports as a counter, so that start times follow exactly that.
+//! Which figures only grow, by group: what the catalogue exports as a counter, so that start times follow exactly that.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use super::starts::{self, Counters, Devices, Named, Series};
 use crate::catalog::{self, Kind, Metric, Read, Value, counters_of};
-use crate::model::{Cpu, Disk, Group, Job, Memory, Nic, Vcpu};
-
-/// Something that has counters.
-pub(super) trait Counters {
-    /// The group that it belongs to.
-    const GROUP: Group;
-
-    /// An array with a place for each of its counters in the catalogue.
-    type Values: AsRef<[Option<u64>]> + AsMut<[Option<u64>]> + Copy + Default + std::fmt::Debug;
-
-    /// What a row reads of it; `None` where libvirt reported nothing, and for rows about something else.
-    fn value(&self, read: &Read) -> Option<Value>;
-
-    /// The values of its counters; `None` where libvirt reported none.
-    fn counters(&self) -> Self::Values {
-        let mut values = Self::Values::default();
-        for (place, row) in values.as_mut().iter_mut().zip(&ROWS[Self::GROUP as usize]) {
-            *place = self.value(&row.read).map(ordered);
-        }
-        values
-    }
-}
+use crate::model::{Cpu, Disk, Group, Job, Memory, Nic, Since, Stats, Timestamp, Vcpu, Vm};
 
 /// The rows that count, by group.
 static ROWS: LazyLock<[Vec<&'static Metric>; Group::ALL.len()]> = LazyLock::new(|| {
@@ -41,25 +21,19 @@ const fn ordered(value: Value) -> u64 {
     }
 }
 
-/// One of several things of a kind, identified by a name that does not change.
-pub(super) trait Named {
-    /// The name.
-    type Name: Clone + PartialEq + std::fmt::Debug;
-
-    /// Its name.
-    fn name(&self) -> &Self::Name;
-}
-
 /// Says of each type with counters to which group it belongs, and what a row reads of it.
 macro_rules! counted {
     ($($counted:ident: $group:ident, |$of:ident, $read:ident| $value:expr;)+) => {
         $(impl Counters for $counted {
-            const GROUP: Group = Group::$group;
             type Values = [Option<u64>; counters_of(Group::$group)];
 
-            fn value(&self, read: &Read) -> Option<Value> {
+            fn counters(&self) -> Self::Values {
                 let value: fn(&Self, &Read) -> Option<Value> = |$of, $read| $value;
-                value(self, read)
+                let mut values = Self::Values::default();
+                for (place, row) in values.iter_mut().zip(&ROWS[Group::$group as usize]) {
+                    *place = value(self, &row.read).map(ordered);
+                }
+                values
             }
         })+
 
@@ -98,7 +72,7 @@ impl Named for Vcpu {
 }
 
 impl Named for Disk {
-    type Name = std::sync::Arc<str>;
+    type Name = Arc<str>;
 
     fn name(&self) -> &Self::Name {
         &self.target
@@ -106,10 +80,97 @@ impl Named for Disk {
 }
 
 impl Named for Nic {
-    type Name = std::sync::Arc<str>;
+    type Name = Arc<str>;
 
     fn name(&self) -> &Self::Name {
         &self.target
+    }
+}
+
+/// An incarnation's last counters and their starts, by group.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CounterStarts {
+    cpu: Option<Series<<Cpu as Counters>::Values>>,
+    memory: Option<Series<<Memory as Counters>::Values>>,
+    vcpus: Option<Devices<u32, <Vcpu as Counters>::Values>>,
+    disks: Option<Devices<Arc<str>, <Disk as Counters>::Values>>,
+    nics: Option<Devices<Arc<str>, <Nic as Counters>::Values>>,
+    job: Option<Series<<Job as Counters>::Values>>,
+}
+
+impl CounterStarts {
+    pub(super) fn cpu(&mut self, seen: Option<Timestamp>, at: Timestamp, cpu: &Cpu) -> Timestamp {
+        starts::one(&mut self.cpu, seen, at, cpu)
+    }
+
+    pub(super) fn memory(&mut self, seen: Option<Timestamp>, at: Timestamp, memory: &Memory) -> Timestamp {
+        starts::one(&mut self.memory, seen, at, memory)
+    }
+
+    pub(super) fn job(&mut self, seen: Option<Timestamp>, at: Timestamp, job: &Job) -> Timestamp {
+        starts::one(&mut self.job, seen, at, job)
+    }
+
+    pub(super) fn vcpus(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        vcpus: Vec<Vcpu>,
+    ) -> (Timestamp, Vec<Since<Vcpu>>) {
+        starts::each(&mut self.vcpus, seen, at, vcpus)
+    }
+
+    pub(super) fn disks(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        disks: Vec<Disk>,
+    ) -> (Timestamp, Vec<Since<Disk>>) {
+        starts::each(&mut self.disks, seen, at, disks)
+    }
+
+    pub(super) fn nics(
+        &mut self,
+        seen: Option<Timestamp>,
+        at: Timestamp,
+        nics: Vec<Nic>,
+    ) -> (Timestamp, Vec<Since<Nic>>) {
+        starts::each(&mut self.nics, seen, at, nics)
+    }
+
+    /// Forgets the entries at the end that were cut from the VM: only what is shown needs a start.
+    pub(super) fn keep_shown(&mut self, vm: &Vm) {
+        starts::keep(&mut self.vcpus, vm.vcpus.as_ref().map(|vcpus| vcpus.value.each.len()));
+        starts::keep(&mut self.disks, vm.disks.as_ref().map(|disks| disks.value.len()));
+        starts::keep(&mut self.nics, vm.nics.as_ref().map(|nics| nics.value.len()));
+    }
+
+    /// Whether any host-side counter has gone back. What the guest reports of its memory is left out: a guest that
+    /// reboots resets it.
+    pub(super) fn went_back(&self, stats: &Stats) -> bool {
+        // Every field by its name: whether a new group's counters are the host's is decided here.
+        let Stats {
+            id: _,
+            status: _,
+            cpu,
+            memory: _,
+            vcpus,
+            disks,
+            nics,
+            io_threads: _,
+            dirty_rate: _,
+            job: _,
+            monitor: _,
+            unknown_parameters: _,
+            left_out: _,
+            parameters: _,
+            took: _,
+        } = stats;
+        let cpu = self.cpu.as_ref().zip(cpu.as_ref());
+        cpu.is_some_and(|(series, cpu)| series.went_back(&cpu.counters()))
+            || starts::any_went_back(self.vcpus.as_ref(), vcpus.as_ref().map(|vcpus| vcpus.each.as_slice()))
+            || starts::any_went_back(self.disks.as_ref(), disks.as_deref())
+            || starts::any_went_back(self.nics.as_ref(), nics.as_deref())
     }
 }
 

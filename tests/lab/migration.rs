@@ -173,11 +173,16 @@ fn a_vmi_that_migrates_is_on_one_node_at_a_time_and_nothing_is_lost() {
     let moved = scrapes.values(0, "kubevirt_vmi_migration_data_processed_bytes", "web");
     assert!(moved.len() > 1, "the migration's data did not move: {moved:?}");
 
-    // Over OTLP the source's Resource ends once, and the target's counts anew.
-    let (old, new) = (lab.points(CPU, &source), lab.points(CPU, &target));
+    // Over OTLP the source's Resource ends once, and the target's counts anew. A push is in the Collector's file later.
+    let new = wait_until(SOON, "points of the target", || {
+        let new = lab.points(CPU, &target);
+        (!new.is_empty()).then_some(new)
+    });
+    let old = lab.points(CPU, &source);
     assert_eq!(old.iter().filter(|point| point.ended()).count(), 1);
     assert!(old.last().is_some_and(|point| point.ended()), "a point after the end");
-    assert!(!new.is_empty() && new.iter().all(|point| !point.ended()));
+    let ends: Vec<_> = new.iter().filter(|point| point.ended()).collect();
+    assert!(ends.is_empty(), "the target's ends: {ends:?}");
     let starts: BTreeSet<u64> = new.iter().map(Received::start_time).collect();
     assert_eq!(starts.len(), 1, "one start on the target: {starts:?}");
     assert!(starts.first() > old.iter().map(Received::start_time).max().as_ref(), "the target starts anew");

@@ -7,7 +7,10 @@ mod properties;
 mod real;
 mod versions;
 
+use super::devices;
 use super::*;
+use crate::model::{Cpu, Disk, Group, IoThread, Memory, Nic};
+use crate::source::Monitor;
 
 /// An answer as `name type value` lines, after a line with the domain's id.
 fn answer(text: &str) -> (Option<u32>, Vec<Parameter<'static>>) {
