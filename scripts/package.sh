@@ -69,7 +69,9 @@ describe() {
             "$(date -u -d "@$SOURCE_DATE_EPOCH" -R)"
     } >"$files/changelog"
     (cd "$1" && cargo cyclonedx --format json --spec-version 1.5 --describe binaries)
-    mv "$1/virt-otel_bin.cdx.json" "$files/virt-otel.cdx.json"
+    # Of the crates in the clone it tells the path.
+    sed "s|path+file://$1|path+file:///virt-otel|g" "$1/virt-otel_bin.cdx.json" >"$files/virt-otel.cdx.json"
+    rm -f "$1/virt-otel_bin.cdx.json"
     # It makes one for each member of the workspace.
     (cd "$1" && git clean -fdqx --exclude=/target -- '*.cdx.json')
 }

@@ -25,7 +25,7 @@ check_program() {
     wanted=$(objdump -p "$1" | sed -n 's/^ *NEEDED *//p' | sort | tr '\n' ' ')
     [ "${wanted% }" = "$libraries" ] || fail "the program wants $wanted, and should want $libraries"
     readelf --sections --wide "$1" | grep -q ' \.dep-v0 ' || fail "the program has no list of its dependencies (.dep-v0)"
-    ! grep -aqF "$root" "$1" || fail "the program has a path of this machine"
+    ! grep -aqF "$root" "$1" "$folder/files/virt-otel.cdx.json" || fail "the program, or its list, has a path of this machine"
     result program "$(stat -c %s "$1") bytes, $newest"
 }
 
