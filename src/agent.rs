@@ -15,6 +15,7 @@ mod error;
 mod guard;
 mod idle_exit;
 mod launchers;
+mod live;
 mod once;
 mod own;
 mod service_manager;
@@ -30,7 +31,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use error::AgentError;
-pub use once::{Once, named, patience, read_once, runs};
+pub use live::Live;
+pub use once::{Once, answered, named, patience, read_once, runs};
 pub use own::instruments;
 pub use settings::{identity, logs, resource};
 pub use sources::{Farewell, LAUNCHERS, Purpose, Sources, address_of, files_for, watch_settings};

@@ -183,7 +183,7 @@ enum Unread {
 async fn read(config: &Run) -> Result<Once, Unread> {
     let source = config.source.clone();
     let limit = agent::patience(&source) + READING_END;
-    match within(limit, async move { agent::read_once(&source).await }).await {
+    match within(limit, async move { agent::read_once(&source, |_| {}).await }).await {
         Ok(Ok(once)) => Ok(once),
         Ok(Err(error)) => Err(Unread::Agent(error)),
         Err(broken) => Err(Unread::Broken(broken)),

@@ -5,9 +5,11 @@ mod completions;
 mod man;
 pub mod metrics;
 mod output;
+mod progress;
 mod run;
 mod snapshot;
 pub mod table;
+mod top;
 
 use std::io::{self, Write};
 
@@ -29,6 +31,7 @@ pub fn execute(invocation: Invocation, mut out: &mut dyn Write, err: &mut dyn Wr
     match invocation {
         Invocation::Run(config) => run::run(&config, err),
         Invocation::Snapshot(config) => snapshot::snapshot(&config, out, err),
+        Invocation::Top(config) => top::top(&config, err),
         Invocation::Check(config) => check::check(&config, out, err),
         Invocation::Metrics(MetricsFormat::Markdown) => printed(metrics::markdown(&mut out), err),
         Invocation::Metrics(MetricsFormat::Json) => printed(metrics::json(&mut out), err),

@@ -50,6 +50,8 @@ pub enum Invocation {
     Run(Box<Run>),
     /// Read once and print.
     Snapshot(Box<Snapshot>),
+    /// Show every VM live.
+    Top(Box<Top>),
     /// Try every precondition and report.
     Check(Box<Check>),
     /// Print the catalogue.
@@ -114,6 +116,30 @@ pub struct Snapshot {
     pub logs: Logs,
     /// What looks like a mistake but stops nothing: one sentence each, for the log.
     pub warnings: Vec<String>,
+}
+
+/// The settings of `top`.
+#[derive(Debug, Clone)]
+pub struct Top {
+    /// Which VMs are read.
+    pub source: Source,
+    /// How often.
+    pub reading: ReadSettings,
+    /// Whether rows may have colours.
+    pub colours: Colours,
+    /// What is logged.
+    pub logs: Logs,
+    /// What looks like a mistake but stops nothing: one sentence each, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Whether there are colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// There are.
+    On,
+    /// `NO_COLOR` is set, or the terminal has none.
+    Off,
 }
 
 /// The settings of `check`.
@@ -219,6 +245,7 @@ where
         None => Invocation::Run(Box::new(validate::run(&cli.run, layers, validate::RUN_LOGS)?)),
         Some(flags::Cmd::Run(flags)) => Invocation::Run(Box::new(validate::run(&flags, layers, validate::RUN_LOGS)?)),
         Some(flags::Cmd::Snapshot(flags)) => Invocation::Snapshot(Box::new(validate::snapshot(&flags, layers)?)),
+        Some(flags::Cmd::Top(flags)) => Invocation::Top(Box::new(validate::top(&flags, layers)?)),
         Some(flags::Cmd::Check(flags)) => Invocation::Check(Box::new(validate::check(&flags, layers)?)),
         Some(flags::Cmd::Metrics(flags)) => Invocation::Metrics(match flags.format.as_deref() {
             Some("json") => MetricsFormat::Json,

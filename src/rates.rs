@@ -66,7 +66,8 @@ impl Pairs {
     fn take(&mut self, vm: &Vm) {
         self.cpu.take(vm.cpu.as_ref().and_then(|cpu| Point::of(cpu.at, cpu.start, cpu.value.time)));
         self.delay.take(vm.vcpus.as_ref().and_then(|vcpus| Point::of(vcpus.at, vcpus.start, delay(&vcpus.value.each))));
-        self.disks.take(vm.disks.as_ref().and_then(|disks| Point::of(disks.at, disks.start, DiskSums::of(&disks.value))));
+        self.disks
+            .take(vm.disks.as_ref().and_then(|disks| Point::of(disks.at, disks.start, DiskSums::of(&disks.value))));
         self.nics.take(vm.nics.as_ref().and_then(|nics| Point::of(nics.at, nics.start, NicSums::of(&nics.value))));
     }
 
@@ -130,7 +131,7 @@ impl<T> Pair<T> {
         match &self.newer {
             Some(newer) if newer.at == point.at => {}
             Some(newer) if newer.start != point.start => *self = Self { older: None, newer: Some(point) },
-            _ => self.older = std::mem::replace(&mut self.newer, Some(point)),
+            _ => self.older = self.newer.replace(point),
         }
     }
 
@@ -263,7 +264,8 @@ mod tests {
         let cpu = vm.cpu.as_ref().and_then(|cpu| cpu.value.time).unwrap().as_secs_f64();
         let found = rates([later(0, 1), later(10, 2)]);
         assert!(near(found.cpu, cpu / 10.0), "{found:?}");
-        let read: u64 = vm.disks.iter().flat_map(|disks| &disks.value).map(|disk| disk.value.read_bytes.unwrap().0).sum();
+        let read: u64 =
+            vm.disks.iter().flat_map(|disks| &disks.value).map(|disk| disk.value.read_bytes.unwrap().0).sum();
         #[expect(clippy::cast_precision_loss, reason = "a test")]
         let expected = read as f64 / 10.0;
         assert!(near(found.read, expected), "{found:?}");

@@ -11,11 +11,13 @@
 //! without their own time make the SDK unfit for it.
 
 mod channel;
+mod kept;
 mod logs;
 mod own;
 mod resource;
 
 pub use channel::ChannelError;
+pub use kept::KeptLines;
 pub use logs::{LogFormat, LogSettings, Logs, LogsError};
 pub use own::{Page, Push};
 pub use resource::Identity;

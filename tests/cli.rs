@@ -617,3 +617,12 @@ async fn a_check_warns_of_what_looks_like_a_mistake() {
     assert!(warning["detail"].as_str().is_some_and(|detail| detail.contains("VIRT_OTEL_INTERVALL")), "{warning}");
     assert!(warning["next_step"].is_string(), "{warning}");
 }
+
+#[tokio::test]
+async fn top_without_a_terminal_says_what_to_do() {
+    let output = output(program().args(["top", "--libvirt-uri", ABSENT])).await;
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    assert!(said.contains("-it") && said.contains("virt-otel snapshot"), "{said}");
+    assert!(output.stdout.is_empty());
+}

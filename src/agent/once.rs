@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::error::AgentError;
-use super::sources::{Purpose, Sources};
-use crate::clock::SystemClock;
+use super::live::Live;
 use crate::config;
-use crate::heartbeat::Heartbeats;
 use crate::model::Vm;
-use crate::observe::{self, Intervals, ObserveCounters};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::watch::WatchCounters;
 
 /// How long the round may take beyond a call's deadline: the first reading in a daemon's life takes up to thirty
@@ -21,9 +16,6 @@ const ROUND: Duration = Duration::from_secs(45);
 
 /// The interval for `observe`: first readings are spread over it, and a person waits. There is no second reading.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long `observe` may take to abandon running calls.
-const OBSERVE_END: Duration = Duration::from_secs(1);
 
 /// What was read.
 #[derive(Debug, Clone)]
@@ -34,45 +26,26 @@ pub struct Once {
     pub watch: Option<Arc<WatchCounters>>,
 }
 
-/// Reads everything once, with few calls: an agent may read the same daemons. Must be called within the runtime.
+/// Reads everything once, with few calls: an agent may read the same daemons. Whoever `looks` on sees each snapshot. Must
+/// be called within the runtime.
 ///
 /// # Errors
 ///
 /// When the credentials for the Kubernetes API cannot be used.
-pub async fn read_once(source: &config::Source) -> Result<Once, AgentError> {
-    let (publish, mut snapshots) = snapshot::channel();
-    let stop = CancellationToken::new();
-    let settings = observe::Settings {
-        intervals: Intervals::uniform(INTERVAL),
-        choice: source.choice.clone(),
-        metadata_labels: Arc::clone(&source.metadata_labels),
-        // What is not there now is missing from what is shown.
-        not_yet: Duration::ZERO,
-        ..observe::Settings::default()
-    };
-    let mut sources = Sources::start(source, Purpose::ShownOnce, &Heartbeats::new()).await?;
-    let watch = sources.watch();
-    sources.work(&stop);
-    let farewell = sources.farewell();
-    let (feeds, roster) = sources.into_feeds();
-    let observing = tokio::spawn(observe::run(
-        settings,
-        feeds,
-        roster,
-        Arc::new(SystemClock::new()),
-        publish,
-        Arc::new(ObserveCounters::new()),
-        stop.clone(),
-    ));
+pub async fn read_once(source: &config::Source, mut looks: impl FnMut(&Snapshot)) -> Result<Once, AgentError> {
+    let mut live = Live::once(source, INTERVAL).await?;
     let done = async {
-        let is_done = |snapshot: &Arc<Snapshot>| snapshot.complete && snapshot.vms.iter().all(|vm| answered(vm));
-        let _ = snapshots.wait_for(is_done).await;
+        while let Some(snapshot) = live.next().await {
+            looks(&snapshot);
+            if snapshot.complete && snapshot.vms.iter().all(|vm| answered(vm)) {
+                return;
+            }
+        }
     };
     let _ = tokio::time::timeout(patience(source), done).await;
-    let snapshot = Arc::clone(&snapshots.borrow());
-    stop.cancel();
-    let _ = tokio::time::timeout(OBSERVE_END, observing).await;
-    farewell.wait().await;
+    let snapshot = Arc::clone(&live.snapshots.borrow());
+    let watch = live.watch.clone();
+    live.end().await;
     Ok(Once { snapshot, watch })
 }
 
@@ -89,7 +62,8 @@ pub fn runs(vm: &Vm) -> bool {
 }
 
 /// Whether there is nothing to wait for: it does not run, was read, or hangs.
-fn answered(vm: &Vm) -> bool {
+#[must_use]
+pub fn answered(vm: &Vm) -> bool {
     !runs(vm) || vm.collection.complete.is_some() || vm.collection.stuck
 }
 

@@ -52,19 +52,19 @@ pub(super) fn otlp(config: &config::Run, collector: &Collector) -> OtlpSettings 
     }
 }
 
+pub(super) fn intervals(reading: &config::ReadSettings) -> Intervals {
+    let general = Intervals::uniform(reading.interval);
+    reading.groups.iter().fold(general, |intervals, (group, interval)| intervals.with(*group, *interval))
+}
+
 /// What is not published is not read: a group without a selected row costs its VM nothing.
 pub(super) fn observe(config: &config::Run) -> observe::Settings {
-    let reading = &config.reading;
-    let intervals = reading
-        .groups
-        .iter()
-        .fold(Intervals::uniform(reading.interval), |intervals, (group, interval)| intervals.with(*group, *interval));
     let served = config.prometheus.then_some(&config.served);
     let pushed = config.otlp_metrics.is_some().then_some(&config.pushed);
     let rows = served.into_iter().chain(pushed).flat_map(|selection| &selection.vm);
     let groups = rows.filter_map(|row| row.metric.read.group()).collect();
     observe::Settings {
-        intervals,
+        intervals: intervals(&config.reading),
         groups,
         choice: config.source.choice.clone(),
         metadata_labels: Arc::clone(&config.source.metadata_labels),

@@ -97,15 +97,15 @@ pub enum Purpose {
     Pushed,
     /// It is only shown.
     Shown,
-    /// It is shown once, perhaps beside an agent that reads the same daemons.
-    ShownOnce,
+    /// Somebody looks on, perhaps beside an agent that reads the same daemons.
+    Watched,
 }
 
 impl Purpose {
     const fn reader(self) -> Reader {
         match self {
             Self::Pushed | Self::Shown => Reader::Agent,
-            Self::ShownOnce => Reader::BesideAnAgent,
+            Self::Watched => Reader::BesideAnAgent,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `virt-otel snapshot`: one reading of everything, printed.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;
 
+use super::progress::Line;
 use super::{Exit, output, printed, table};
 use crate::agent::{self, AgentError, Once, runs};
 use crate::config::{self, SnapshotFormat, Vms};
@@ -14,8 +15,10 @@ use crate::telemetry::Logs;
 
 /// Reads once and prints.
 pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    // What it says on the way is for people, and gone when it is done.
+    let terminal = std::io::stderr().is_terminal().then_some(&mut *err);
     let read = agent::runtime().map_err(AgentError::Runtime).and_then(|runtime| {
-        let read = runtime.block_on(read(config));
+        let read = runtime.block_on(read(config, Line::on(terminal)));
         runtime.shutdown_background();
         read
     });
@@ -44,13 +47,13 @@ pub(super) fn snapshot(config: &config::Snapshot, out: &mut dyn Write, err: &mut
 }
 
 /// What was read; and whether the Kubernetes API has listed the VMs.
-async fn read(config: &config::Snapshot) -> Result<(Arc<Snapshot>, Api), AgentError> {
+async fn read(config: &config::Snapshot, mut line: Line<'_, '_>) -> Result<(Arc<Snapshot>, Api), AgentError> {
     let identity = agent::identity(&config.source, &config.identity, 0);
     let logs = Logs::start(&agent::logs(&config.logs, None), &identity)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let Once { snapshot, watch } = agent::read_once(&config.source).await?;
+    let Once { snapshot, watch } = agent::read_once(&config.source, |snapshot| line.show(snapshot)).await?;
     logs.finish().await;
     let api = if watch.is_some_and(|watch| !watch.synced()) { Api::Silent } else { Api::Said };
     Ok((snapshot, api))

@@ -18,17 +18,14 @@ const COLUMNS: [(&str, usize); 8] = [
 ];
 
 /// Stands for an unknown value.
-const ABSENT: &str = "-";
+pub(super) const ABSENT: &str = "-";
 
 /// A snapshot as text: a line for each daemon, then a table with a line for each VM. Unknown values are `-`.
 ///
 /// Amounts of data are since the VM's start, in powers of 1024 (`1.5G`).
 #[must_use]
 pub fn table(snapshot: &Snapshot) -> String {
-    let mut out = String::new();
-    for daemon in &snapshot.daemons {
-        push_daemon(daemon, &mut out);
-    }
+    let mut out = daemons(snapshot);
     if snapshot.vms.is_empty() {
         return out;
     }
@@ -45,6 +42,15 @@ pub fn table(snapshot: &Snapshot) -> String {
     push_line(&COLUMNS.map(|(title, _)| title), &widths, &mut out);
     for row in &rows {
         push_line(&row.each_ref().map(String::as_str), &widths, &mut out);
+    }
+    out
+}
+
+/// A line for each daemon.
+pub(super) fn daemons(snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    for daemon in &snapshot.daemons {
+        push_daemon(daemon, &mut out);
     }
     out
 }
@@ -97,7 +103,7 @@ fn row(vm: &Vm) -> [String; COLUMNS.len()] {
 }
 
 /// The domain's name; under KubeVirt the VMI's, with its namespace.
-fn name(identity: &Identity) -> String {
+pub(super) fn name(identity: &Identity) -> String {
     match &identity.place {
         Place::Host { .. } => printable(&identity.name),
         Place::Launcher(launcher) => printable(&format!("{}/{}", launcher.namespace, launcher.name)),
@@ -105,7 +111,7 @@ fn name(identity: &Identity) -> String {
 }
 
 /// The state, with its reason unless that is obvious: a VM that was started and runs needs none.
-fn state(state: State, reason: StateReason) -> String {
+pub(super) fn state(state: State, reason: StateReason) -> String {
     match reason.as_str() {
         "unknown" | "booted" | "unpaused" => state.as_str().to_owned(),
         reason => format!("{} ({reason})", state.as_str()),
@@ -114,7 +120,7 @@ fn state(state: State, reason: StateReason) -> String {
 
 /// What the guest itself reports as used, and what it has. QEMU's memory on the host is something else, and is not
 /// shown instead.
-fn memory(vm: &Vm) -> String {
+pub(super) fn memory(vm: &Vm) -> String {
     let Some(memory) = vm.memory.as_ref().map(|reading| &reading.value) else { return absent() };
     let used = match (memory.available, memory.usable.or(memory.unused)) {
         (Some(Bytes(available)), Some(Bytes(free))) => available.checked_sub(free).map(Bytes),
@@ -123,7 +129,7 @@ fn memory(vm: &Vm) -> String {
     pair(used, memory.current)
 }
 
-const fn collection(collection: &Collection) -> &'static str {
+pub(super) const fn collection(collection: &Collection) -> &'static str {
     match (collection.stuck, collection.complete) {
         (true, _) => "stuck",
         (false, Some(true)) => "ok",
@@ -145,7 +151,7 @@ fn pair(one: Option<Bytes>, other: Option<Bytes>) -> String {
 }
 
 /// Bytes in the largest power of 1024 that leaves a whole part, with a decimal below 10.
-fn humane(Bytes(bytes): Bytes) -> String {
+pub(super) fn humane(Bytes(bytes): Bytes) -> String {
     const SUFFIXES: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
     if bytes < 1_024 {
         return format!("{bytes}B");
@@ -167,13 +173,14 @@ fn humane(Bytes(bytes): Bytes) -> String {
     format!("{bytes}B")
 }
 
-fn absent() -> String {
+pub(super) fn absent() -> String {
     ABSENT.to_owned()
 }
 
-/// External text, without characters that could move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// External text, without characters that could move a terminal's cursor or turn the direction of writing.
+pub(super) fn printable(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
 }
 
 /// The text, cut to a width; an ellipsis marks a cut.

@@ -40,6 +40,7 @@ cluster, `sidecar` one agent in one virt-launcher pod. An option that belongs to
 const EXAMPLES: &str = "\
 Examples:
   virt-otel snapshot
+  virt-otel top --interval 2s
       Read every VM of this host once and print a table.
   virt-otel check
       Is everything there that the agent needs? Each line that is not well says what to do.
@@ -87,6 +88,10 @@ pub(super) enum Cmd {
     Run(Box<RunFlags>),
     /// Read every VM once, print, and exit with 0 if every one answered
     Snapshot(Box<SnapshotFlags>),
+    /// Show every VM live, with what it does per second
+    ///
+    /// Reads as `snapshot` does, no more often than --interval, and may run beside an agent. Needs a terminal.
+    Top(Box<TopFlags>),
     /// Try everything that the agent needs, name what is wrong, and say what to do about it
     ///
     /// Takes the options and variables of `run`, so that it judges the same configuration. It changes nothing, may run
@@ -127,6 +132,16 @@ pub(super) struct SnapshotFlags {
     pub(super) source: SourceFlags,
     #[command(flatten)]
     pub(super) select: SelectFlags,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TopFlags {
+    #[command(flatten)]
+    pub(super) source: SourceFlags,
+    #[command(flatten)]
+    pub(super) reading: ReadingFlags,
     #[command(flatten)]
     pub(super) log: LogFlags,
 }
@@ -433,7 +448,7 @@ pub(super) fn default(flag: &str) -> Option<&'static str> {
 #[must_use]
 pub fn command() -> Command {
     let mut command = described(Cli::command());
-    for name in ["run", "snapshot", "check", "metrics"] {
+    for name in ["run", "snapshot", "top", "check", "metrics"] {
         command = command.mut_subcommand(name, described);
     }
     command

@@ -95,6 +95,7 @@ With `NOTIFY_SOCKET` in the environment, which systemd sets for a unit of `Type=
 |---|---|
 | `virt-otel run` | Reads and publishes until told to stop; what `virt-otel` alone does. |
 | `virt-otel snapshot --format table\\|prometheus\\|otlp-json` | Reads every VM once and prints. |
+| `virt-otel top` | Shows every VM live, with what it does per second; needs a terminal. |
 | `virt-otel check --format text\\|json` | Tries everything that the agent needs, with the options of `run`, and says what to do about what fails ([check.md](check.md)). |
 | `virt-otel metrics --format markdown\\|json` | Prints the catalogue. |
 | `virt-otel completions SHELL` | Prints the completions for bash, elvish, fish, powershell or zsh. |

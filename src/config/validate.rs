@@ -9,7 +9,7 @@ use globset::GlobSet;
 
 use super::error::{ConfigError, Given, Origin};
 use super::flags::{
-    self, CheckFlags, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags,
+    self, CheckFlags, ExportFlags, LogFlags, ReadingFlags, RunFlags, SelectFlags, SnapshotFlags, SourceFlags, TopFlags,
 };
 use super::layers::{Layers, split};
 use super::otlp::{Signal, otlp};
@@ -18,8 +18,8 @@ use super::source::source;
 use super::values::{duration, file, globs, listen, milliseconds, pairs, switch, word};
 use super::web::web;
 use super::{
-    Check, CheckFormat, Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat,
-    standard::STANDARD,
+    Check, CheckFormat, Colours, Identity, Listen, LogFormat, Logs, Own, ReadSettings, Run, Snapshot, SnapshotFormat,
+    Top, standard::STANDARD,
 };
 use crate::catalog::{Profile, Selected, Selection, Vocabulary};
 use crate::model::Group;
@@ -158,6 +158,20 @@ pub(super) fn snapshot(flags: &SnapshotFlags, layers: Layers<'_>) -> Result<Snap
         selection: globs.selection(profile),
         identity: identity(cluster, layers)?,
         // A person waits for the table: a successful connection is no news.
+        logs: logs(&flags.log, layers, "warn")?,
+        warnings,
+    })
+}
+
+/// The settings of `top`.
+pub(super) fn top(flags: &TopFlags, layers: Layers<'_>) -> Result<Top, ConfigError> {
+    let mut warnings = unknown_variables(layers);
+    // https://no-color.org: whatever it is set to.
+    let plain = layers.environment.get("NO_COLOR").is_some() || layers.environment.get("TERM") == Some("dumb");
+    Ok(Top {
+        source: source(&flags.source, layers, &mut warnings)?,
+        reading: reading(&flags.reading, layers)?,
+        colours: if plain { Colours::Off } else { Colours::On },
         logs: logs(&flags.log, layers, "warn")?,
         warnings,
     })

@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::channel::{ChannelError, Exporter, towards};
+use super::kept::KeptLines;
 use super::resource::Identity;
 use crate::collector::{Collector, Credentials};
 
@@ -79,23 +80,33 @@ impl Logs {
     ///
     /// See [`LogsError`]; nothing is then logged.
     pub fn start(settings: &LogSettings, identity: &Identity) -> Result<Self, LogsError> {
-        let filter = || {
-            EnvFilter::builder()
-                .parse(&settings.filter)
-                .map_err(|source| LogsError::Filter { filter: settings.filter.clone(), source })
-        };
         let provider = settings.collector.as_ref();
         let provider =
             provider.map(|(collector, credentials)| provider_of(collector, credentials, identity)).transpose()?;
         let pushed = match &provider {
             Some(provider) => {
                 let layer = OpenTelemetryTracingBridge::new(provider);
-                Some(layer.with_filter(filter()?.and(FilterFn::new(|record| may_be_pushed(record.target())))))
+                Some(layer.with_filter(filter(settings)?.and(FilterFn::new(|record| may_be_pushed(record.target())))))
             }
             None => None,
         };
-        tracing_subscriber::registry().with(lines(settings.format).with_filter(filter()?)).with(pushed).try_init()?;
+        tracing_subscriber::registry()
+            .with(lines(settings.format).with_filter(filter(settings)?))
+            .with(pushed)
+            .try_init()?;
         Ok(Self { provider })
+    }
+
+    /// Keeps the newest lines in place of writing them to standard error.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogsError`]; nothing is then kept.
+    pub fn keep(settings: &LogSettings) -> Result<KeptLines, LogsError> {
+        let kept = KeptLines::default();
+        let lines = fmt::layer().with_writer(kept.clone()).with_ansi(false).with_target(false).without_time();
+        tracing_subscriber::registry().with(lines.with_filter(filter(settings)?)).try_init()?;
+        Ok(kept)
     }
 
     /// Pushes what still waits, within a second, and stops pushing. Standard error goes on.
@@ -105,6 +116,11 @@ impl Logs {
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PUSH));
         let _ = tokio::time::timeout(LAST_PUSH * 2, ended).await;
     }
+}
+
+fn filter(settings: &LogSettings) -> Result<EnvFilter, LogsError> {
+    let parsed = EnvFilter::builder().parse(&settings.filter);
+    parsed.map_err(|source| LogsError::Filter { filter: settings.filter.clone(), source })
 }
 
 fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {

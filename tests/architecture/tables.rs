@@ -63,7 +63,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "agent",
         ],
     ),
-    ("commands", &["model", "catalog", "snapshot", "config", "export", "telemetry", "agent", "check"]),
+    ("commands", &["model", "catalog", "snapshot", "rates", "config", "export", "telemetry", "agent", "check"]),
     ("main", &["config", "commands", "agent", "telemetry"]),
     ("lib", &[]),
 ];
@@ -106,6 +106,8 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("clap", &["config", "commands"]),
     ("clap_complete", &["config", "commands"]),
     ("clap_mangen", &["commands"]),
+    ("ratatui", &["commands"]),
+    ("crossterm", &["commands"]),
     ("globset", &["config"]),
     ("percent_encoding", &["config"]),
     ("backon", &["backoff"]),

@@ -50,4 +50,5 @@ mod selftest_kubevirt;
 mod sidecar;
 mod systemd;
 mod throttled;
+mod top;
 mod weaver;

@@ -54,6 +54,7 @@ dbus                    a system bus of our own, over which libvirtd asks polkit
 polkitd                 polkit, which lets users who are not root read
 ca-certificates         downloads
 systemd                 judges the unit
+tmux                    a terminal for what is drawn on one
 "
 
 # What a build with libvirt's own library needs beside.

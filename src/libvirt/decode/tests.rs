@@ -7,7 +7,6 @@ mod properties;
 mod real;
 mod versions;
 
-use super::devices;
 use super::*;
 use crate::model::{Cpu, Disk, Group, IoThread, Memory, Nic};
 use crate::source::Monitor;
