@@ -1,4 +1,4 @@
-//! The admin server: `/metrics`, `/livez`, `/readyz` and a landing page; the two probes may have their own address.
+//! The admin server: `/metrics`, `/livez`, `/readyz` and a status page; the two probes may have their own address.
 //!
 //! It reads memory only: no request waits for libvirt, or makes anything else wait for it. Everything a client can ask
 //! for is bounded by [`limits`]. Who may ask, and whether within TLS, is `web`'s to say.
@@ -9,7 +9,6 @@ mod content;
 mod counters;
 mod guarded;
 mod gzip;
-mod landing;
 pub mod limits;
 mod listener;
 mod metrics;
@@ -19,9 +18,10 @@ mod routes;
 mod server;
 mod site;
 mod slot;
+mod status;
 mod write_timeout;
 
-pub use content::{Content, DaemonState, Made, NotMade, Page, State};
+pub use content::{Content, Made, NotMade, Page, Pushes, State, Status};
 pub use counters::ScrapeCounters;
 pub use listener::{ListenError, bind};
 pub use metrics::METRICS;

@@ -25,7 +25,7 @@ mod sidecars;
 mod signals;
 mod sources;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ use crate::observe::{self, ObserveCounters};
 use crate::snapshot;
 use crate::telemetry::{self, Logs};
 use collectors::Collectors;
-use content::Shown;
+use content::{About, Shown};
 use guard::Guarded;
 use own::{Counted, Published};
 use shutdown::{ShutdownPhase, Stages};
@@ -193,6 +193,8 @@ async fn start(
     let purpose = if config.otlp_metrics.is_some() { Purpose::Pushed } else { Purpose::Shown };
     let mut sources = Sources::start(&config.source, purpose, &heartbeats).await?;
     let guarded = config.web.as_ref().map(|web| Guarded::new(web, sources.reviewer())).transpose()?;
+    let pushes = collectors.metrics.as_ref().zip(otlp_counters.clone());
+    let pushes = pushes.map(|((collector, _), counters)| (collector.name(), counters));
     let counted = Counted {
         published: Arc::new(Published { snapshots: snapshots.clone(), clock: Arc::clone(&clock) }),
         reads: Arc::clone(&reads),
@@ -221,6 +223,13 @@ async fn start(
         snapshots: snapshots.clone(),
         heartbeats: heartbeats.clone(),
         clock: Arc::clone(&clock),
+        about: About {
+            reads: config.source.vms.to_string(),
+            interval: config.reading.interval,
+            began: tokio::time::Instant::now(),
+        },
+        pushes,
+        looked: Mutex::default(),
     });
 
     let mut stages = Stages::new();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::heartbeat::Still;
+use crate::rates::Rates;
+use crate::snapshot::Snapshot;
 
 /// What the server shows. Every answer comes from memory.
 pub trait Content: Send + Sync + 'static {
@@ -14,6 +16,11 @@ pub trait Content: Send + Sync + 'static {
 
     /// The agent's state.
     fn state(&self) -> State;
+
+    /// The agent's state with everything that it holds, for a person.
+    fn status(&self) -> Status {
+        Status { state: self.state(), ..Status::default() }
+    }
 
     /// The parts that make no progress, the longest first.
     fn still(&self) -> Vec<Still>;
@@ -48,15 +55,38 @@ pub struct State {
     pub snapshot_age: Option<Duration>,
     /// How many VMs are in it.
     pub vms: usize,
-    /// Each daemon.
-    pub daemons: Vec<DaemonState>,
 }
 
-/// A daemon's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DaemonState {
-    /// Its URI.
-    pub uri: String,
-    /// Whether it is connected.
-    pub up: bool,
+/// The agent's state with everything that it holds.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Its state.
+    pub state: State,
+    /// What it reads, in a few words.
+    pub reads: String,
+    /// How long it has run.
+    pub runs_for: Duration,
+    /// How often VMs are read.
+    pub interval: Duration,
+    /// The newest snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// What each VM does, in the order of the snapshot's VMs.
+    pub rates: Vec<Rates>,
+    /// What is pushed; `None` if nothing is.
+    pub pushes: Option<Pushes>,
+}
+
+/// How pushing goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushes {
+    /// Where to, without credentials.
+    pub endpoint: String,
+    /// How long ago the Collector accepted a request; `None` before the first.
+    pub accepted: Option<Duration>,
+    /// Pushes that wait.
+    pub waiting: u64,
+    /// Points that were never delivered.
+    pub lost: u64,
+    /// Why the newest request failed; `None` if it did not.
+    pub failure: Option<String>,
 }

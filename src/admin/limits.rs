@@ -49,5 +49,12 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// How many bytes of a page are compressed before other tasks get their turn: about a millisecond.
 pub const GZIP_SLICE: usize = 128 * 1_024;
 
+/// How many VMs the status page has. Those that cannot be read come first; of the others nobody reads a thousand rows.
+pub const ROWS: usize = 1_000;
+
+/// How often a browser asks for the status page again: more often than VMs are usually read, so that of each VM two
+/// consecutive readings are seen.
+pub const REFRESH: Duration = Duration::from_secs(5);
+
 /// How many parts without progress to name: the first say why, and there may be one for each VM.
 pub const NAMED: usize = 8;

@@ -19,11 +19,16 @@ use super::content::{Content, NotMade};
 use super::counters::ScrapeCounters;
 use super::paths::Paths;
 use super::site::Site;
-use super::{guarded, gzip, landing, limits};
+use super::{guarded, gzip, limits, status};
 use crate::heartbeat::Still;
 
 /// By this every answer tells that a virt-otel gives it (the header Server).
 pub const SERVER: &str = "virt-otel";
+
+/// The page has its style in itself, and needs nothing from anywhere.
+const NOTHING_ELSE: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
@@ -150,13 +155,20 @@ async fn readyz(Shared(server): Shared<ServerState>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "The first round over every daemon is not done yet.\n".to_owned())
     };
     // What is known about the VMs still holds, and they are still read: the agent stays ready.
-    if let Some(away) = landing::api_away(&state) {
+    if let Some(away) = status::api_away(&state) {
         text.push_str(&away);
     }
     sentence(status, text)
 }
 
 async fn home(Shared(server): Shared<ServerState>) -> Response {
-    let state = server.content.state();
-    ([(header::CONTENT_TYPE, HTML)], landing::page(&state, server.paths)).into_response()
+    let html = status::page(&server.content.status(), server.paths);
+    let head = [
+        (header::CONTENT_TYPE, HTML),
+        (header::CONTENT_SECURITY_POLICY, NOTHING_ELSE),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    (head, html).into_response()
 }

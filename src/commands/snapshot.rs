@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn of(vms: Vec<Arc<Vm>>, up: bool) -> Snapshot {
-        let daemon = Daemon { id: DaemonId("qemu:///system".into()), up, facts: None, domains: None };
+        let daemon = Daemon { id: DaemonId("qemu:///system".into()), up, reason: None, facts: None, domains: None };
         Snapshot { complete: true, daemons: vec![Arc::new(daemon)], vms: vms.into(), ..Snapshot::default() }
     }
 

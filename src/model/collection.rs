@@ -1,5 +1,6 @@
 //! How well a VM could be read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Group;
@@ -9,6 +10,9 @@ use super::Group;
 pub struct Collection {
     /// Whether the libvirt that runs it can be reached; `None` if unknown.
     pub connected: Option<bool>,
+    /// Why it cannot, as the log says it; known only of a VM under KubeVirt whose launcher was never reached. A host's
+    /// daemon says it itself.
+    pub reason: Option<Arc<str>>,
     /// A call into its QEMU hangs past its deadline, or a job that libvirt does not name has kept the VM busy for
     /// longer than three intervals.
     pub stuck: bool,

@@ -11,6 +11,8 @@ pub struct Daemon {
     pub id: DaemonId,
     /// Whether it is connected and has answered since.
     pub up: bool,
+    /// Why it is not, as the log says it; `None` while it is, and before the first attempt.
+    pub reason: Option<Arc<str>>,
     /// What it reported about itself when last connected; `None` before the first time.
     pub facts: Option<Arc<DaemonFacts>>,
     /// How many domains it has in each state, in the order of [`State::ALL`]; `None` while it is down.

@@ -59,6 +59,8 @@ pub(super) struct ConnectionState {
     /// Counts connections, so that answers over earlier ones are discarded.
     pub(super) generation: u32,
     facts: Option<Arc<DaemonFacts>>,
+    /// Why there is none; `None` before the first attempt.
+    pub(super) reason: Option<Arc<str>>,
     /// Whether it was lost and not made again since.
     pub(super) lost: bool,
     /// Whether nothing was listening at the last attempt.
@@ -85,9 +87,16 @@ pub(super) struct Listing {
     pub(super) strangers: Bucket,
 }
 
+/// The longest reason that is kept: a sentence or two.
+const LONGEST_REASON: usize = 400;
+
+fn shortened(reason: &str) -> Arc<str> {
+    reason.chars().take(LONGEST_REASON).collect::<String>().into()
+}
+
 impl DaemonState {
     pub(super) fn new(source: Arc<dyn Source>, context: DaemonContext, owner: Option<Owner>) -> Self {
-        let shown = Daemon { id: context.daemon.clone(), up: false, facts: None, domains: None };
+        let shown = Daemon { id: context.daemon.clone(), up: false, reason: None, facts: None, domains: None };
         let now = Instant::now();
         let strangers = if owner.is_some() { STRANGERS_OF_A_LAUNCHER } else { STRANGERS_OF_A_HOST };
         let mut daemon = Self {
@@ -164,6 +173,9 @@ impl DaemonState {
         self.round = Round::Done;
         self.connection.trying_until = None;
         self.connection.absent = absent;
+        if self.connection.reason.as_deref() != Some(reason) {
+            self.connection.reason = Some(shortened(reason));
+        }
         if !std::mem::replace(&mut self.connection.up, false) {
             self.not_reached(reason, absent, now);
             return false;
@@ -384,6 +396,7 @@ impl DaemonState {
         let daemon = Daemon {
             id: self.context.daemon.clone(),
             up: self.connection.up,
+            reason: self.connection.reason.clone().filter(|_| !self.connection.up),
             facts: self.connection.facts.clone(),
             domains,
         };

@@ -228,7 +228,7 @@ impl DomainState {
         let collection = if self.incarnation.goes_on {
             let ages = self.figures.ages(now);
             let complete = self.condition.complete.map(|complete| complete && !self.is_cut());
-            Collection { connected, stuck: self.condition.is_stuck(), complete, ages }
+            Collection { connected, reason: None, stuck: self.condition.is_stuck(), complete, ages }
         } else {
             Collection { connected, ..Collection::default() }
         };

@@ -89,6 +89,7 @@ impl Owned {
         &mut self,
         daemon: &DaemonId,
         reach: Reachability,
+        reason: Option<&Arc<str>>,
         told: Option<&Arc<Identity>>,
     ) -> Option<&Arc<Vm>> {
         let Who::Known(launcher) = &self.owner.who else { return None };
@@ -104,7 +105,8 @@ impl Owned {
             Reachability::Up => Some(true),
             Reachability::Failed | Reachability::Absent => Some(false),
         };
-        let collection = Collection { connected, ..Collection::default() };
+        let reason = reason.filter(|_| connected == Some(false)).cloned();
+        let collection = Collection { connected, reason, ..Collection::default() };
         let same = |bare: &Arc<Vm>| {
             bare.hypervisor == hypervisor
                 && bare.vmi == self.owner.vmi

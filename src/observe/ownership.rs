@@ -149,7 +149,7 @@ impl DaemonState {
             vms.push(Arc::clone(vm));
             return false;
         }
-        if let Some(vm) = owned.bare(&self.context.daemon, reach, told.as_ref()) {
+        if let Some(vm) = owned.bare(&self.context.daemon, reach, self.connection.reason.as_ref(), told.as_ref()) {
             if vm.hypervisor.is_some() {
                 told.get_or_insert_with(|| Arc::clone(&vm.identity));
             }

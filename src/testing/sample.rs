@@ -86,6 +86,7 @@ pub fn stuck() -> Vm {
     vm.description = Some(Arc::new(description("qemu")));
     vm.cpu = Some(reading(Cpu { time: Some(Duration::from_millis(5_500)), ..Cpu::default() }));
     vm.collection = Collection {
+        reason: None,
         connected: Some(true),
         stuck: true,
         complete: Some(false),
@@ -132,8 +133,13 @@ pub fn inactive() -> Vm {
     vm.hypervisor = None;
     vm.description = None;
     vm.status = Some(Status::from_libvirt(5, 1));
-    vm.collection =
-        Collection { connected: Some(true), stuck: false, complete: Some(true), ages: ages(&[Group::State]) };
+    vm.collection = Collection {
+        reason: None,
+        connected: Some(true),
+        stuck: false,
+        complete: Some(true),
+        ages: ages(&[Group::State]),
+    };
     vm
 }
 
@@ -142,6 +148,7 @@ pub fn daemon(uri: &str) -> Daemon {
     Daemon {
         id: DaemonId(uri.into()),
         up: true,
+        reason: None,
         facts: Some(Arc::new(DaemonFacts {
             host_name: "kvm-17.example.org".into(),
             driver: "QEMU".into(),
@@ -154,7 +161,7 @@ pub fn daemon(uri: &str) -> Daemon {
 
 /// A daemon that has never answered.
 pub fn dead_daemon(uri: &str) -> Daemon {
-    Daemon { id: DaemonId(uri.into()), up: false, facts: None, domains: None }
+    Daemon { id: DaemonId(uri.into()), up: false, reason: None, facts: None, domains: None }
 }
 
 const READ_MINUS_A_MINUTE: Timestamp = Timestamp::from_unix_nanos(1_790_003_540_000_000_000);
@@ -167,6 +174,7 @@ fn vm(name: &str, number: u128, state: i64) -> Vm {
         description: Some(Arc::new(description("kvm"))),
         status: Some(Status::from_libvirt(state, 1)),
         collection: Collection {
+            reason: None,
             connected: Some(true),
             stuck: false,
             complete: Some(true),

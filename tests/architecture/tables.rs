@@ -23,7 +23,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("libvirt", &["model", "backoff", "clock", "heartbeat", "catalog", "source"]),
     ("observe", &["model", "backoff", "clock", "heartbeat", "catalog", "source", "snapshot"]),
     ("export", &["model", "backoff", "clock", "heartbeat", "catalog", "collector", "snapshot"]),
-    ("admin", &["model", "clock", "heartbeat", "catalog", "snapshot", "web"]),
+    ("admin", &["model", "clock", "heartbeat", "catalog", "snapshot", "rates", "web"]),
     ("telemetry", &["model", "clock", "heartbeat", "catalog", "collector", "snapshot"]),
     // The modules that connect the stages.
     (
@@ -35,6 +35,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "catalog",
             "collector",
             "snapshot",
+            "rates",
             "source",
             "config",
             "join",

@@ -48,6 +48,7 @@ mod rules;
 mod selftest;
 mod selftest_kubevirt;
 mod sidecar;
+mod status;
 mod systemd;
 mod throttled;
 mod top;

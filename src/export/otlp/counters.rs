@@ -1,6 +1,10 @@
 //! What the exporter did, counted for the agent's own metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::model::names;
 
@@ -58,6 +62,15 @@ pub struct OtlpCounters {
     bytes: AtomicU64,
     queued: AtomicU64,
     left_to_sidecars: AtomicU64,
+    newest: watch::Sender<Newest>,
+}
+
+/// What became of the newest requests.
+#[derive(Debug, Default)]
+struct Newest {
+    accepted: Option<Instant>,
+    /// Why the newest one failed; `None` if it did not.
+    failure: Option<String>,
 }
 
 impl OtlpCounters {
@@ -119,6 +132,26 @@ impl OtlpCounters {
     #[must_use]
     pub fn left_to_sidecars(&self) -> u64 {
         self.left_to_sidecars.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the Collector accepted a request; `None` before the first.
+    #[must_use]
+    pub fn since_accepted(&self) -> Option<Duration> {
+        self.newest.borrow().accepted.map(|accepted| accepted.elapsed())
+    }
+
+    /// Why the newest request failed; `None` if it did not.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.newest.borrow().failure.clone()
+    }
+
+    pub(super) fn note_accepted(&self) {
+        self.newest.send_replace(Newest { accepted: Some(Instant::now()), failure: None });
+    }
+
+    pub(super) fn note_failure(&self, failure: String) {
+        self.newest.send_modify(|newest| newest.failure = Some(failure));
     }
 
     pub(super) fn count_request(&self, bytes: usize) {

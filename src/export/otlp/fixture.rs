@@ -176,7 +176,7 @@ pub(super) fn nics(at: u64, targets: &[&str]) -> Reading<Vec<Since<Nic>>> {
 }
 
 pub(super) fn daemon(up: bool) -> Daemon {
-    Daemon { id: daemon_id(), up, facts: None, domains: up.then_some([1; State::ALL.len()]) }
+    Daemon { id: daemon_id(), up, reason: None, facts: None, domains: up.then_some([1; State::ALL.len()]) }
 }
 
 /// A snapshot of these VMs, published at this millisecond.

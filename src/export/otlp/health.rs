@@ -48,6 +48,7 @@ impl CollectorHealth {
 
     /// A request was accepted, except `rejected` of its points.
     pub(super) fn accepted(&mut self, rejected: usize, message: &str) {
+        self.counters.note_accepted();
         let endpoint = &self.endpoint;
         let before = std::mem::replace(&mut self.accepted, true);
         if let Some(outage) = self.outage.take() {
@@ -77,6 +78,7 @@ impl CollectorHealth {
     /// A request failed. `connected`: whether there was a connection.
     pub(super) fn failed(&mut self, status: &Status, connected: bool) {
         let (now, code) = (Instant::now(), status.code());
+        self.counters.note_failure(format!("{}; {}", describe(status), next_step(code, connected)));
         let outage = self.outage.get_or_insert_with(|| {
             Box::new(Outage {
                 since: now,

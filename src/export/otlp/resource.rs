@@ -297,7 +297,8 @@ mod tests {
     #[test]
     fn a_daemon_bears_the_agents_host_until_it_has_said_its_own() {
         let settings = ResourceSettings { host_name: Some("node-1".into()), ..ResourceSettings::default() };
-        let mut daemon = Daemon { id: DaemonId("qemu:///system".into()), up: false, facts: None, domains: None };
+        let mut daemon =
+            Daemon { id: DaemonId("qemu:///system".into()), up: false, reason: None, facts: None, domains: None };
         let before = attributes(&ResourceKind::Daemon(Arc::new(daemon.clone())), &settings);
         assert_eq!(before["service.namespace"], "node-1");
         daemon.facts = Some(Arc::new(DaemonFacts {
