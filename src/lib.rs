@@ -43,6 +43,7 @@ pub mod join;
 pub mod libvirt;
 pub mod model;
 pub mod observe;
+pub mod rates;
 pub mod snapshot;
 pub mod source;
 pub mod telemetry;

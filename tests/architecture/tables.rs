@@ -15,6 +15,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("snapshot", &["model"]),
     ("source", &["model"]),
     ("join", &["model"]),
+    ("rates", &["model", "snapshot"]),
     ("web", &["model", "heartbeat", "follow", "catalog"]),
     ("config", &["model", "catalog", "collector", "web"]),
     // The stages. They do not know each other: `agent` connects them.
