@@ -203,10 +203,11 @@ fn attributes_and_metrics_are_ones_that_exist() {
         }
         // Google's filters are expressions: each fits an attribute.
         for filter in between(&code, "- regex: ^", "$\n") {
-            let (stem, words) = filter.split_once('(').unwrap_or((filter, ""));
-            let stem = stem.replace("\\.", ".");
-            for word in words.trim_end_matches(')').split('|') {
-                assert!(known(&format!("{stem}{word}")), "{name}: no attribute fits {filter}");
+            let (stem, rest) = filter.split_once('(').unwrap_or((filter, ")"));
+            let (words, tail) = rest.split_once(')').unwrap();
+            for word in words.split('|') {
+                let key = format!("{stem}{word}{tail}").replace("\\.", ".");
+                assert!(known(&key), "{name}: no attribute fits {filter}");
             }
         }
     }
