@@ -29,6 +29,8 @@ use flate2::write::GzEncoder;
 use lab_support::measure as support;
 use lab_support::measure::{mebibytes, print_table, row, thousands};
 use lab_support::{Collector, CollectorOptions, process, repository};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use virt_otel::catalog::{Selection, Vocabulary};
@@ -37,18 +39,16 @@ use virt_otel::export::otlp::{
     DropReason, Exporter, OtlpCounters, OtlpSettings, Requests, ResourceSettings, Spread, Tuning,
 };
 use virt_otel::heartbeat::Pulse;
-use virt_otel::model::{Reading, Timestamp, Vm};
+use virt_otel::model::{self, Reading, Timestamp, Vm};
 use virt_otel::snapshot::{self, Snapshot};
-use virt_otel::testing::sample;
+use virt_otel::testing::{receiver, sample};
 
 /// The agent's default.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// How many VMs each simulated agent has.
-const VMS: u128 = 20;
-
-/// How many agents push at once, in each round.
-const ROUNDS: [u128; 3] = [20, 100, 300];
+/// How many agents push at once, in each round, and how many VMs each of them has. The last round has many connections, and
+/// no more points than the second.
+const ROUNDS: [(u128, u128); 4] = [(20, 20), (100, 20), (300, 20), (900, 2)];
 
 /// Until every agent has connected and pushed once.
 const WARM: Duration = Duration::from_secs(16);
@@ -97,22 +97,22 @@ fn main() {
         "What one agent sends",
         "One push of everything, which comes once in the interval of 15 s; VMs with 4 vCPUs, 2 disks and 1 interface.",
         &["VMs", "Points", "Requests", "Bytes", "gzip"],
-        &[1, 10, VMS, 100].map(|vms| one_push(&selection, vms)),
+        &[1, 10, 20, 100].map(|vms| one_push(&selection, vms)),
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let backend = discard(&runtime);
     let mut rows = Vec::new();
-    for agents in ROUNDS {
+    for fleet in ROUNDS {
         let collector = Collector::start(
             CollectorOptions::changed(IN_MEMORY).variable("BACKEND_OTLP_ENDPOINT", &format!("http://{backend}")),
         );
-        rows.push(round("queue in memory", &runtime, &selection, &collector, agents));
+        rows.push(round("queue in memory", &runtime, &selection, &collector, fleet));
     }
     if repository().join("target/lab/bin/otelcol-contrib-lab").exists() {
-        for agents in ROUNDS {
+        for fleet in ROUNDS {
             let folder = tempfile::tempdir().unwrap();
             let collector = gateway(backend, folder.path());
-            rows.push(round("gateway.yaml, queue on disk", &runtime, &selection, &collector, agents));
+            rows.push(round("gateway.yaml, queue on disk", &runtime, &selection, &collector, fleet));
         }
     } else {
         println!("\nThe gateway was not measured: tests/lab/prepare.sh collector-contrib");
@@ -120,8 +120,8 @@ fn main() {
     print_table(
         "What one Collector carried",
         &format!(
-            "Agents of {VMS} such VMs each, interval 15 s, over gRPC with gzip; sent on by OTLP over HTTP to a server that \
-             discards it, on the same machine as the agents. Over {} s.",
+            "Agents with such VMs, interval 15 s, over gRPC with gzip; sent on by OTLP over HTTP to a server that discards \
+             it, on the same machine as the agents. Over {} s.",
             MEASURED.as_secs()
         ),
         &[
@@ -162,18 +162,22 @@ fn discard(runtime: &Runtime) -> SocketAddr {
 
 fn one_push(selection: &Selection, vms: u128) -> Vec<String> {
     let mut requests = Requests::new(selection.clone(), ResourceSettings::default());
-    let first = Arc::new(fleet(vms, sample::READ));
-    requests.push(&first);
-    let again = Arc::new(fleet(vms, sample::READ.after(INTERVAL)));
-    let size = requests.size(&again);
-    let compressed: usize = requests.push(&again).iter().map(|request| gzip(request)).sum();
+    // An agent that has pushed before.
+    requests.push(&Arc::new(fleet(vms, sample::READ)));
+    let pushed = requests.push(&Arc::new(fleet(vms, sample::READ.after(INTERVAL))));
+    let points = pushed.iter().map(|request| points(&ExportMetricsServiceRequest::decode(&request[..]).unwrap()));
     row([
         &vms.to_string(),
-        &thousands(size.points),
-        &size.requests.to_string(),
-        &thousands(size.bytes),
-        &thousands(compressed),
+        &thousands(points.sum()),
+        &pushed.len().to_string(),
+        &thousands(pushed.iter().map(|request| request.len()).sum()),
+        &thousands(pushed.iter().map(|request| gzip(request)).sum()),
     ])
+}
+
+fn points(request: &ExportMetricsServiceRequest) -> usize {
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    scopes.flat_map(|scope| &scope.metrics).map(|metric| receiver::points(metric).len()).sum()
 }
 
 fn gzip(bytes: &[u8]) -> usize {
@@ -182,9 +186,17 @@ fn gzip(bytes: &[u8]) -> usize {
     encoder.finish().unwrap().len()
 }
 
-/// VMs with 4 vCPUs, 2 disks and 1 interface, read at this time.
+/// VMs with 4 vCPUs, 2 disks and 1 interface, read at this time, each with its own figures: equal ones would compress too
+/// well.
 fn fleet(vms: u128, at: Timestamp) -> Snapshot {
     let snapshot = sample::fleet(vms);
+    // Uniform pseudo-random numbers (splitmix64's step), others at each time.
+    let mut state = at.unix_nanos();
+    let mut next = move |below: u64| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (mixed ^ (mixed >> 31)) % below
+    };
     let read = |vm: &Arc<Vm>| {
         let mut vm = (**vm).clone();
         for vcpus in vm.vcpus.iter_mut().map(|reading| &mut reading.value.each) {
@@ -201,11 +213,47 @@ fn fleet(vms: u128, at: Timestamp) -> Snapshot {
             second.value.target = "vdb".into();
             disks.push(second);
         }
+        vary(&mut vm, &mut next);
         stamp(&mut vm, at);
         Arc::new(vm)
     };
     let vms: Vec<Arc<Vm>> = snapshot.vms.iter().map(read).collect();
     Snapshot { published: at, vms: vms.into(), ..snapshot.clone() }
+}
+
+/// Gives a VM's figures other values.
+fn vary(vm: &mut Vm, next: &mut impl FnMut(u64) -> u64) {
+    let vcpus = vm.vcpus.iter_mut().flat_map(|vcpus| &mut vcpus.value.each);
+    let times = vcpus.flat_map(|vcpu| [&mut vcpu.value.time, &mut vcpu.value.wait, &mut vcpu.value.delay]);
+    let cpu = vm.cpu.iter_mut().flat_map(|cpu| [&mut cpu.value.time, &mut cpu.value.user, &mut cpu.value.system]);
+    for time in times.chain(cpu) {
+        *time = Some(Duration::from_nanos(next(1 << 50)));
+    }
+    if let Some(memory) = vm.memory.as_mut().map(|memory| &mut memory.value) {
+        for amount in [&mut memory.unused, &mut memory.usable, &mut memory.disk_caches, &mut memory.resident] {
+            *amount = Some(model::Bytes::from_kib(next(1 << 22)));
+        }
+        memory.minor_faults = Some(next(1 << 40));
+    }
+    for disk in vm.disks.iter_mut().flat_map(|disks| &mut disks.value).map(|disk| &mut disk.value) {
+        for count in [&mut disk.read_requests, &mut disk.write_requests, &mut disk.flush_requests] {
+            *count = Some(next(1 << 30));
+        }
+        for bytes in [&mut disk.read_bytes, &mut disk.write_bytes, &mut disk.allocation] {
+            *bytes = Some(model::Bytes(next(1 << 40)));
+        }
+        for time in [&mut disk.read_time, &mut disk.write_time, &mut disk.flush_time] {
+            *time = Some(Duration::from_nanos(next(1 << 50)));
+        }
+    }
+    for nic in vm.nics.iter_mut().flat_map(|nics| &mut nics.value).map(|nic| &mut nic.value) {
+        for bytes in [&mut nic.receive_bytes, &mut nic.transmit_bytes] {
+            *bytes = Some(model::Bytes(next(1 << 40)));
+        }
+        for packets in [&mut nic.receive_packets, &mut nic.transmit_packets] {
+            *packets = Some(next(1 << 30));
+        }
+    }
 }
 
 /// Stamps the readings of a VM.
@@ -241,11 +289,17 @@ fn used(collector: &Collector) -> Used {
 }
 
 /// Runs so many agents against a Collector, and measures it once they are all connected.
-fn round(what: &str, runtime: &Runtime, selection: &Selection, collector: &Collector, agents: u128) -> Vec<String> {
-    eprintln!("bench: {what}: {agents} agents of {VMS} VMs");
+fn round(
+    what: &str,
+    runtime: &Runtime,
+    selection: &Selection,
+    collector: &Collector,
+    (agents, vms): (u128, u128),
+) -> Vec<String> {
+    eprintln!("bench: {what}: {agents} agents of {vms} VMs");
     let shutdown = CancellationToken::new();
     let started: Vec<Arc<OtlpCounters>> =
-        (0..agents).map(|number| start(runtime, selection, &collector.endpoint(), number, &shutdown)).collect();
+        (0..agents).map(|number| start(runtime, selection, &collector.endpoint(), (number, vms), &shutdown)).collect();
     std::thread::sleep(WARM);
     let before = used(collector);
     std::thread::sleep(MEASURED);
@@ -264,7 +318,7 @@ fn round(what: &str, runtime: &Runtime, selection: &Selection, collector: &Colle
     row([
         what,
         &agents.to_string(),
-        &(agents * VMS).to_string(),
+        &(agents * vms).to_string(),
         &format!("{:.0}", points / seconds),
         &format!("{:.1} %", 100.0 * cpu / seconds),
         &format!("{:.2} s", cpu / points * 1e6),
@@ -278,7 +332,7 @@ fn start(
     runtime: &Runtime,
     selection: &Selection,
     endpoint: &str,
-    number: u128,
+    (number, vms): (u128, u128),
     shutdown: &CancellationToken,
 ) -> Arc<OtlpCounters> {
     let clock = Arc::new(SystemClock::new());
@@ -305,7 +359,7 @@ fn start(
         let mut turn = tokio::time::interval(INTERVAL);
         loop {
             tokio::select! {
-                _ = turn.tick() => drop(writer.send_replace(Arc::new(fleet(VMS, clock.now())))),
+                _ = turn.tick() => drop(writer.send_replace(Arc::new(fleet(vms, clock.now())))),
                 () = until.cancelled() => return,
             }
         }
