@@ -73,10 +73,13 @@ impl Fleet {
         let mut ways: BTreeMap<String, Way> = BTreeMap::new();
         for (number, sink) in self.sinks.iter().enumerate() {
             let requests = sink.otlp("/v1/metrics");
-            for (resource, metric) in received(&requests).filter(|(_, metric)| super::CPU.contains(&&*metric.name)) {
-                let way = ways.entry(text(resource, "libvirt.domain.name").unwrap().to_owned()).or_default();
+            for (resource, metric) in received(&requests) {
+                let Some(name) = text(resource, "libvirt.domain.name") else { continue };
+                let way = ways.entry(name.to_owned()).or_default();
                 way.gateways.insert(number);
-                way.times.extend(numbers(metric).iter().map(|point| point.time_unix_nano));
+                if super::CPU.contains(&&*metric.name) {
+                    way.times.extend(numbers(metric).iter().map(|point| point.time_unix_nano));
+                }
             }
         }
         ways
@@ -92,12 +95,12 @@ impl Fleet {
     }
 }
 
-/// How the points of one counter of a VM came.
+/// How the points of a VM came.
 #[derive(Debug, Default)]
 struct Way {
     /// Through which gateways.
     gateways: BTreeSet<usize>,
-    /// Of which times, as they came.
+    /// The times of one counter, as they came.
     times: Vec<u64>,
 }
 
