@@ -4,6 +4,7 @@
 //! Those that need vendors' exporters or VictoriaMetrics are run by `make test-backends`: these take long to build.
 
 mod fleet;
+mod google;
 mod pushes;
 mod sink;
 mod vendors;
@@ -18,6 +19,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::support::collector::validate_with_variables;
 use super::support::{Collector, CollectorOptions, Victoria, repository};
+use google::Google;
 use pushes::{Agents, GROWTH, HOSTS, numbers, received, text};
 use sink::{Sink, eventually};
 use vendors::{DATADOG_COUNT, DatadogPayload, SPLUNK_CUMULATIVE, SplunkUpload};
@@ -326,6 +328,35 @@ fn splunk_is_sent_a_host_for_each_vm() {
         sink.wait_for("what the others pushed", |sink| Some(points_of(sink)).filter(|points| points.len() > before));
     let of_it = after[before..].iter().filter(|point| point.dimension("host.name") == "vm-0002").count();
     assert_eq!(of_it, 0);
+}
+
+#[test]
+#[ignore = "needs vendors' exporters: make test-backends"]
+fn google_is_sent_a_task_for_each_vm_and_no_node() {
+    let google = Google::start();
+    let overlay = format!(
+        "exporters:\n  googlecloud:\n    metric:\n      endpoint: {}\n      use_insecure: true\n      \
+         skip_create_descriptor: true\n",
+        google.address()
+    );
+    let options = CollectorOptions::shipped("backends/google-cloud.yaml").variable("GOOGLE_CLOUD_PROJECT", "vms");
+    let collector = Collector::start(options.with_vendors().text(&overlay));
+    let mut agents = Agents::in_cluster("production");
+    agents.push_to(collector.http_port());
+    let cpu = || {
+        let series = google.series().into_iter().map(|series| (series.metric.unwrap(), series.resource.unwrap()));
+        series.filter(|(metric, _)| CPU.iter().any(|name| metric.kind.ends_with(name))).collect::<Vec<_>>()
+    };
+    let series = eventually("the CPU time of each VM", || Some(cpu()).filter(|series| series.len() >= HOSTS.len()));
+    assert!(series.iter().all(|(_, resource)| resource.kind == "generic_task"), "{series:#?}");
+    let tasks: BTreeSet<&str> = series.iter().map(|(_, resource)| &*resource.labels["task_id"]).collect();
+    assert_eq!(tasks.len(), HOSTS.len(), "{tasks:?}");
+    let names: BTreeSet<&str> = series.iter().map(|(metric, _)| &*metric.labels["libvirt_domain_name"]).collect();
+    assert_eq!(names, BTreeSet::from(["shop_db-1", "shop_web-1", "vm-0001", "vm-0002"]));
+    for (metric, _) in &series {
+        let expected = metric.labels.get("kubevirt_vmi_name").map(|_| "production");
+        assert_eq!(metric.labels.get("k8s_cluster_name").map(String::as_str), expected, "{metric:?}");
+    }
 }
 
 #[test]

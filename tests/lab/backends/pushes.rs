@@ -41,12 +41,23 @@ impl Agents {
 
     /// With so many VMs on the libvirt host.
     pub fn with_domains(count: u128) -> Agents {
+        Agents::started(count, Vec::new())
+    }
+
+    /// The one under KubeVirt was told its cluster's name.
+    pub fn in_cluster(name: &str) -> Agents {
+        Agents::started(2, vec![("k8s.cluster.name".to_owned(), name.to_owned())])
+    }
+
+    fn started(count: u128, in_cluster: Vec<(String, String)>) -> Agents {
         let libvirt = sample::fleet(count);
         let vms = vec![Arc::new(vmis::running()), Arc::new(vmis::paused())];
         let kubevirt = Snapshot { vms: vms.into(), ..vmis::snapshot() };
         let agents =
             [(Vocabulary::Libvirt, libvirt), (Vocabulary::Kubevirt, kubevirt)].map(|(vocabulary, snapshot)| {
-                (Requests::new(Selection::everything(vocabulary), ResourceSettings::default()), snapshot)
+                let attributes = if vocabulary == Vocabulary::Kubevirt { in_cluster.clone() } else { Vec::new() };
+                let settings = ResourceSettings { attributes, ..ResourceSettings::default() };
+                (Requests::new(Selection::everything(vocabulary), settings), snapshot)
             });
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let read = Duration::from_nanos(sample::READ.unix_nanos());
