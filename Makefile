@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image package test-ship test-node test-arm64 release
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image package test-ship test-backends test-node test-arm64 release
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -25,7 +25,7 @@ lint: ## Format, clippy and the shell scripts, with what is installed
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## Measure: what a reading, an encoding and a scrape cost (docs/benchmarks.md)
-	tests/lab/prepare.sh packages peers apiserver
+	tests/lab/prepare.sh packages peers apiserver collector
 	cargo bench --locked
 
 docs: ## Render docs/ and otel/registry from the code, then rustdoc
@@ -60,6 +60,9 @@ flicker: ## Repeat the built tests to find those that fail now and then (N=20 ST
 test-versions: ## The lab's tests of libvirt on newer versions of it (N=5 VERSIONS=unstable)
 	@N=$(N) VERSIONS="$(VERSIONS)" LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
 
+test-backends: ## The configurations for backends and fleets, with vendors' exporters and VictoriaMetrics
+	@scripts/backends.sh
+
 test-node: ## Install the agent on real Kubernetes nodes and try it there (ONLY=sidecar:: KEEP=1)
 	@ONLY="$(ONLY)" KEEP=$(KEEP) scripts/node.sh
 
@@ -70,6 +73,7 @@ release: ## What must pass before a release, beside make test
 	@TWICE=1 scripts/image.sh
 	@TWICE=1 scripts/package.sh
 	@scripts/ship.sh
+	@scripts/backends.sh
 	@LAB_THREADS=$(VERSIONS_THREADS) scripts/versions.sh
 	@scripts/node.sh
 	@scripts/arm64.sh

@@ -19,6 +19,7 @@ use lab_support as support;
 
 mod addresses;
 mod alone;
+mod backends;
 mod chart;
 mod check;
 mod dashboards;

@@ -24,6 +24,9 @@
 #   shipping    what builds packages, and judges them, from Debian
 #   host-12, host-13   target/lab/roots/host-{12,13}: hosts with Debian 12 and a libvirt, and with Debian 13, to install on
 #   arm64       target/lab/roots/arm64: Debian unstable's Rust for arm64, and QEMU's emulation of one process
+#   collector-contrib  target/lab/bin/otelcol-contrib-lab: a Collector with vendors' exporters, for make test-backends;
+#               needs Go, 4 GB of disk and a quarter of an hour on a small machine
+#   victoriametrics    target/lab/bin/victoria-metrics, for the same; needs Go
 #   peers       target/lab/peers: Debian's prometheus-libvirt-exporter, for `make bench`
 #
 # A root keeps the versions that it was made with: remove its folder for newer ones.
@@ -235,6 +238,17 @@ go_build() {
 
 prepare_collector() { go_build collector otelcol-lab -- .; }
 
+# Vendors' exporters are a thousand packages, some of them huge: two at a time, so that it fits into memory.
+prepare_contrib() { GOFLAGS=-p=2 go_build collector-contrib otelcol-contrib-lab -- .; }
+
+prepare_victoriametrics() {
+    v=github.com/VictoriaMetrics/VictoriaMetrics
+    version=$(sed -n 's/^require github\.com\/VictoriaMetrics\/VictoriaMetrics \(v[0-9.]*\)$/\1/p' "$here/victoriametrics/go.mod")
+    go_version="-X $v/lib/buildinfo.Version=victoria-metrics-$version"
+    GOFLAGS=-p=2 go_build victoriametrics victoria-metrics -- $v/app/victoria-metrics
+    go_version=
+}
+
 prepare_prometheus() {
     # Without it Prometheus' metrics and user agent name no version.
     go_version="-X github.com/prometheus/common/version.Version=3.14.0"
@@ -346,6 +360,7 @@ prepare_peers() {
 for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
+        collector-contrib | victoriametrics) ;;
         debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping) ;;
         buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
@@ -362,6 +377,8 @@ for part in "$@"; do
         judge) prepare_judge ;;
         guest) prepare_guest ;;
         collector) prepare_collector ;;
+        collector-contrib) prepare_contrib ;;
+        victoriametrics) prepare_victoriametrics ;;
         prometheus) prepare_prometheus ;;
         apiserver) prepare_apiserver ;;
         helm) prepare_helm ;;

@@ -26,7 +26,22 @@ pub struct CollectorOptions {
     pub texts: Vec<String>,
     /// Variables that the configurations read, which override the ports and paths set here.
     pub environment: Vec<(String, String)>,
+    /// With vendors' exporters, which take long to build.
+    pub vendors: bool,
 }
+
+/// Where a Collector serves its own metrics; most shipped files leave it at its default port.
+const OWN_METRICS: &str = "
+service:
+  telemetry:
+    metrics:
+      readers:
+        - pull:
+            exporter:
+              prometheus:
+                host: ${env:COLLECTOR_METRICS_HOST}
+                port: ${env:COLLECTOR_METRICS_PORT}
+";
 
 impl CollectorOptions {
     /// Writes what it receives to a file, nothing else.
@@ -51,6 +66,28 @@ impl CollectorOptions {
     pub fn and_delta_backend(mut self, port: u16) -> CollectorOptions {
         self.shipped.push("delta.yaml");
         self.environment.push(("DELTA_OTLP_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}")));
+        self
+    }
+
+    /// With a file of otel/collector/backends or otel/collector/fleet.
+    pub fn shipped(name: &'static str) -> CollectorOptions {
+        CollectorOptions { shipped: vec![name], ..CollectorOptions::default() }.text(OWN_METRICS)
+    }
+
+    /// With this text in place of a shipped file, which tests have changed.
+    pub fn changed(text: &str) -> CollectorOptions {
+        CollectorOptions::default().text(text).text(OWN_METRICS)
+    }
+
+    /// With vendors' exporters.
+    pub fn with_vendors(mut self) -> CollectorOptions {
+        self.vendors = true;
+        self
+    }
+
+    /// With a variable.
+    pub fn variable(mut self, name: &str, value: &str) -> CollectorOptions {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -157,7 +194,7 @@ impl Collector {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "this Collector runs already");
-        let mut command = Command::new(prepared("collector", "bin/otelcol-lab"));
+        let mut command = Command::new(program(self.options.vendors));
         for name in &self.options.shipped {
             command.arg("--config").arg(repository().join("otel/collector").join(name));
         }
@@ -374,12 +411,40 @@ pub fn attributes(list: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The lab's Collector, or the one with vendors' exporters.
+#[track_caller]
+fn program(vendors: bool) -> PathBuf {
+    if vendors {
+        prepared("collector-contrib", "bin/otelcol-contrib-lab")
+    } else {
+        prepared("collector", "bin/otelcol-lab")
+    }
+}
+
 /// Validates a shipped configuration with the Collector's own check.
 #[track_caller]
 pub fn validate(file: &Path) {
-    let mut command = Command::new(prepared("collector", "bin/otelcol-lab"));
-    command.arg("validate").arg("--config").arg(file);
-    let output = process::run(command, Duration::from_secs(20)).expect("a validation that ends");
+    checked(file, false, &[]);
+}
+
+/// Validates one that reads variables without a default, each with a value that may be its.
+#[track_caller]
+pub fn validate_with_variables(file: &Path, vendors: bool) {
+    let text = fs::read_to_string(file).expect("a configuration");
+    let without_default = text.split("${env:").skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once('}')?;
+        (!name.contains(":-")).then_some(name)
+    });
+    let value = |name: &str| if name.ends_with("_ENDPOINT") { "https://backend.test" } else { "value" };
+    let variables: Vec<_> = without_default.map(|name| (name, value(name))).collect();
+    checked(file, vendors, &variables);
+}
+
+#[track_caller]
+fn checked(file: &Path, vendors: bool, variables: &[(&str, &str)]) {
+    let mut command = Command::new(program(vendors));
+    command.arg("validate").arg("--config").arg(file).envs(variables.iter().copied());
+    let output = process::run(command, Duration::from_secs(60)).expect("a validation that ends");
     assert_eq!(output.code, Some(0), "{}: {}", file.display(), output.stderr);
 }
 

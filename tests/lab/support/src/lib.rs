@@ -46,6 +46,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sshd;
+pub mod victoria;
 pub mod virsh;
 pub mod vmi;
 pub mod weaver;
@@ -73,6 +74,7 @@ pub use launcher::{Launcher, Node, Place};
 pub use libvirtd::{Kind, Libvirtd, LibvirtdOptions};
 pub use migration::{Migration, Pace};
 pub use prometheus::{Prometheus3, PrometheusOptions};
+pub use victoria::Victoria;
 pub use vmi::Vmi;
 pub use wire::Wire;
 
