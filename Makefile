@@ -1,7 +1,7 @@
 # The commands of the project. Each is a script or a cargo command that can be run by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image package test-ship test-backends test-node test-arm64 release
+.PHONY: help demo test lint bench docs manifests lab weaver flicker test-versions image package test-ship test-backends test-node test-arm64 pictures release
 
 # How many of the lab's tests run at the same time.
 LAB_THREADS ?= 2
@@ -68,6 +68,11 @@ test-node: ## Install the agent on real Kubernetes nodes and try it there (ONLY=
 
 test-arm64: ## Compile for arm64 and run the tests that need no other program, emulated
 	@scripts/arm64.sh
+
+pictures: ## Draw the pictures of the documents in a browser, from live VMs
+	tests/lab/prepare.sh packages guest collector browser
+	mkdir -p docs/pictures
+	PICTURES=$(CURDIR)/docs/pictures cargo test --locked --test lab -- --ignored status::
 
 release: ## What must pass before a release, beside make test
 	@TWICE=1 scripts/image.sh

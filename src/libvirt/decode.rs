@@ -48,6 +48,11 @@ use value::Fit;
 ///
 /// From libvirt 11 on, a call that hung in a QEMU is answered when the QEMU dies, with 0 for whatever its process would
 /// have said. That is no answer of the domain: `Busy`, with the id alone.
+///
+/// [`Group::Job`]: crate::model::Group::Job
+/// [`Monitor::NotAsked`]: crate::model::Monitor::NotAsked
+/// [`Monitor::Answered`]: crate::model::Monitor::Answered
+/// [`Monitor::Busy`]: crate::model::Monitor::Busy
 #[must_use]
 pub fn stats<'a>(id: Option<u32>, parameters: impl IntoIterator<Item = Parameter<'a>>, asked: Groups) -> Stats {
     let mut decoder = Decoder::default();

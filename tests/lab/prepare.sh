@@ -23,6 +23,7 @@
 #   node        target/lab/roots/node: the root file system of a Kubernetes node
 #   shipping    what builds packages, and judges them, from Debian
 #   host-12, host-13   target/lab/roots/host-{12,13}: hosts with Debian 12 and a libvirt, and with Debian 13, to install on
+#   browser     Chromium, from Debian: for make pictures
 #   arm64       target/lab/roots/arm64: Debian unstable's Rust for arm64, and QEMU's emulation of one process
 #   collector-contrib  target/lab/bin/otelcol-contrib-lab: a Collector with vendors' exporters, for make test-backends;
 #               needs Go, 4 GB of disk and a quarter of an hour on a small machine
@@ -89,6 +90,11 @@ xz-utils                compresses
 lintian                 judges a .deb
 rpm                     reads an .rpm, and installs it into a database of its own
 rpmlint                 judges it
+"
+
+# What draws pages.
+browser_packages="
+chromium                a browser without a screen
 "
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -361,7 +367,7 @@ for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
         collector-contrib | victoriametrics) ;;
-        debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping) ;;
+        debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping | browser) ;;
         buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
@@ -393,6 +399,7 @@ for part in "$@"; do
         network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
         node) prepare_root node "what a Kubernetes node has" ;;
         shipping) install_packages "$shipping_packages"; say "shipping: ready" ;;
+        browser) install_packages "$browser_packages"; say "browser: ready" ;;
         host-12) prepare_root host-12 "Debian 12's systemd and libvirt" ;;
         host-13) prepare_root host-13 "Debian 13's systemd" ;;
         arm64) prepare_root arm64 "Rust for arm64" ;;
