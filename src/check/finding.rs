@@ -1,5 +1,7 @@
 //! What was tried, how it went, and what to do.
 
+use crate::model::disturbs;
+
 /// What is tried, in the order of the report. Their words are stable: programs read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
@@ -199,7 +201,7 @@ pub(super) fn counted(number: usize, what: &str) -> String {
 
 /// A text that may come from outside, without what could break a line or steer a terminal.
 fn one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    text.chars().map(|char| if disturbs(char) { ' ' } else { char }).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{Bytes, Collection, Daemon, Identity, Place, State, StateReason, Vm};
+use crate::model::{Bytes, Collection, Daemon, Identity, State, Status, Vm, disturbs};
 use crate::snapshot::Snapshot;
 
 /// The columns, with their maximum widths; a line has at most 120 characters.
@@ -86,7 +86,7 @@ fn push_line(cells: &[&str; COLUMNS.len()], widths: &[usize; COLUMNS.len()], out
 fn row(vm: &Vm) -> [String; COLUMNS.len()] {
     [
         name(&vm.identity),
-        vm.status.map_or_else(absent, |status| state(status.state, status.reason)),
+        vm.status.map_or_else(absent, Status::shown),
         vm.hypervisor.map_or_else(absent, |hypervisor| hypervisor.as_str().to_owned()),
         vm.vcpus.as_ref().and_then(|vcpus| vcpus.value.current).map_or_else(absent, |current| current.to_string()),
         memory(vm),
@@ -102,31 +102,16 @@ fn row(vm: &Vm) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// The domain's name; under KubeVirt the VMI's, with its namespace.
+/// What people call it, as a terminal takes it.
 pub(super) fn name(identity: &Identity) -> String {
-    match &identity.place {
-        Place::Host { .. } => printable(&identity.name),
-        Place::Launcher(launcher) => printable(&format!("{}/{}", launcher.namespace, launcher.name)),
-    }
-}
-
-/// The state, with its reason unless that is obvious: a VM that was started and runs needs none.
-pub(super) fn state(state: State, reason: StateReason) -> String {
-    match reason.as_str() {
-        "unknown" | "booted" | "unpaused" => state.as_str().to_owned(),
-        reason => format!("{} ({reason})", state.as_str()),
-    }
+    printable(&identity.shown())
 }
 
 /// What the guest itself reports as used, and what it has. QEMU's memory on the host is something else, and is not
 /// shown instead.
 pub(super) fn memory(vm: &Vm) -> String {
     let Some(memory) = vm.memory.as_ref().map(|reading| &reading.value) else { return absent() };
-    let used = match (memory.available, memory.usable.or(memory.unused)) {
-        (Some(Bytes(available)), Some(Bytes(free))) => available.checked_sub(free).map(Bytes),
-        _ => None,
-    };
-    pair(used, memory.current)
+    pair(memory.used(), memory.current)
 }
 
 pub(super) const fn collection(collection: &Collection) -> &'static str {
@@ -179,8 +164,7 @@ pub(super) fn absent() -> String {
 
 /// External text, without characters that could move a terminal's cursor or turn the direction of writing.
 pub(super) fn printable(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
+    text.chars().map(|letter| if disturbs(letter) { '?' } else { letter }).collect()
 }
 
 /// The text, cut to a width; an ellipsis marks a cut.

@@ -37,6 +37,17 @@ pub struct Identity {
     pub place: Place,
 }
 
+impl Identity {
+    /// What people call it: the domain's name; under KubeVirt NAMESPACE/NAME of the VMI.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.place {
+            Place::Host { .. } => self.name.to_string(),
+            Place::Launcher(launcher) => format!("{}/{}", launcher.namespace, launcher.name),
+        }
+    }
+}
+
 /// Where a VM runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

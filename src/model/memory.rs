@@ -36,6 +36,15 @@ pub struct Memory {
     pub resident: Option<Bytes>,
 }
 
+impl Memory {
+    /// What the guest itself reports as used. QEMU's memory on the host is something else.
+    #[must_use]
+    pub fn used(&self) -> Option<Bytes> {
+        let free = self.usable.or(self.unused)?;
+        self.available?.0.checked_sub(free.0).map(Bytes)
+    }
+}
+
 /// How fast the VM writes to its memory, if somebody asked libvirt to measure it (`dirtyrate.*`). virt-otel never
 /// starts such a measurement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

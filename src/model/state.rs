@@ -153,6 +153,15 @@ pub struct Status {
 }
 
 impl Status {
+    /// For people: the state, with its reason unless that is obvious. A VM that was started and runs needs none.
+    #[must_use]
+    pub fn shown(self) -> String {
+        match self.reason.as_str() {
+            "unknown" | "booted" | "unpaused" => self.state.as_str().to_owned(),
+            reason => format!("{} ({reason})", self.state.as_str()),
+        }
+    }
+
     /// From libvirt's pair of numbers.
     #[must_use]
     pub fn from_libvirt(state: i64, reason: i64) -> Self {

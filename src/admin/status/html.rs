@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::disturbs;
+
 /// The longest text from outside that is shown.
 const LONGEST: usize = 400;
 
@@ -18,8 +20,7 @@ pub(in super::super) fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
-            other if other.is_control() => out.push('\u{fffd}'),
+            other if disturbs(other) => out.push('\u{fffd}'),
             other => out.push(other),
         }
     }

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use super::html::{ABSENT, escaped, span};
-use crate::admin::content::Status;
+use crate::admin::content;
 use crate::admin::limits::ROWS;
-use crate::model::{Bytes, HypervisorType, Memory, Place, Vm};
+use crate::model::{Bytes, HypervisorType, Memory, Status, Vm};
 use crate::rates::Rates;
 
 /// How much a VM should be looked at.
@@ -58,12 +58,12 @@ fn why_not(vm: &Vm) -> Option<String> {
 }
 
 /// A row for each VM, those that should be looked at first.
-pub(super) fn table(status: &Status, html: &mut String) {
+pub(super) fn table(status: &content::Status, html: &mut String) {
     let none = Rates::default();
     let rates = status.rates.iter().chain(std::iter::repeat(&none));
     let mut vms: Vec<_> =
         status.snapshot.vms.iter().zip(rates).map(|(vm, rates)| (Concern::of(vm), vm, rates)).collect();
-    vms.sort_by_cached_key(|(concern, vm, _)| (Reverse(*concern), name(vm)));
+    vms.sort_by_cached_key(|(concern, vm, _)| (Reverse(*concern), vm.identity.shown()));
     html.push_str(
         "<div class=\"wide\"><table>\n<caption>VMs, those to look at first</caption>\n<thead><tr><th scope=\"col\">Name\
          <th scope=\"col\">State<th scope=\"col\">Hypervisor<th scope=\"col\">CPU %<th scope=\"col\">Memory used / total\
@@ -78,12 +78,9 @@ pub(super) fn table(status: &Status, html: &mut String) {
     }
 }
 
-fn row(concern: Concern, vm: &Vm, rates: &Rates, status: &Status, html: &mut String) {
+fn row(concern: Concern, vm: &Vm, rates: &Rates, status: &content::Status, html: &mut String) {
     let absent = || ABSENT.to_owned();
-    let state = vm.status.map_or_else(absent, |it| match it.reason.as_str() {
-        "unknown" | "booted" | "unpaused" => it.state.as_str().to_owned(),
-        reason => format!("{} ({reason})", it.state.as_str()),
-    });
+    let state = vm.status.map_or_else(absent, Status::shown);
     let hypervisor = vm.hypervisor.map_or(ABSENT, |hypervisor| hypervisor.as_str());
     let cpu = rates.cpu.map_or_else(absent, |cpu| format!("{:.0}", cpu * 100.0));
     let memory = vm.memory.as_ref().map_or_else(absent, |memory| memory_of(&memory.value));
@@ -94,26 +91,15 @@ fn row(concern: Concern, vm: &Vm, rates: &Rates, status: &Status, html: &mut Str
         html,
         "<tr{}><th scope=\"row\">{}<td>{state}<td>{hypervisor}<td>{cpu}<td>{memory}<td>{age}<td>{}</tr>",
         concern.class(),
-        escaped(&name(vm)),
+        escaped(&vm.identity.shown()),
         why_not(vm).unwrap_or_default(),
     );
 }
 
-fn name(vm: &Vm) -> String {
-    match &vm.identity.place {
-        Place::Host { .. } => vm.identity.name.to_string(),
-        Place::Launcher(launcher) => format!("{}/{}", launcher.namespace, launcher.name),
-    }
-}
-
 /// What the guest itself reports as used, and what it has.
 fn memory_of(memory: &Memory) -> String {
-    let used = match (memory.available, memory.usable.or(memory.unused)) {
-        (Some(Bytes(available)), Some(Bytes(free))) => available.checked_sub(free).map(Bytes),
-        _ => None,
-    };
     let mebibytes = |bytes: Option<Bytes>| {
         bytes.map_or_else(|| ABSENT.to_owned(), |Bytes(bytes)| format!("{} MiB", bytes.div_ceil(1_024 * 1_024)))
     };
-    format!("{} / {}", mebibytes(used), mebibytes(memory.current))
+    format!("{} / {}", mebibytes(memory.used()), mebibytes(memory.current))
 }

@@ -10,7 +10,7 @@ use super::screen::{Order, Screen, Sight};
 use super::{detail, head};
 use crate::commands::table::{self, absent};
 use crate::config::Colours;
-use crate::model::{Bytes, HypervisorType, Vm};
+use crate::model::{Bytes, HypervisorType, Status, Vm};
 use crate::rates::Rates;
 
 /// The columns, with their widths; the name takes what is left.
@@ -120,7 +120,7 @@ fn cells(vm: &Vm, rates: &Rates) -> [String; COLUMNS.len()] {
     let vcpus = vm.vcpus.as_ref().and_then(|vcpus| vcpus.value.current);
     [
         table::name(&vm.identity),
-        vm.status.map_or_else(absent, |status| table::state(status.state, status.reason)),
+        vm.status.map_or_else(absent, Status::shown),
         vm.hypervisor.map_or_else(absent, |hypervisor| hypervisor.as_str().to_owned()),
         vcpus.map_or_else(absent, |vcpus| vcpus.to_string()),
         percent(rates.cpu),
