@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use support::kubevirt::{self, Verdict};
-use support::{dashboards, migrating, registry, rules, sample, scaling, vmis};
+use support::{dashboards, migrating, registry, rules, sample, scaling, values, vmis};
 use virt_otel::catalog::{
     Attribute, Entity, IdentityLabels, Kind, Metric, NOT_EXPORTED, Profile, Read, Selection, Stability, Unit, Value,
     Vocabulary, all, attribute, daemon_labels,
@@ -631,6 +631,22 @@ fn the_number_of_series_is_up_to_date_and_that_of_the_page() {
         let page = page(vocabulary, Format::Text004);
         let lines = page.lines().filter(|line| line.contains(labels)).count();
         assert_eq!(scaling::series(&web, vocabulary, Profile::Full), lines, "{vocabulary:?}");
+    }
+}
+
+#[test]
+fn the_values_of_the_chart_are_up_to_date() {
+    const PATH: &str = "deploy/helm/virt-otel/README.md";
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let (text, values) = (read(PATH), read("deploy/helm/virt-otel/values.yaml"));
+    let begin = "<!-- Rendered from values.yaml by `cargo test --test contract`. -->\n";
+    let table = values::table(&values, &serde_saphyr::from_str(&values).unwrap());
+    assert_rendered([(PATH, between(PATH, &text, begin, &table, "<!-- End of what is rendered. -->\n"))]);
+    assert!(table.contains("| `image.tag` | `\"\"` | Without one, the chart's appVersion. |"), "{table}");
+    assert!(table.contains("| `nodeSelector` | `{\"kubernetes.io/os\":\"linux\"}` |"), "{table}");
+    // What an alert or a person would look for.
+    for value in ["metricsProfile", "otlp.endpoint", "web.tls.secretName", "networkPolicy.from", "dashboards.create"] {
+        assert!(table.contains(&format!("| `{value}` |")), "{value} is missing");
     }
 }
 

@@ -7,5 +7,6 @@ pub mod migrating;
 pub mod registry;
 pub mod rules;
 pub mod scaling;
+pub mod values;
 
 pub use virt_otel::testing::{sample, vmis};
