@@ -1,9 +1,10 @@
-//! The dashboards that ship: promtool understands each query, and on live data each answers, with each VM once.
+//! The dashboards and rules that ship: promtool understands each query, and on live data each answers, with each VM once.
 //!
-//! `tests/contract.rs` says whether Grafana takes their JSON.
+//! `tests/contract.rs` says whether Grafana takes the dashboards' JSON, `rules.rs` when an alert fires.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,16 +12,22 @@ use serde_json::Value;
 use super::support::prometheus::promtool;
 use super::support::{
     Agent, Cluster, Collector, CollectorOptions, Domain, Libvirtd, Node, Pace, Prometheus3, PrometheusOptions, Vmi,
-    helm, repository,
+    helm, meanwhile, repository,
 };
 
 const SHOP: &str = "shop";
 /// How long it may take until every query has answered, on a busy machine.
 const ANSWERED: Duration = Duration::from_secs(90);
 
+/// How long after a change things may still move.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// A query of a dashboard, and where it is.
 pub(super) struct Query {
+    /// The vocabulary, the dashboard, and the title.
     pub(super) place: String,
+    /// The panel's number in its dashboard; none of a variable or an annotation.
+    pub(super) panel: Option<u64>,
     pub(super) expression: String,
 }
 
@@ -34,18 +41,18 @@ pub(super) fn queries(vocabulary: &str, values: &BTreeMap<&str, &str>) -> Vec<Qu
         let mut found = Vec::new();
         for panel in panels(&board["panels"]) {
             for target in panel["targets"].as_array().into_iter().flatten() {
-                found.push((panel["title"].to_string(), target["expr"].clone()));
+                found.push((panel["title"].to_string(), panel["id"].as_u64(), target["expr"].clone()));
             }
         }
         for annotation in board["annotations"]["list"].as_array().into_iter().flatten() {
-            found.push((annotation["name"].to_string(), annotation["expr"].clone()));
+            found.push((annotation["name"].to_string(), None, annotation["expr"].clone()));
         }
         for variable in board["templating"]["list"].as_array().into_iter().flatten() {
-            found.push((variable["name"].to_string(), variable["definition"].clone()));
+            found.push((variable["name"].to_string(), None, variable["definition"].clone()));
         }
-        queries.extend(found.into_iter().filter_map(|(title, expression)| {
+        queries.extend(found.into_iter().filter_map(|(title, panel, expression)| {
             let expression = with(values, &asked(expression.as_str()?));
-            Some(Query { place: format!("{vocabulary}/{name}: {title}"), expression })
+            Some(Query { place: format!("{vocabulary}/{name}: {title}"), panel, expression })
         }));
     }
     assert!(queries.len() > 100, "only {} queries", queries.len());
@@ -75,7 +82,7 @@ fn asked(definition: &str) -> String {
 }
 
 /// An expression with values in place of variables, the longest names first: `$__range_s` begins like `$__range`.
-fn with(values: &BTreeMap<&str, &str>, expression: &str) -> String {
+pub(super) fn with(values: &BTreeMap<&str, &str>, expression: &str) -> String {
     let mut names: Vec<&str> = values.keys().copied().collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     names.iter().fold(expression.to_owned(), |text, name| text.replace(&format!("${name}"), values[name]))
@@ -165,6 +172,7 @@ const SILENT: Silent = &[
     ("_vcpu_halted", "only some versions of QEMU tell it under emulation"),
     ("_memory_hugetlb_", "the guest's kernel may have no huge pages"),
     ("_memory_last_update_age_seconds", "there from the balloon's first answer on"),
+    ("virt_otel:vm_storage_", "only of disks that are used within the window"),
 ];
 
 const SILENT_UNDER_LIBVIRT: Silent = &[
@@ -189,6 +197,18 @@ const SILENT_UNDER_KUBEVIRT: Silent = &[
     ("virt_otel_kubernetes_connected", "the API answers: only where it is to be 0"),
 ];
 
+/// As under KubeVirt, and nothing goes on any more.
+const SILENT_AFTER_A_MIGRATION: Silent = &[
+    ("_job_", "no job goes on"),
+    ("_migration_", "the migration has ended, and some of it is of the time before"),
+    ("_storage_limit_", "the VM's disks have no limits"),
+    ("_iothread_", "the VM has no I/O threads"),
+    ("virt_otel_web_config_", "no agent has a web configuration file"),
+    ("virt_otel_requests_refused_total", "no agent has a web configuration file"),
+    ("virt_otel_handshakes_failed_total", "no agent has a web configuration file"),
+    ("virt_otel_kubernetes_connected", "the API answers: only where it is to be 0"),
+];
+
 impl Query {
     /// Whether its answer may be empty, and then is all right.
     fn may_be_silent(&self, more: Silent) -> bool {
@@ -196,18 +216,57 @@ impl Query {
     }
 }
 
+/// What the rules of a vocabulary ask, as queries: what each record holds, and for each alert all that it is made of. An alert
+/// itself has no answer where all is well.
+fn of_rules(vocabulary: &str) -> Vec<Query> {
+    let text = std::fs::read_to_string(rules_of(vocabulary)).expect("the rules");
+    let rules: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let groups = rules["groups"].as_array().into_iter().flatten();
+    let mut queries = BTreeMap::new();
+    for rule in groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()) {
+        if let Some(name) = rule["record"].as_str() {
+            queries.insert(name.to_owned(), format!("{vocabulary} rules: {name}"));
+        }
+        let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+        let expression = rule["expr"].as_str().expect("an expression");
+        for name in
+            expression.split(|letter| !word(letter)).filter(|name| SERIES.iter().any(|start| name.starts_with(start)))
+        {
+            let of = rule["alert"].as_str().or(rule["record"].as_str()).unwrap_or_default();
+            queries.entry(format!("group({name})")).or_insert_with(|| format!("{vocabulary} rules: {of}"));
+        }
+    }
+    assert!(queries.len() > 20, "only {} queries", queries.len());
+    queries.into_iter().map(|(expression, place)| Query { place, panel: None, expression }).collect()
+}
+
+/// How names of series begin, and none of a label.
+const SERIES: [&str; 5] = ["libvirt_domain_", "libvirt_up", "kubevirt_vmi_", "virt_otel_", "virt_otel:"];
+
+fn rules_of(vocabulary: &str) -> PathBuf {
+    repository().join(format!("deploy/prometheus/{vocabulary}.yaml"))
+}
+
+/// The rules of a vocabulary in a Prometheus, evaluated each second.
+fn with_rules(vocabulary: &str) -> (String, String) {
+    let rules = format!("rule_files: [\"{}\"]\n\nglobal:\n  evaluation_interval: 1s\n", rules_of(vocabulary).display());
+    ("global:\n".to_owned(), rules)
+}
+
 /// A Prometheus that agents push to, by way of a Collector that can be scraped as well. Beside it, one scrapes the agents, and
-/// one has both.
+/// one has both. All have the rules.
 struct Ways {
+    vocabulary: &'static str,
     pushed: Prometheus3,
     collector: Collector,
 }
 
 impl Ways {
-    fn start() -> Ways {
-        let pushed = Prometheus3::start(PrometheusOptions::default());
+    fn start(vocabulary: &'static str) -> Ways {
+        let options = PrometheusOptions { replacements: vec![with_rules(vocabulary)], ..PrometheusOptions::default() };
+        let pushed = Prometheus3::start(options);
         let collector = Collector::start(CollectorOptions::file().and_prometheus(pushed.port()).and_scrapers());
-        Ways { pushed, collector }
+        Ways { vocabulary, pushed, collector }
     }
 
     /// A Prometheus that scrapes agents each second, and one that scrapes the Collector that they push to as well.
@@ -218,7 +277,10 @@ impl Ways {
                 agent: agents.first().map(|agent| agent.port()),
                 collector,
                 scrape_interval: Some("1s".to_owned()),
-                replacements: vec![(format!("[{}]", targets[0]), format!("[{}]", targets.join(", ")))],
+                replacements: vec![
+                    (format!("[{}]", targets[0]), format!("[{}]", targets.join(", "))),
+                    with_rules(self.vocabulary),
+                ],
                 ..PrometheusOptions::default()
             })
         })
@@ -243,17 +305,38 @@ impl Ways {
             });
             if left.is_empty() {
                 println!("{} queries answered after {:?}", queries.len(), began.elapsed());
-                return;
+                break;
             }
             assert!(began.elapsed() < ANSWERED, "{faults:#?}");
             std::thread::sleep(Duration::from_secs(1));
         }
+        for prometheus in [scraped, &self.pushed, both] {
+            let rules = prometheus.rules();
+            let faults: Vec<_> = rules.iter().filter(|(_, health)| health.is_err()).collect();
+            assert!(rules.len() > 15 && faults.is_empty(), "of {} rules: {faults:#?}", rules.len());
+        }
+    }
+
+    /// Does something, and asks everything again and again, until a while afterwards: nothing may be an error, such as a VM
+    /// that two nodes have where one is expected.
+    fn no_error_while<T>(&self, [scraped, both]: &[Prometheus3; 2], queries: &[Query], act: impl FnOnce() -> T) -> T {
+        let looks = [scraped, &self.pushed, both].map(|prometheus| {
+            let ask = |query: &&Query| prometheus.try_query(&query.expression).is_none();
+            move || queries.iter().filter(ask).map(|query| query.place.clone()).collect::<Vec<_>>()
+        });
+        let (done, seen) = meanwhile(looks, SETTLED, act);
+        for (looks, way) in seen.iter().zip(["scraped", "pushed", "both"]) {
+            println!("{way}: everything was asked {} times", looks.len());
+            let errors: BTreeSet<&String> = looks.iter().flatten().collect();
+            assert!(looks.len() > 2 && errors.is_empty(), "{way}: errors of {errors:#?}");
+        }
+        done
     }
 }
 
 impl Query {
     fn fault(&self, ways: [&Prometheus3; 3], silent: Silent) -> Option<String> {
-        let Query { place, expression } = self;
+        let Query { place, expression, .. } = self;
         let mut answers = Vec::new();
         for prometheus in ways {
             let Some(series) = prometheus.try_query(expression) else {
@@ -288,7 +371,7 @@ fn the_dashboards_of_a_host_answer_either_way_and_show_each_vm_once() {
     libvirtd.boot(&guest);
     libvirtd.create_paused(&Domain::tcg("paused"));
     libvirtd.define(&Domain::tcg("off"));
-    let ways = Ways::start();
+    let ways = Ways::start("libvirt");
     // It guards nothing, and its series are there.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nothing = folder.path().join("web.yaml").display().to_string();
@@ -299,7 +382,9 @@ fn the_dashboards_of_a_host_answer_either_way_and_show_each_vm_once() {
     );
     let mut values = common();
     values.extend([("domain", guest.name()), ("uuid", guest.uuid())]);
-    ways.all_answer(&ways.scrapers(&[&agent]), &queries("libvirt", &values), SILENT_UNDER_LIBVIRT);
+    let mut all = queries("libvirt", &values);
+    all.extend(of_rules("libvirt"));
+    ways.all_answer(&ways.scrapers(&[&agent]), &all, SILENT_UNDER_LIBVIRT);
 }
 
 #[test]
@@ -312,8 +397,8 @@ fn the_dashboards_of_a_cluster_answer_either_way_and_show_each_vm_once() {
     let guest = source.start_linux(SHOP, "web");
     let vmi = Vmi::create_running(&cluster.api, SHOP, "web", source.place());
     Vmi::create_running(&cluster.api, SHOP, "idle", idle.place());
-    let ways = Ways::start();
-    let agents = nodes.each_ref().map(|node| cluster.agent(node, Some(&ways.collector)));
+    let ways = Ways::start("kubevirt");
+    let mut agents = nodes.each_ref().map(|node| cluster.agent(node, Some(&ways.collector)));
     let scrapers = ways.scrapers(&agents.each_ref());
     for prometheus in scrapers.iter().chain([&ways.pushed]) {
         prometheus.wait_for(ANSWERED, "rate(kubevirt_vmi_storage_iops_write_total{name=\"web\"}[10s]) > 0");
@@ -330,6 +415,18 @@ fn the_dashboards_of_a_cluster_answer_either_way_and_show_each_vm_once() {
     all.iter_mut().for_each(|query| {
         query.expression = query.expression.replace("namespace=\".*\"", &format!("namespace=\"{SHOP}\""));
     });
+    all.extend(of_rules("kubevirt"));
     ways.all_answer(&scrapers, &all, SILENT_UNDER_KUBEVIRT);
-    drop(migration);
+
+    ways.no_error_while(&scrapers, &all, || {
+        migration.hurry();
+        migration.finish();
+        vmi.target_domain_ready();
+        vmi.flip(target.place());
+        vmi.finish_migration(source.place());
+    });
+    ways.all_answer(&scrapers, &all, SILENT_AFTER_A_MIGRATION);
+
+    ways.no_error_while(&scrapers, &all, || agents[1].restart());
+    ways.all_answer(&scrapers, &all, SILENT_AFTER_A_MIGRATION);
 }

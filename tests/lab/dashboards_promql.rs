@@ -1,7 +1,7 @@
 //! What the dashboards ask is answered the same whichever way VMs come: scraped, pushed, both at once, or beside KubeVirt's own
 //! series. promtool evaluates each query over the golden pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -12,6 +12,7 @@ use virt_otel::export::naming;
 use super::dashboards::{Query, common, queries};
 use super::profiles::kubevirts::GROUPS;
 use super::support::prometheus::promtool;
+use super::support::repository;
 
 /// A page for each vocabulary, with every row.
 const PAGES: [(Vocabulary, &str, &str); 2] = [
@@ -203,8 +204,63 @@ fn no_excuse_is_out_of_use() {
     }
 }
 
+/// How VMs may come, in words. The first is what the others are compared with.
+const SETUPS: [(&str, &[Way], &[Vocabulary]); 7] = [
+    ("scraped", &[SCRAPED], &[Vocabulary::Libvirt, Vocabulary::Kubevirt]),
+    ("pushed", &[Way::Pushed], &[Vocabulary::Libvirt, Vocabulary::Kubevirt]),
+    ("both", &[SCRAPED, Way::Pushed], &[Vocabulary::Libvirt, Vocabulary::Kubevirt]),
+    (
+        "KubeVirt's, ours `beside-kubevirt`",
+        &[Way::Kubevirts, Way::Scraped(Profile::BesideKubevirt)],
+        &[Vocabulary::Kubevirt],
+    ),
+    ("KubeVirt's, ours in full", &[Way::Kubevirts, SCRAPED], &[Vocabulary::Kubevirt]),
+    ("KubeVirt's, ours pushed", &[Way::Kubevirts, Way::Pushed], &[Vocabulary::Kubevirt]),
+    ("all three", &[Way::Kubevirts, SCRAPED, Way::Pushed], &[Vocabulary::Kubevirt]),
+];
+
+/// How many panels of a dashboard have an answer, of how many.
+fn panels(queries: &[Query], dashboard: &str, answers: &BTreeMap<String, String>) -> String {
+    let of = |query: &&Query| query.place.starts_with(dashboard);
+    let all: BTreeSet<u64> = queries.iter().filter(of).filter_map(|query| query.panel).collect();
+    let with_answer = queries.iter().filter(of).filter(|query| answers.contains_key(&query.expression));
+    let with_answer: BTreeSet<u64> = with_answer.filter_map(|query| query.panel).collect();
+    format!("{} of {}", with_answer.len(), all.len())
+}
+
+/// The table of deploy/grafana/README.md, from the answers by vocabulary and setup.
+fn table(found: &BTreeMap<(&str, &str), Vec<String>>) -> String {
+    let head: Vec<&str> = SETUPS.iter().map(|(setup, ..)| *setup).collect();
+    let mut table = format!("\n| Dashboard | {} |\n|---|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    for (_, vocabulary, _) in PAGES {
+        for (at, dashboard) in DASHBOARDS.into_iter().enumerate() {
+            let counts = head.iter().map(|setup| found.get(&(vocabulary, *setup)).map_or("–", |counts| &counts[at]));
+            let _ = writeln!(table, "| {vocabulary}/{dashboard} | {} |", counts.collect::<Vec<_>>().join(" | "));
+        }
+    }
+    table + "\n"
+}
+
+const DASHBOARDS: [&str; 3] = ["fleet", "vm", "agent"];
+
+/// Writes the table where it belongs, if it is another one there.
+fn assert_up_to_date(table: &str) {
+    let path = repository().join("deploy/grafana/README.md");
+    let text = std::fs::read_to_string(&path).expect("the page about dashboards");
+    let (before, rest) = text.split_once(BEGIN).expect("where the table begins");
+    let (there, after) = rest.split_once(END).expect("where the table ends");
+    if there != table {
+        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("the page, written");
+        panic!("stale, and rewritten just now: {}", path.display());
+    }
+}
+
+const BEGIN: &str = "<!-- Rendered from tests/lab/dashboards_promql.rs by `make lab`. -->\n";
+const END: &str = "<!-- End of what is rendered. -->\n";
+
 #[test]
 fn each_query_is_answered_the_same_whichever_way_vms_come() {
+    let mut found = BTreeMap::new();
     for (vocabulary, name, page) in PAGES {
         let mut values = common();
         match vocabulary {
@@ -215,28 +271,30 @@ fn each_query_is_answered_the_same_whichever_way_vms_come() {
         }
         values.extend([("__rate_interval", "2m"), ("window", "5m")]);
         let queries = queries(name, &values);
-        let scraped = answers(vocabulary, page, &[SCRAPED], &queries);
-        for Query { place, expression } in &queries {
-            let silent = SILENT.iter().any(|(part, _)| expression.contains(part));
-            assert!(silent || scraped.contains_key(expression), "{place}: no answer to {expression}");
-        }
-        assert!(scraped.len() > 150, "only {} queries have an answer", scraped.len());
-        let mut others = vec![vec![Way::Pushed], vec![SCRAPED, Way::Pushed]];
-        if vocabulary == Vocabulary::Kubevirt {
-            others.push(vec![Way::Kubevirts, Way::Scraped(Profile::BesideKubevirt)]);
-            others.push(vec![Way::Kubevirts, SCRAPED, Way::Pushed]);
-        }
-        for ways in others {
-            let answered = answers(vocabulary, page, &ways, &queries);
-            for Query { place, expression } in &queries {
+        let mut scraped: Option<BTreeMap<String, String>> = None;
+        for (setup, ways, _) in SETUPS.iter().filter(|(.., of)| of.contains(&vocabulary)) {
+            let answered = answers(vocabulary, page, ways, &queries);
+            let counts = DASHBOARDS.map(|dashboard| panels(&queries, &format!("{name}/{dashboard}: "), &answered));
+            found.insert((name, *setup), counts.to_vec());
+            let Some(scraped) = &scraped else {
+                for Query { place, expression, .. } in &queries {
+                    let silent = SILENT.iter().any(|(part, _)| expression.contains(part));
+                    assert!(silent || answered.contains_key(expression), "{place}: no answer to {expression}");
+                }
+                assert!(answered.len() > 150, "only {} queries have an answer", answered.len());
+                scraped = Some(answered);
+                continue;
+            };
+            for Query { place, expression, .. } in &queries {
                 let known = |answers: &BTreeMap<String, String>| {
                     // A scraper knows a host by its address.
                     answers
                         .get(expression)
                         .map(|answer| answer.replace("host=\"10.0.0.2\"", &format!("host=\"{HOST}\"")))
                 };
-                assert_eq!(known(&answered), known(&scraped), "{place}, {ways:?}: {expression}");
+                assert_eq!(known(&answered), known(scraped), "{place}, {setup}: {expression}");
             }
         }
     }
+    assert_up_to_date(&table(&found));
 }

@@ -33,6 +33,8 @@ fn the_chart_has_the_same_rules() {
         assert_eq!(count(rules), count(&shipped), "{kind}");
     }
     assert!(rules.contains("{{ $labels.namespace }}"), "{rules}");
+    let by_default = helm::template(None);
+    assert!(!by_default.contains_key("prometheusrule.yaml"), "nobody asked for it");
 }
 
 #[test]

@@ -19,8 +19,9 @@ use super::{answer_within, free_port};
 /// A running agent; killed when dropped.
 pub struct Agent {
     process: Process,
+    command: Command,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Agent {
@@ -55,9 +56,14 @@ impl Agent {
 
     #[track_caller]
     fn ready(mut self) -> Agent {
+        self.wait_answering();
+        self
+    }
+
+    #[track_caller]
+    fn wait_answering(&mut self) {
         let port = self.port;
         self.process.wait_ready(Duration::from_secs(20), || http::get(port, "/livez", &[]).ok());
-        self
     }
 
     /// Starts the agent of a node.
@@ -106,8 +112,8 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         command.args(["run", "--listen", &format!("127.0.0.1:{port}")]).args(arguments);
-        let process = Process::spawn("virt-otel", command, &folder.path().join("agent.log"));
-        Agent { process, port, _folder: folder }
+        let process = Process::spawn("virt-otel", process::copy(&command), &folder.path().join("agent.log"));
+        Agent { process, command, port, folder }
     }
 
     /// Runs the binary to its end, such as `&["snapshot", …]`, within 60 s.
@@ -182,6 +188,15 @@ impl Agent {
     /// Sends SIGTERM, and gives it 20 s.
     pub fn terminate(&mut self) -> Exit {
         self.process.terminate(Duration::from_secs(20))
+    }
+
+    /// Ends it in order, starts it again on the same port, and waits until its endpoint answers.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        assert_eq!(self.terminate().code, Some(0), "{}", self.log());
+        let log = self.folder.path().join("agent.log");
+        self.process = Process::spawn("virt-otel", process::copy(&self.command), &log);
+        self.wait_answering();
     }
 
     /// Waits for it to end by itself, and kills it after the timeout.

@@ -167,17 +167,28 @@ type Job = Box<dyn FnOnce() + Send>;
 /// environment must not have been cleared.
 fn dying_with_us(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
-    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+    with_all_of(command, bound)
+}
+
+/// The same command once more.
+pub fn copy(command: &Command) -> Command {
+    with_all_of(command, Command::new(command.get_program()))
+}
+
+/// Another command with the arguments, variables and folder of this one.
+fn with_all_of(command: &Command, mut other: Command) -> Command {
+    other.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => bound.env(name, value),
-            None => bound.env_remove(name),
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
         };
     }
     if let Some(folder) = command.get_current_dir() {
-        bound.current_dir(folder);
+        other.current_dir(folder);
     }
-    bound
+    other
 }
 
 /// Spawns in a process group of its own.

@@ -148,6 +148,20 @@ impl Prometheus3 {
         })
     }
 
+    /// The rules that it has, each with its last error; one that was not evaluated yet says so.
+    #[track_caller]
+    pub fn rules(&self) -> Vec<(String, Result<(), String>)> {
+        let response = http::get(self.port, "/api/v1/rules", &[]).expect("an answer of Prometheus");
+        let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
+        let groups = answer["data"]["groups"].as_array().into_iter().flatten();
+        let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+        let health = |rule: &Value| match rule["health"].as_str() {
+            Some("ok") => Ok(()),
+            health => Err(format!("{health:?}: {}", rule["lastError"])),
+        };
+        rules.map(|rule| (rule["name"].as_str().unwrap_or_default().to_owned(), health(rule))).collect()
+    }
+
     /// Prometheus' own figures.
     #[track_caller]
     pub fn own_metrics(&self) -> super::Metrics {
