@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use lab_support::page::{self, Todo};
+
 /// Folders without documents of ours.
 const SKIPPED: [&str; 4] = [".git", "target", "node_modules", "vendor"];
 
@@ -141,4 +143,30 @@ fn an_address_is_said_in_full_or_not_at_all() {
     assert!(wrong("sourceUrl: https://git.example.com/virt-otel\n", chart, None).is_some());
     assert_eq!(wrong("virt-otel\n", notice, None), None);
     assert!(wrong("virt-otel\n", notice, url).is_some());
+}
+
+#[test]
+fn the_pages_that_lead_a_newcomer_say_of_each_command_whether_it_is_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, ran) in [("host.md", 14), ("kubevirt.md", 9), ("openstack.md", 5)] {
+        let text = std::fs::read_to_string(root.join("docs/getting-started").join(path)).unwrap();
+        let steps = page::steps(&text).unwrap_or_else(|error| panic!("{path}, {error}"));
+        let count = steps.iter().filter(|step| !matches!(step.todo, Todo::Not(_))).count();
+        assert!(count >= ran, "{path} runs {count} blocks only");
+    }
+}
+
+#[test]
+fn a_comment_that_nobody_understands_is_a_fault() {
+    let read = |comment: &str| page::steps(&format!("{comment}\n```sh\ntrue\n```\n"));
+    let step = |todo| Ok(vec![page::Step { line: 2, todo, commands: "true\n".to_owned() }]);
+    assert_eq!(
+        read("<!-- run; exit: 0 or 1; shows: a b -->"),
+        step(Todo::Run { codes: vec![0, 1], shows: vec!["a b".to_owned()] })
+    );
+    assert_eq!(read("<!-- run in the background -->"), step(Todo::Background));
+    assert_eq!(read("<!-- not run: no reason -->"), step(Todo::Not("no reason".to_owned())));
+    for wrong in ["", "<!-- of something else -->", "<!-- run; see: a -->", "<!-- run; exit: a -->", "<!-- run -->\n"] {
+        assert!(read(wrong).is_err(), "{wrong:?}");
+    }
 }

@@ -42,6 +42,7 @@ mod metadata;
 mod migration;
 mod numbers;
 mod openshift;
+mod pages;
 mod podman;
 mod profiles;
 mod receiving;

@@ -59,6 +59,7 @@ polkitd                 polkit, which lets users who are not root read
 ca-certificates         downloads
 systemd                 judges the unit
 tmux                    a terminal for what is drawn on one
+curl                    what the documents ask with
 "
 
 # What a build with libvirt's own library needs beside.

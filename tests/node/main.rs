@@ -23,6 +23,7 @@ mod guarded;
 mod install;
 mod lives;
 mod outages;
+mod pages;
 mod policy;
 mod probes;
 mod push;

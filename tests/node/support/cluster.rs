@@ -83,6 +83,11 @@ impl Cluster {
         run(&repository().join(program), arguments)
     }
 
+    /// What a shell needs to act on it as its administrator.
+    pub fn variables(&self) -> [(&'static str, PathBuf); 2] {
+        variables()
+    }
+
     /// Runs Helm, which must succeed, unless the test has failed already.
     #[track_caller]
     pub fn helm(&self, arguments: &[&str]) {
@@ -203,11 +208,15 @@ fn state() -> PathBuf {
     repository().join("target/node")
 }
 
+fn variables() -> [(&'static str, PathBuf); 2] {
+    [("KUBECONFIG", state().join("keys/super-admin.conf")), ("HOME", state())]
+}
+
 fn run(program: &Path, arguments: &[&str]) -> Output {
     let kubectl = lab_support::prepared("kubernetes", "bin/kubectl");
     let folders = kubectl.parent().map(Path::to_owned).into_iter().chain(["/usr/bin".into(), "/bin".into()]);
     let mut command = Command::new(program);
-    command.args(arguments).env("KUBECONFIG", state().join("keys/super-admin.conf")).env("HOME", state());
+    command.args(arguments).envs(variables());
     command.env("PATH", std::env::join_paths(folders).expect("folders without a colon"));
     process::run(command, COMMAND).unwrap_or_else(|| panic!("{} {arguments:?} did not end", program.display()))
 }

@@ -39,6 +39,7 @@ pub mod libvirtd;
 pub mod measure;
 pub mod migration;
 pub mod namespace;
+pub mod page;
 pub mod pki;
 pub mod polkit;
 mod private_mounts;

@@ -1,0 +1,57 @@
+//! The page that leads a newcomer under KubeVirt, followed to the letter: each of its commands is run.
+
+use std::process::Command;
+
+use lab_support::page::Place;
+use lab_support::prepared;
+
+use super::support::{Cluster, Guest, NODE1, NODE2, Vm};
+
+const PAGE: &str = "docs/getting-started/kubevirt.md";
+/// The release and the namespace that the page makes.
+const RELEASE: &str = "virt-otel";
+/// What the Prometheus operator has, whose own definitions are not here: the kinds of object, without their fields.
+const OPERATOR: &str = "tests/node/manifests/operator-crds.yaml";
+
+/// What the page makes goes, and the operator's kinds, also when it was not followed to its end.
+struct Made<'a>(&'a Cluster);
+
+impl<'a> Made<'a> {
+    #[track_caller]
+    fn before(cluster: &'a Cluster) -> Made<'a> {
+        cluster.apply(OPERATOR);
+        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &operator()]);
+        Made(cluster)
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        self.0.helm(&["uninstall", RELEASE, "--namespace", RELEASE, "--wait", "--ignore-not-found"]);
+        self.0.tidy(&["delete", "namespace", RELEASE, "--ignore-not-found", "--wait"]);
+        self.0.delete(OPERATOR);
+    }
+}
+
+fn operator() -> String {
+    lab_support::repository().join(OPERATOR).display().to_string()
+}
+
+#[test]
+#[ignore = "needs a cluster: make test-node"]
+fn a_newcomer_gets_from_nothing_to_rules_and_dashboards_under_kubevirt() {
+    let cluster = Cluster::alone();
+    let _made = Made::before(&cluster);
+    let _vms = [Vm::start(&cluster, "web", Guest::Emulated, NODE1), Vm::start(&cluster, "db", Guest::Emulated, NODE2)];
+    let program = |part: &str, name: &str| prepared(part, &format!("bin/{name}"));
+    let place =
+        Place::new(&["deploy"], &[("kubectl", program("kubernetes", "kubectl")), ("helm", program("helm", "helm"))]);
+    let bash = || {
+        let mut bash = Command::new("bash");
+        bash.envs(cluster.variables());
+        bash
+    };
+    place.follow(PAGE, &[], &bash);
+    let left = cluster.kubectl(&["get", "clusterroles,clusterrolebindings", "-o", "name"]);
+    assert!(!left.contains(RELEASE), "the page says how to remove it: {left}");
+}
