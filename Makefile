@@ -70,9 +70,9 @@ test-arm64: ## Compile for arm64 and run the tests that need no other program, e
 	@scripts/arm64.sh
 
 pictures: ## Draw the pictures of the documents in a browser, from live VMs
-	tests/lab/prepare.sh packages guest collector browser
+	tests/lab/prepare.sh packages guest collector prometheus browser
 	mkdir -p docs/pictures
-	PICTURES=$(CURDIR)/docs/pictures cargo test --locked --test lab -- --ignored status::
+	PICTURES=$(CURDIR)/docs/pictures cargo test --locked --test lab -- --ignored --test-threads=1 status:: pictures::
 
 release: ## What must pass before a release, beside make test
 	@TWICE=1 scripts/image.sh

@@ -43,6 +43,7 @@ mod migration;
 mod numbers;
 mod openshift;
 mod pages;
+mod pictures;
 mod podman;
 mod profiles;
 mod receiving;
