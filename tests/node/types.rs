@@ -1,6 +1,7 @@
 //! What really runs a VM, on a node where both are possible.
 
 use lab_support::cluster::hypervisor;
+use lab_support::terminal::{ENDED, Terminal};
 
 use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, VMS, Vm, soon};
 
@@ -30,4 +31,20 @@ fn vms_on_kvm_and_emulated_ones_are_told_apart_everywhere() {
         let line = table.lines().find(|line| line.split_whitespace().any(|word| word.ends_with(&vm.name)));
         assert!(line.is_some_and(|line| line.contains(wanted)), "{}: {table}", vm.name);
     }
+    let shown = |seen: &str| {
+        let row = |vm: &Vm| seen.lines().find(|line| line.starts_with(&format!("{VMS}/{}", vm.name)));
+        vms.iter().zip(types).all(|(vm, wanted)| row(vm).is_some_and(|row| row.contains(wanted)))
+    };
+    let terminal = Terminal::run(&cluster.command_line(&[
+        "exec",
+        "-it",
+        "-n",
+        &release.name,
+        &release.on(NODE1).name,
+        "--",
+        "virt-otel top",
+    ]));
+    terminal.wait_for("both VMs, live", shown);
+    terminal.press("q");
+    terminal.wait_for("its end", |seen| seen.contains(&format!("{ENDED} 0")));
 }

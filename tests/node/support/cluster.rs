@@ -83,6 +83,13 @@ impl Cluster {
         run(&repository().join(program), arguments)
     }
 
+    /// A line for a shell that runs `kubectl` as this test does.
+    pub fn command_line(&self, arguments: &[&str]) -> String {
+        let variables = self.variables().map(|(name, value)| format!("{name}={}", value.display()));
+        let kubectl = lab_support::prepared("kubernetes", "bin/kubectl");
+        format!("{} {} {}", variables.join(" "), kubectl.display(), arguments.join(" "))
+    }
+
     /// What a shell needs to act on it as its administrator.
     pub fn variables(&self) -> [(&'static str, PathBuf); 2] {
         variables()

@@ -47,6 +47,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sshd;
+pub mod terminal;
 pub mod victoria;
 pub mod virsh;
 pub mod vmi;
