@@ -4,6 +4,7 @@
 
 mod svg;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::dashboards::{common, with};
 use super::support::prometheus::Series;
 use super::support::{Agent, Domain, Libvirtd, Prometheus3, PrometheusOptions, kvm, repository};
-use svg::{Content, Panel, amount, named, picture};
+use svg::{Content, Panel, STEP, amount, named, picture};
 
 /// How long is looked back.
 const SPAN: Duration = Duration::from_secs(120);
@@ -68,7 +69,8 @@ fn content(panel: &Value, filled: &dyn Fn(&str) -> String, prometheus: &Promethe
         .collect();
     let lines = || -> Vec<(String, Series)> {
         let over = |(expression, legend): &(String, &str)| {
-            let series = prometheus.query_range(expression, end - SPAN.as_secs_f64(), end, Duration::from_secs(2));
+            let series =
+                prometheus.query_range(expression, end - SPAN.as_secs_f64(), end, Duration::from_secs_f64(STEP));
             let legend = (*legend).to_owned();
             series.into_iter().map(move |series| (named(&legend, &series.labels), series))
         };
@@ -86,20 +88,28 @@ fn content(panel: &Value, filled: &dyn Fn(&str) -> String, prometheus: &Promethe
         }
         "state-timeline" => Content::Timeline(lines()),
         "table" => {
-            let rows = prometheus.query_at(&targets[0].0, end);
-            let mut rows: Vec<_> = rows.into_iter().map(|series| (series.value(), row(&series))).collect();
-            rows.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-            Content::Table(rows.into_iter().map(|(_, row)| row).collect())
+            // As Grafana merges them: one row for the same labels, with a column for each query.
+            let mut rows: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+            for (at, (expression, _)) in targets.iter().enumerate() {
+                for series in prometheus.query_at(expression, end) {
+                    rows.entry(named_by(&series)).or_insert_with(|| vec![None; targets.len()])[at] =
+                        Some(series.value());
+                }
+            }
+            let mut rows: Vec<_> = rows.into_iter().collect();
+            rows.sort_by(|(_, one), (_, other)| other[0].unwrap_or_default().total_cmp(&one[0].unwrap_or_default()));
+            let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| amount(value, "short"));
+            let columns = |values: Vec<Option<f64>>| values.into_iter().map(shown).collect::<Vec<_>>().join("   ");
+            Content::Table(rows.into_iter().map(|(name, values)| format!("{name}   {}", columns(values))).collect())
         }
         _ => Content::Lines { unit: unit.to_owned(), lines: lines() },
     }
 }
 
-/// A row of a table: what tells it from others, and its value.
-fn row(series: &Series) -> String {
+/// What tells a row of a table from others.
+fn named_by(series: &Series) -> String {
     let labels = series.labels.iter().filter(|(label, _)| *label != "uuid");
-    let labels: Vec<_> = labels.map(|(_, value)| value.clone()).collect();
-    format!("{}   {}", labels.join("   "), amount(series.value(), "short"))
+    labels.map(|(_, value)| value.clone()).collect::<Vec<_>>().join("   ")
 }
 
 #[test]
@@ -110,9 +120,8 @@ fn the_dashboards_are_drawn_from_live_vms() {
     libvirtd.boot(&web);
     libvirtd.boot(&Domain::tcg_linux("db", 1, 1));
     libvirtd.create_paused(&Domain::tcg("batch"));
-    if kvm() {
-        libvirtd.create_paused(&Domain::kvm("cache"));
-    }
+    assert!(kvm(), "the picture has a VM on KVM");
+    libvirtd.create_paused(&Domain::kvm("cache"));
     libvirtd.create(&Domain::tcg("build"));
     let agent = Agent::start(&["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--exporters", "prometheus"], &[]);
     let prometheus = Prometheus3::start(PrometheusOptions {

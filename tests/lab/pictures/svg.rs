@@ -12,6 +12,8 @@ const CELL: (f64, f64) = (50.0, 34.0);
 const GAP: f64 = 6.0;
 /// Of lines and bars, one after the other.
 const COLOURS: [&str; 8] = ["#3274d9", "#56a64b", "#e0752d", "#8f3bb8", "#e0b400", "#12a8a8", "#c4162a", "#7a7a7a"];
+/// Between two samples, in seconds.
+pub const STEP: f64 = 2.0;
 /// The lines of a table or a timeline that have room.
 const LINES: usize = 8;
 
@@ -122,6 +124,7 @@ fn draw_lines(
 ) {
     let (left, top, right, bottom) = (70.0, 28.0, width - 10.0, height - 40.0);
     let values = lines.iter().flat_map(|(_, series)| series.samples.iter().map(|(_, value)| *value));
+    let values = values.filter(|value| value.is_finite());
     let most = Some(values.fold(0.0, f64::max)).filter(|most| *most > 0.0).unwrap_or(1.0);
     for part in [0.0, 0.5, 1.0] {
         let at = bottom - (bottom - top) * part;
@@ -135,12 +138,12 @@ fn draw_lines(
         );
     }
     let mut legend = left;
-    for ((name, series), colour) in lines.iter().zip(COLOURS) {
+    for ((name, series), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let place = |(time, value): &(f64, f64)| {
             let x = left + (right - left) * (time - start) / (end - start);
             format!("{x:.1},{:.1}", bottom - (bottom - top) * value / most)
         };
-        let points: Vec<_> = series.samples.iter().map(place).collect();
+        let points: Vec<_> = series.samples.iter().filter(|(_, value)| value.is_finite()).map(place).collect();
         let _ = writeln!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\
@@ -158,14 +161,15 @@ fn draw_timeline(bars: &[(String, Series)], (start, end): (f64, f64), width: f64
     for (at, ((name, series), colour)) in bars.iter().zip(COLOURS.iter().cycle()).take(LINES).enumerate() {
         let top = 30 + at * 20;
         let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{}</text>", top + 12, escaped(name));
-        let (Some((first, _)), Some((last, _))) = (series.samples.first(), series.samples.last()) else { continue };
         let place = |time: f64| left + (right - left) * (time - start) / (end - start);
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"15\" fill=\"{colour}\"/>",
-            place(*first),
-            (place(*last) - place(*first)).max(1.0)
-        );
+        // Where it was not so there is no sample.
+        for times in series.samples.chunk_by(|(one, _), (next, _)| next - one <= STEP * 1.5) {
+            let (first, last) = (times[0].0, times[times.len() - 1].0);
+            let width = (place(last) - place(first)).max(1.0);
+            let x = place(first);
+            let _ =
+                writeln!(svg, "<rect x=\"{x:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"15\" fill=\"{colour}\"/>");
+        }
     }
 }
 
