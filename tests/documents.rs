@@ -166,6 +166,9 @@ fn a_comment_that_nobody_understands_is_a_fault() {
     );
     assert_eq!(read("<!-- run in the background -->"), step(Todo::Background));
     assert_eq!(read("<!-- not run: no reason -->"), step(Todo::Not("no reason".to_owned())));
+    for block in ["```bash\ntrue\n```\n", "- so:\n  ```sh\n  true\n  ```\n", "```console\n$ true\n```\n"] {
+        assert!(page::steps(block).is_err(), "{block:?}");
+    }
     for wrong in ["", "<!-- of something else -->", "<!-- run; see: a -->", "<!-- run; exit: a -->", "<!-- run -->\n"] {
         assert!(read(wrong).is_err(), "{wrong:?}");
     }

@@ -18,6 +18,8 @@ use super::{answer_within, repository};
 
 /// Where a block of commands begins.
 const FENCE: &str = "```sh";
+/// Where one begins that nobody would run.
+const FENCES: [&str; 5] = [FENCE, "```bash", "```shell", "```console", "```sh-session"];
 /// How long a block may take.
 const BLOCK: Duration = Duration::from_secs(180);
 /// How long it may take until a block shows what it is to show, on a busy machine.
@@ -51,6 +53,8 @@ pub fn steps(text: &str) -> Result<Vec<Step>, String> {
     while let Some((at, line)) = lines.next() {
         if let Some(comment) = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")) {
             mark = todo(comment).map_err(|error| format!("line {}: {error}", at + 1))?;
+        } else if FENCES.contains(&line.trim()) && line != FENCE {
+            return Err(format!("line {}: a block of commands begins with {FENCE}, at the line's beginning", at + 1));
         } else if line == FENCE {
             let todo = mark.take().ok_or_else(|| format!("line {}: nothing says whether this is run", at + 1))?;
             let commands = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
@@ -124,7 +128,7 @@ impl Place {
         let text = std::fs::read_to_string(repository().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
         let steps = steps(&text).unwrap_or_else(|error| panic!("{page}, {error}"));
         let mut background = Vec::new();
-        let mut ran = 0;
+        let (mut ran, mut looked_at) = (0, 0);
         for step in &steps {
             let commands = shorter.iter().fold(step.commands.clone(), |text, (old, new)| text.replace(old, new));
             let script = format!("cd {}\n{commands}", self.path().display());
@@ -143,7 +147,14 @@ impl Place {
                     let log = self.path().join(format!("background-{}.log", step.line));
                     background.push(Process::spawn(&name, command(), &log));
                 }
-                Todo::Run { codes, shows } => shown(&name, codes, shows, &mut background, &command),
+                Todo::Run { codes, shows } => {
+                    shown(&name, codes, shows, &mut background, &command);
+                    // Later, the page itself may have ended them.
+                    for process in background.iter_mut().skip(looked_at) {
+                        assert!(process.running(), "{name}: what is in the background has ended: {}", process.log());
+                    }
+                    looked_at = background.len();
+                }
             }
             ran += 1;
         }
@@ -158,7 +169,10 @@ fn shown(name: &str, codes: &[i32], shows: &[String], background: &mut [Process]
     let mut last = String::new();
     let timeout = if shows.is_empty() { Duration::ZERO } else { SHOWN };
     let done = answer_within(timeout, || {
-        let output = process::run(command(), BLOCK)?;
+        let Some(output) = process::run(command(), BLOCK) else {
+            last = format!("it did not end within {BLOCK:?}");
+            return None;
+        };
         let text = output.stdout + &output.stderr;
         let well = output.code.is_some_and(|code| codes.contains(&code))
             && shows.iter().all(|wanted| text.contains(wanted.as_str()));
