@@ -16,11 +16,11 @@ fn manifests() -> String {
 fn waits_for_kubevirt(cluster: &Cluster, release: &Release) {
     let agents: Vec<Pod> = [NODE1, NODE2].map(|node| release.on(node)).into();
     for agent in &agents {
-        let (status, text) = soon("an answer of /readyz", || agent.ask(9465, "/readyz"));
+        let (status, text) = soon("an answer of /readyz", || agent.probe("/readyz"));
         assert_eq!(status, 503, "{text}");
         soon("the reason in the log", || agent.log().contains("virtualmachineinstances").then_some(()));
         assert!(!agent.is_ready());
-        assert_eq!(agent.ask(9465, "/livez").expect("an answer").0, 200);
+        assert_eq!(agent.probe("/livez").expect("an answer").0, 200);
     }
     cluster.define_vmis();
     for agent in &agents {

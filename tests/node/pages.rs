@@ -7,6 +7,9 @@ use lab_support::prepared;
 
 use super::support::{Cluster, Guest, NODE1, NODE2, Vm};
 
+/// The nodes have the image by the chart's own name.
+const IMAGE: &str = "    --set image.repository=registry.example.com/virt-otel --set image.tag=0.1.0 \\\n";
+
 const PAGE: &str = "docs/getting-started/kubevirt.md";
 /// The release and the namespace that the page makes.
 const RELEASE: &str = "virt-otel";
@@ -51,7 +54,7 @@ fn a_newcomer_gets_from_nothing_to_rules_and_dashboards_under_kubevirt() {
         bash.envs(cluster.variables());
         bash
     };
-    place.follow(PAGE, &[], &bash);
+    place.follow(PAGE, &[(IMAGE, "")], &bash);
     let left = cluster.kubectl(&["get", "clusterroles,clusterrolebindings", "-o", "name"]);
     assert!(!left.contains(RELEASE), "the page says how to remove it: {left}");
 }

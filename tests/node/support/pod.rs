@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use lab_support::{Metrics, http};
+use lab_support::{Metrics, http, process};
 use serde_json::Value;
 
 use super::cluster::Cluster;
@@ -20,6 +21,8 @@ const CONTAINER: &str = "virt-otel";
 
 /// The port of the page.
 const PAGE: u16 = 9464;
+/// The port of the probes.
+const PROBES: u16 = 9465;
 
 /// The page at an address; empty while nothing answers.
 pub fn page_at(address: SocketAddr) -> Metrics {
@@ -92,6 +95,20 @@ impl<'a> Pod<'a> {
         get(SocketAddr::new(self.address()?, port), path)
     }
 
+    /// What a path of the probes' port answers in the pod's own network, where no policy keeps anybody away; none while it does
+    /// not.
+    pub fn probe(&self, path: &str) -> Option<(u16, String)> {
+        let network = format!("--net=/proc/{}/ns/net", self.try_process()?);
+        let mut curl = Command::new("nsenter");
+        curl.args([&network, "curl", "--silent", "--max-time", "5", "--write-out", "\n%{http_code}"]);
+        curl.arg(format!("http://127.0.0.1:{PROBES}{path}"));
+        let output = process::run(curl, PATIENCE * 2)?;
+        let (text, status) = output.stdout.rsplit_once('\n')?;
+        // 000 is no answer.
+        let status = status.parse().ok().filter(|status| *status > 0)?;
+        Some((status, text.to_owned()))
+    }
+
     /// Its address, which it has once it was started and keeps.
     fn address(&self) -> Option<IpAddr> {
         if let Some(known) = self.address.get() {
@@ -131,9 +148,12 @@ impl<'a> Pod<'a> {
     /// The process of the agent, as this machine numbers it.
     #[track_caller]
     pub fn process(&self) -> u32 {
-        let group = self.memory().unwrap_or_else(|| panic!("{} has no control group", self.name));
-        let text = fs::read_to_string(group.join("cgroup.procs")).expect("the processes of a group");
-        text.lines().next().and_then(|line| line.parse().ok()).unwrap_or_else(|| panic!("{} has no process", self.name))
+        self.try_process().unwrap_or_else(|| panic!("{} has no process", self.name))
+    }
+
+    fn try_process(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.memory()?.join("cgroup.procs")).ok()?;
+        text.lines().next()?.parse().ok()
     }
 
     /// It was never killed for its memory, and its container never used all that it may.
