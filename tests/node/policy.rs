@@ -70,7 +70,7 @@ fn only_those_whom_the_chart_names_reach_the_page_and_probes_pass() {
         assert!(client.gets_the_page(page(NODE1)), "without a policy everybody reaches it");
     }
     // The default: those of one namespace.
-    release.upgrade(&[]);
+    release.upgrade_to_default();
     soon("the stranger to be kept out", || (!stranger.gets_the_page(page(NODE1))).then_some(()));
     for node in [NODE1, NODE2] {
         assert!(!stranger.gets_the_page(page(node)), "{node}");

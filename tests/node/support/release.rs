@@ -61,11 +61,22 @@ impl<'a> Release<'a> {
         self.helm("upgrade", values);
     }
 
+    /// `helm upgrade` without any value: the chart as a user gets it, which keeps these tests away from the pages as well.
+    #[track_caller]
+    pub fn upgrade_to_default(&self) {
+        self.helm_with("upgrade", &[]);
+    }
+
     #[track_caller]
     fn helm(&self, what: &str, values: &[&str]) {
+        self.helm_with(what, &[&SCRAPERS[..], values].concat());
+    }
+
+    #[track_caller]
+    fn helm_with(&self, what: &str, values: &[&str]) {
         let chart = helm::chart().display().to_string();
         let mut arguments = vec![what, &self.name, &chart, "--namespace", &self.name];
-        SCRAPERS.iter().chain(values).for_each(|value| arguments.extend(["--set", value]));
+        values.iter().for_each(|value| arguments.extend(["--set", value]));
         self.cluster.helm(&arguments);
     }
 
