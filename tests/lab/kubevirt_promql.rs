@@ -298,14 +298,17 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
     let total = prometheus.value("kubevirt_vmi_migration_data_bytes_total{name=\"web\"}");
     let expected = amount(&migration, "Data total").expect("a migration that goes on");
     assert!(total.is_some_and(|total| (total / expected - 1.0).abs() < 0.01), "{total:?} of {expected}");
-    let speed = prometheus.value("kubevirt_vmi_migration_memory_transfer_rate_bytes{name=\"web\"}");
-    assert!(speed.is_some_and(|speed| (1e6..2e7).contains(&speed)), "{speed:?} bytes a second of 4 MiB");
+    // Of 4 MiB; it begins with less, and a busy machine does not come near.
+    let speed = wait_until(SOON, "a speed", || {
+        let speed = prometheus.value("kubevirt_vmi_migration_memory_transfer_rate_bytes{name=\"web\"}");
+        speed.filter(|speed| (1e5..2e7).contains(speed))
+    });
     let lasts = prometheus.value("time() - kubevirt_vmi_migration_start_time_seconds{name=\"web\"}");
     assert!(lasts.is_some_and(|lasts| (0.0..60.0).contains(&lasts)), "{lasts:?} s");
     let running = prometheus
         .value("kubevirt_vmi_migration_data_processed_bytes unless on (name) kubevirt_vmi_migration_end_time_seconds");
     assert!(running.is_some(), "a migration that has not ended");
-    eprintln!("{:.1} % of {expected} bytes at {:.0} bytes a second", percent.unwrap(), speed.unwrap());
+    eprintln!("{:.1} % of {expected} bytes at {:.0} bytes a second", percent.unwrap(), speed);
 
     migration.hurry();
     migration.finish();
