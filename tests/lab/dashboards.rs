@@ -393,7 +393,16 @@ fn the_dashboards_of_a_host_answer_either_way_and_show_each_vm_once() {
     let nothing = folder.path().join("web.yaml").display().to_string();
     std::fs::write(&nothing, "").expect("a file");
     let agent = Agent::start(
-        &["--libvirt-uri", &libvirtd.uri(), "--interval", "1s", "--web-config-file", &nothing],
+        &[
+            "--libvirt-uri",
+            &libvirtd.uri(),
+            "--interval",
+            "1s",
+            "--web-config-file",
+            &nothing,
+            "--vm-service-name",
+            "vms",
+        ],
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", &ways.collector.endpoint()), ("OTEL_METRIC_EXPORT_INTERVAL", "1000")],
     );
     let mut values = common();

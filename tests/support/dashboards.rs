@@ -113,11 +113,13 @@ fn with_host(vocabulary: Vocabulary, metric: &str, selector: &str) -> String {
     }
     let comma = if selector.is_empty() { "" } else { "," };
     let of = |more: &str| format!("{metric}{{{selector}{comma}{more}}}");
-    let pushed = host_from(&of(r#"job=~".+/libvirt-domain""#), "job", "(.+)/libvirt-domain");
-    let scraped = host_from(&of(r#"job!~".+/libvirt-domain""#), "instance", PORTLESS);
+    let pushed = host_from(&of(&format!("instance=~\"{UUID}\"")), "job", "(.+)/[^/]+");
+    let scraped = host_from(&of(&format!("instance!~\"{UUID}\"")), "instance", PORTLESS);
     format!("{pushed} or on (domain, uuid) {}", host_from(&scraped, "libvirt_host_name", "(.+)"))
 }
 
+/// The instance of what was pushed of a VM; the last part of its job is what --vm-service-name says.
+const UUID: &str = "[0-9a-f]{8}-[0-9a-f-]{27}";
 /// An instance, and of it what comes before the port.
 const PORTLESS: &str = "(.+?)(?::[0-9]+)?";
 

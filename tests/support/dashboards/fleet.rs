@@ -16,7 +16,7 @@ pub(super) const TOKENS: &[Token] = &[
     ("@of@", r#"domain=~"$search""#, r#"namespace=~"$namespace",node=~"$node",name=~"$search""#),
     (
         "@here@",
-        r#" and on (domain, uuid) (libvirt_domain_collection_stuck{libvirt_host_name=~"$host"} or libvirt_domain_collection_stuck{job=~"(?:$host)/libvirt-domain"} or libvirt_domain_collection_stuck{instance=~"(?:$host)(?::[0-9]+)?"})"#,
+        r#" and on (domain, uuid) (libvirt_domain_collection_stuck{libvirt_host_name=~"$host"} or libvirt_domain_collection_stuck{job=~"(?:$host)/[^/]+"} or libvirt_domain_collection_stuck{instance=~"(?:$host)(?::[0-9]+)?"})"#,
         "",
     ),
 ];
