@@ -70,7 +70,7 @@ test-arm64: ## Compile for arm64 and run the tests that need no other program, e
 	@scripts/arm64.sh
 
 pictures: ## Draw the pictures of the documents in a browser, from live VMs
-	tests/lab/prepare.sh packages guest collector prometheus browser
+	tests/lab/prepare.sh packages guest collector prometheus browser perses
 	mkdir -p docs/pictures
 	PICTURES=$(CURDIR)/docs/pictures cargo test --locked --test lab -- --ignored --test-threads=1 status:: pictures::
 

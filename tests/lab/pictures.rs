@@ -1,119 +1,82 @@
-//! Pictures of the dashboards for the documents, from live VMs: `make pictures`.
-//!
-//! Their panels' own queries are asked; what Grafana would do with the answers, `svg` does as simply as can be.
+//! Pictures of the dashboards for the documents, from live VMs: `make pictures`. Perses' components draw them in Chromium.
 
-mod svg;
-
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::dashboards::{common, with};
-use super::support::prometheus::Series;
-use super::support::{Agent, Domain, Libvirtd, Prometheus3, PrometheusOptions, kvm, repository};
-use svg::{Content, Panel, STEP, amount, named, picture};
+use super::status::chromium;
+use super::support::{Agent, Domain, Libvirtd, Prometheus3, PrometheusOptions, kvm, prepared, repository};
 
 /// How long is looked back.
 const SPAN: Duration = Duration::from_secs(120);
+/// What of the kinds of panels is drawn.
+const KINDS: [&str; 2] = ["stat", "timeseries"];
+/// How wide a line of panels is, in columns.
+const COLUMNS: u64 = 24;
+/// What panels.jsx makes of a row of the grid, of the gap below a line, of a heading, and of the caption, in pixels.
+const PIXELS: [u64; 4] = [34, 6, 32, 44];
 
 /// What of each dashboard is drawn, by the titles of its rows.
-const DRAWN: [(&str, &[&str]); 2] = [
-    ("fleet", &["Now", "Trouble", "Who runs on what", "CPU"]),
-    ("vm", &["At a glance", "CPU", "Memory", "Storage", "Network"]),
-];
+const DRAWN: [(&str, &[&str]); 2] =
+    [("fleet", &["Now", "Who runs on what", "CPU"]), ("vm", &["At a glance", "CPU", "Memory", "Storage", "Network"])];
 
-/// The panels of a dashboard that are drawn, filled with what Prometheus says now.
-fn panels(
-    dashboard: &str,
-    rows: &[&str],
-    values: &[(&'static str, &str)],
-    prometheus: &Prometheus3,
-    end: f64,
-) -> Vec<Panel> {
+/// The rows of a dashboard that are drawn, with their panels as panels.jsx takes them.
+fn rows(dashboard: &str, rows: &[&str], values: &[(&'static str, &str)]) -> Vec<Value> {
     let path = repository().join(format!("deploy/grafana/libvirt/{dashboard}.json"));
     let board: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("the dashboard")).expect("JSON");
     let mut all = common();
     all.extend(values.iter().copied());
-    let (mut panels, mut drawn, mut skipped, mut last) = (Vec::new(), false, 0.0, 0.0);
+    let (mut drawn, mut wanted) = (Vec::new(), false);
     for panel in board["panels"].as_array().into_iter().flatten() {
-        let place = |key: &str| panel["gridPos"][key].as_f64().expect("a place in the grid");
-        let (top, height) = (place("y"), place("h"));
-        let title = panel["title"].as_str().unwrap_or_default().to_owned();
         if panel["type"] == "row" {
-            drawn = rows.contains(&title.as_str());
-        }
-        // Text stands alone in its line, and explains what is not in the picture.
-        let left_out = !drawn || panel["type"] == "text";
-        if left_out {
-            skipped += f64::max(top + height - last, 0.0);
-        }
-        last = f64::max(last, top + height);
-        if left_out {
-            continue;
-        }
-        let content = content(panel, &|expression| with(&all, expression), prometheus, end);
-        panels.push(Panel { title, grid: (place("x"), top - skipped, place("w"), height), content });
-    }
-    panels
-}
-
-/// What a panel shows.
-fn content(panel: &Value, filled: &dyn Fn(&str) -> String, prometheus: &Prometheus3, end: f64) -> Content {
-    let unit = panel["fieldConfig"]["defaults"]["unit"].as_str().unwrap_or_default();
-    let targets = panel["targets"].as_array().into_iter().flatten();
-    let targets: Vec<(String, &str)> = targets
-        .map(|target| {
-            (filled(target["expr"].as_str().unwrap_or_default()), target["legendFormat"].as_str().unwrap_or_default())
-        })
-        .collect();
-    let lines = || -> Vec<(String, Series)> {
-        let over = |(expression, legend): &(String, &str)| {
-            let series =
-                prometheus.query_range(expression, end - SPAN.as_secs_f64(), end, Duration::from_secs_f64(STEP));
-            let legend = (*legend).to_owned();
-            series.into_iter().map(move |series| (named(&legend, &series.labels), series))
-        };
-        targets.iter().flat_map(over).collect()
-    };
-    match panel["type"].as_str().unwrap_or_default() {
-        "row" => Content::Heading,
-        "stat" => {
-            let (expression, legend) = &targets[0];
-            let one = prometheus.query_at(expression, end).into_iter().next();
-            let shown = |series: Series| {
-                if legend.is_empty() { amount(series.value(), unit) } else { named(legend, &series.labels) }
-            };
-            Content::Stat(one.map(shown).unwrap_or_default())
-        }
-        "state-timeline" => Content::Timeline(lines()),
-        "table" => {
-            // As Grafana merges them: one row for the same labels, with a column for each query.
-            let mut rows: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
-            for (at, (expression, _)) in targets.iter().enumerate() {
-                for series in prometheus.query_at(expression, end) {
-                    rows.entry(named_by(&series)).or_insert_with(|| vec![None; targets.len()])[at] =
-                        Some(series.value());
-                }
+            wanted = panel["title"].as_str().is_some_and(|title| rows.contains(&title));
+            if wanted {
+                drawn.push(json!({ "title": panel["title"], "panels": [] }));
             }
-            let mut rows: Vec<_> = rows.into_iter().collect();
-            rows.sort_by(|(_, one), (_, other)| other[0].unwrap_or_default().total_cmp(&one[0].unwrap_or_default()));
-            let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| amount(value, "short"));
-            let columns = |values: Vec<Option<f64>>| values.into_iter().map(shown).collect::<Vec<_>>().join("   ");
-            Content::Table(rows.into_iter().map(|(name, values)| format!("{name}   {}", columns(values))).collect())
+        } else if wanted && KINDS.iter().any(|kind| panel["type"] == *kind) {
+            let targets = panel["targets"].as_array().into_iter().flatten();
+            let query = |target: &Value| {
+                let expression = with(&all, target["expr"].as_str().expect("an expression"));
+                json!({ "query": expression, "legend": target["legendFormat"] })
+            };
+            let place = &panel["gridPos"];
+            // Beside a table, which is left out, it is wider than half a line.
+            let width = place["w"].as_u64().expect("a width").min(COLUMNS / 2);
+            let one = json!({
+                "title": panel["title"], "kind": panel["type"], "width": width, "height": place["h"],
+                "unit": panel["fieldConfig"]["defaults"]["unit"], "queries": targets.map(query).collect::<Vec<_>>() });
+            let row = drawn.last_mut().expect("a row before its panels");
+            row["panels"].as_array_mut().expect("a list").push(one);
         }
-        _ => Content::Lines { unit: unit.to_owned(), lines: lines() },
     }
+    drawn
 }
 
-/// What tells a row of a table from others.
-fn named_by(series: &Series) -> String {
-    let labels = series.labels.iter().filter(|(label, _)| *label != "uuid");
-    labels.map(|(_, value)| value.clone()).collect::<Vec<_>>().join("   ")
+/// How high the picture of these rows is.
+fn height(rows: &[Value]) -> u64 {
+    let [grid, gap, heading, caption] = PIXELS;
+    let mut height = caption;
+    for row in rows {
+        height += heading;
+        let (mut used, mut highest) = (0, 0);
+        for panel in row["panels"].as_array().into_iter().flatten() {
+            let of = |key: &str| panel[key].as_u64().expect("a number");
+            if used + of("width") > COLUMNS {
+                height += highest * grid + gap;
+                (used, highest) = (0, 0);
+            }
+            used += of("width");
+            highest = highest.max(of("height"));
+        }
+        height += highest * grid + gap;
+    }
+    height
 }
 
 #[test]
-#[ignore = "draws pictures: make pictures"]
+#[ignore = "needs Chromium and Perses' components: make pictures"]
 fn the_dashboards_are_drawn_from_live_vms() {
     let libvirtd = Libvirtd::system();
     let web = Domain::tcg_linux("web", 2, 1).vcpus(2, 2);
@@ -133,18 +96,40 @@ fn the_dashboards_are_drawn_from_live_vms() {
     libvirtd.freeze("build");
     std::thread::sleep(SPAN / 2);
     let end = prometheus.value("time()").expect("a time");
-    for (dashboard, rows) in DRAWN {
+    let script = prepared("perses", "perses/panels.js");
+    for (dashboard, titles) in DRAWN {
         let values = [("domain", web.name()), ("uuid", web.uuid())];
-        let panels = panels(dashboard, rows, &values, &prometheus, end);
-        let with_data = panels.iter().filter(|panel| !panel.is_empty()).count();
-        assert!(with_data * 3 > panels.len() * 2, "{dashboard}: only {with_data} of {} panels have data", panels.len());
+        let rows = rows(dashboard, titles, &values);
         let caption = format!(
-            "deploy/grafana/libvirt/{dashboard}.json: its panels' own queries, answered by a Prometheus that scraped virt-otel; \
-             drawn by tests/lab/pictures, not by Grafana."
+            "Stats and lines of deploy/grafana/libvirt/{dashboard}.json: their own queries, answered by a Prometheus that scraped \
+             virt-otel; drawn by Perses' components, not by Grafana."
         );
-        let drawn = picture(&panels, (end - SPAN.as_secs_f64(), end), &caption);
+        let drawn = json!({
+            "prometheus": format!("http://127.0.0.1:{}", prometheus.port()),
+            "start": (end - SPAN.as_secs_f64()) * 1e3, "end": end * 1e3, "caption": caption, "rows": rows });
+        let folder = TempDir::new().expect("a folder");
+        let page = folder.path().join("page.html");
+        let html = format!(
+            "<!doctype html><meta charset=\"utf-8\"><body style=\"margin:0\"><div id=\"root\"></div>\
+             <script>window.drawn = {drawn};</script><script src=\"{}\"></script>",
+            script.display()
+        );
+        std::fs::write(&page, html).expect("a page");
+        let picture = folder.path().join("picture.png");
+        let (size, shot) =
+            (format!("--window-size=1212,{}", height(&rows)), format!("--screenshot={}", picture.display()));
+        let page = format!("file://{}", page.display());
+        let patience = "--virtual-time-budget=30000";
+        let dom = chromium(folder.path(), &[patience, &size, "--dump-dom", &page]);
+        let charts = dom.matches("<canvas").count();
+        let panels = rows.iter().flat_map(|row| row["panels"].as_array()).flatten();
+        let lines = panels.filter(|panel| panel["kind"] == "timeseries").count();
+        assert!(charts * 3 > lines * 2, "{dashboard}: {charts} charts of {lines} panels with lines");
+        chromium(folder.path(), &[patience, &size, &shot, &page]);
+        let drawn = std::fs::read(&picture).expect("a picture");
+        assert!(drawn.len() > 50_000, "{dashboard}: an empty page, {} bytes", drawn.len());
         if let Ok(pictures) = std::env::var("PICTURES") {
-            std::fs::write(format!("{pictures}/dashboard-{dashboard}.svg"), drawn).expect("a place for the picture");
+            std::fs::write(format!("{pictures}/dashboard-{dashboard}.png"), &drawn).expect("a place for the picture");
         }
     }
 }

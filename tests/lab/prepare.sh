@@ -24,6 +24,7 @@
 #   shipping    what builds packages, and judges them, from Debian
 #   host-12, host-13   target/lab/roots/host-{12,13}: hosts with Debian 12 and a libvirt, and with Debian 13, to install on
 #   browser     Chromium, from Debian: for make pictures
+#   perses      target/lab/perses/panels.js: Perses' components, which draw dashboards, from npm: for the same
 #   arm64       target/lab/roots/arm64: Debian unstable's Rust for arm64, and QEMU's emulation of one process
 #   collector-contrib  target/lab/bin/otelcol-contrib-lab: a Collector with vendors' exporters, for make test-backends;
 #               needs Go, 4 GB of disk and a quarter of an hour on a small machine
@@ -96,6 +97,8 @@ rpmlint                 judges it
 # What draws pages.
 browser_packages="
 chromium                a browser without a screen
+nodejs                  bundles what it draws dashboards with
+npm                     gets that
 "
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -248,6 +251,16 @@ prepare_collector() { go_build collector otelcol-lab -- .; }
 # Vendors' exporters are a thousand packages, some of them huge: two at a time, so that it fits into memory.
 prepare_contrib() { GOFLAGS=-p=2 go_build collector-contrib otelcol-contrib-lab -- .; }
 
+prepare_perses() {
+    pictures=$root/scripts/pictures
+    hash=$(hash_of "$pictures/package.json" "$pictures/panels.jsx" "$pictures/build.sh")
+    if ! is_fresh perses "$hash" "$lab/perses/panels.js"; then
+        with_progress "bundling Perses' components" "$pictures/build.sh" "$lab/perses"
+        printf '%s' "$hash" >"$lab/.perses.stamp"
+    fi
+    say "perses: ready"
+}
+
 prepare_victoriametrics() {
     v=github.com/VictoriaMetrics/VictoriaMetrics
     version=$(sed -n 's/^require github\.com\/VictoriaMetrics\/VictoriaMetrics \(v[0-9.]*\)$/\1/p' "$here/victoriametrics/go.mod")
@@ -368,7 +381,7 @@ for part in "$@"; do
     case $part in
         packages | judge | guest | collector | prometheus | apiserver | helm | peers | all) ;;
         collector-contrib | victoriametrics) ;;
-        debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping | browser) ;;
+        debian-13 | unstable | virtqemud | node | arm64 | host-12 | host-13 | shipping | browser | perses) ;;
         buildah | kubernetes | containerd | coredns | device-plugin | network-policy) ;;
         -h | --help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
         *)
@@ -400,6 +413,7 @@ for part in "$@"; do
         network-policy) prepare_program "$part" kube-router -- github.com/cloudnativelabs/kube-router/v2/cmd/kube-router ;;
         node) prepare_root node "what a Kubernetes node has" ;;
         shipping) install_packages "$shipping_packages"; say "shipping: ready" ;;
+        perses) prepare_perses ;;
         browser) install_packages "$browser_packages"; say "browser: ready" ;;
         host-12) prepare_root host-12 "Debian 12's systemd and libvirt" ;;
         host-13) prepare_root host-13 "Debian 13's systemd" ;;

@@ -59,7 +59,7 @@ fn a_person_sees_each_vm_what_it_does_and_why_one_is_not_read() {
 
 /// Chromium without a screen. Returns what it printed.
 #[track_caller]
-fn chromium(folder: &Path, arguments: &[&str]) -> String {
+pub(super) fn chromium(folder: &Path, arguments: &[&str]) -> String {
     let mut browser = Command::new("chromium");
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
     // Root has no sandbox there, and the page comes from us.
