@@ -56,7 +56,7 @@ fn an_api_server_that_is_away_costs_neither_readiness_nor_figures() {
     let page = agent.page();
     assert!(vms.iter().all(|vm| vm.is_emulated_on(&page)), "{}", page.samples.len());
     assert!(age(&page, "cpu").is_some_and(|age| age < 7.0), "libvirt is still read: {:?}", age(&page, "cpu"));
-    assert_eq!(agent.probe("/readyz").expect("an answer").0, 200);
+    assert_eq!(agent.ask(9465, "/readyz").expect("an answer").0, 200);
     drop(away);
 
     vms[1].power_off();

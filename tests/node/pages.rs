@@ -22,8 +22,7 @@ struct Made<'a>(&'a Cluster);
 impl<'a> Made<'a> {
     #[track_caller]
     fn before(cluster: &'a Cluster) -> Made<'a> {
-        cluster.apply(OPERATOR);
-        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &operator()]);
+        cluster.apply_kinds(OPERATOR);
         Made(cluster)
     }
 }
@@ -34,10 +33,6 @@ impl Drop for Made<'_> {
         self.0.tidy(&["delete", "namespace", RELEASE, "--ignore-not-found", "--wait"]);
         self.0.delete(OPERATOR);
     }
-}
-
-fn operator() -> String {
-    lab_support::repository().join(OPERATOR).display().to_string()
 }
 
 #[test]

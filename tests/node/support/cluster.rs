@@ -145,13 +145,19 @@ impl Cluster {
     /// KubeVirt's kind of object comes, unless it is there.
     #[track_caller]
     pub fn define_vmis(&self) {
-        self.apply("tests/node/manifests/vmi-crd.yaml");
-        self.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "crd/virtualmachineinstances.kubevirt.io",
-        ]);
+        self.apply_kinds("tests/node/manifests/vmi-crd.yaml");
+    }
+
+    /// Kinds of objects come, and are waited for.
+    #[track_caller]
+    pub fn apply_kinds(&self, manifest: &str) {
+        self.apply(manifest);
+        let path = repository().join(manifest).display().to_string();
+        // kubectl wait ends with an error where there is no condition yet.
+        soon("kinds that are served", || {
+            let waited = self.try_kubectl(&["wait", "--for=condition=Established", "--timeout=5s", "-f", &path]);
+            (waited.code == Some(0)).then_some(())
+        });
     }
 
     /// KubeVirt's kind of object goes, with all of them.

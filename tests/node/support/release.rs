@@ -64,18 +64,20 @@ impl<'a> Release<'a> {
     /// `helm upgrade` without any value: the chart as a user gets it, which keeps these tests away from the pages as well.
     #[track_caller]
     pub fn upgrade_to_default(&self) {
-        self.helm_with("upgrade", &[]);
+        // Without a value Helm keeps those of before.
+        self.helm_with("upgrade", &[], &["--reset-values"]);
     }
 
     #[track_caller]
     fn helm(&self, what: &str, values: &[&str]) {
-        self.helm_with(what, &[&SCRAPERS[..], values].concat());
+        self.helm_with(what, &[&SCRAPERS[..], values].concat(), &[]);
     }
 
     #[track_caller]
-    fn helm_with(&self, what: &str, values: &[&str]) {
+    fn helm_with(&self, what: &str, values: &[&str], more: &[&str]) {
         let chart = helm::chart().display().to_string();
         let mut arguments = vec![what, &self.name, &chart, "--namespace", &self.name];
+        arguments.extend_from_slice(more);
         values.iter().for_each(|value| arguments.extend(["--set", value]));
         self.cluster.helm(&arguments);
     }
