@@ -57,6 +57,19 @@ install() {
     result "A user that exists only while the agent runs reached libvirt by the read-only socket; the page had $(grep -vc '^#' "$log.page") series."
 }
 
+# What its administrator looks at first, beside the service.
+looked_at() {
+    local since status=0
+    since=$(date +%s%N)
+    on virt-otel snapshot >"$log.snapshot" || wrong "no snapshot: $(cat "$log.snapshot")"
+    grep -q '^qemu:///system: up, host ' "$log.snapshot" || wrong "the snapshot is '$(cat "$log.snapshot")'"
+    result "\`virt-otel snapshot\` took $((($(date +%s%N) - since) / 1000000)) ms."
+    on virt-otel check --exporters prometheus >"$log.check" || status=$?
+    [ "$status" -le 1 ] || wrong "the check ended with $status: $(cat "$log.check")"
+    grep -q '^well *libvirt-socket ' "$log.check" || wrong "the check says: $(cat "$log.check")"
+    result "\`virt-otel check\` found nothing that fails."
+}
+
 # Stopped, it gives no sign of life.
 watchdog() {
     on mkdir -p /run/systemd/system/virt-otel.service.d
@@ -96,6 +109,7 @@ machine up 1
 await "systemd" on systemctl is-active --quiet multi-user.target
 await "libvirt's socket" on test -S /run/libvirt/libvirt-sock-ro
 install
+looked_at
 watchdog
 refused
 purge
