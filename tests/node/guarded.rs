@@ -7,11 +7,10 @@ use std::time::Duration;
 use lab_support::https::Https;
 use lab_support::kube_client::Client;
 use lab_support::{Metrics, answer_within};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{Cluster, Guest, NODE1, NODE2, Pod, Release, Vm, soon};
+use super::support::{Cluster, Guest, NODE1, NODE2, Pod, Release, Vm, secret, soon};
 
 /// The release's name and namespace.
 const RELEASE: &str = "virt-otel";
@@ -31,18 +30,9 @@ struct Certificate {
 
 impl Certificate {
     fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        let (secret, authority) = secret::tls(SECRET, NAME);
         let folder = TempDir::new().expect("a folder");
-        std::fs::write(folder.path().join("ca.crt"), authority.pem()).expect("a file");
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": SECRET }, "type": "kubernetes.io/tls",
-            "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() } });
+        std::fs::write(folder.path().join("ca.crt"), authority).expect("a file");
         Self { secret, authority: folder }
     }
 

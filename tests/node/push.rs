@@ -1,9 +1,8 @@
 //! A push over TLS out of the image, to a Collector whose certificate is checked.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
-use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, Vm, soon};
+use super::support::{Cluster, Collector, Guest, NODE1, Release, TYPE, Vm, secret, soon};
 
 /// The Collector's name, which its certificate has.
 const NAME: &str = "secure.opentelemetry";
@@ -15,20 +14,11 @@ struct Secure<'a>(&'a Cluster, String);
 impl<'a> Secure<'a> {
     #[track_caller]
     fn start(cluster: &'a Cluster) -> Secure<'a> {
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &authority).expect("a certificate");
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "secure" }, "type": "kubernetes.io/tls",
-            "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() } });
+        let (secret, authority) = secret::tls("secure", NAME);
         cluster.client.create("/api/v1/namespaces/opentelemetry/secrets", &secret);
         cluster.apply(MANIFEST);
         cluster.kubectl(&["rollout", "status", "-n", "opentelemetry", "deployment/secure", "--timeout=60s"]);
-        Secure(cluster, authority.pem())
+        Secure(cluster, authority)
     }
 }
 

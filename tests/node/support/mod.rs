@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod collector;
 pub mod pod;
 pub mod release;
+pub mod secret;
 pub mod vm;
 mod watch;
 
