@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::agreement::{self, Questions};
 use super::support::prometheus::promtool;
 use super::support::{
     Agent, Cluster, Collector, CollectorOptions, Domain, Libvirtd, Node, Pace, Prometheus3, PrometheusOptions, Vmi,
@@ -373,7 +374,7 @@ fn named(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_dashboards_of_a_host_answer_either_way_and_show_each_vm_once() {
+fn the_dashboards_of_a_host_answer_either_way_show_each_vm_once_and_agree_with_libvirt() {
     let libvirtd = Libvirtd::system();
     let guest = Domain::tcg_linux("web", 2, 1)
         .vcpus(2, 2)
@@ -411,6 +412,10 @@ fn the_dashboards_of_a_host_answer_either_way_and_show_each_vm_once() {
     let hosts = scrapers[1].query("virt_otel:vm_hypervisor:info{domain=\"web\"}");
     let hosts: Vec<_> = hosts.iter().map(|series| series.label("host")).collect();
     assert_eq!(hosts, [Some(libvirtd.virsh(&["hostname"]).trim())]);
+
+    let once = agreement::panels("libvirt", &values, &[("drive", "vda")], &[]);
+    let questions = Questions { together: &[], answered: &[], once };
+    questions.wait_until_libvirt_agrees(&scrapers[0], &libvirtd, guest.name());
 }
 
 #[test]

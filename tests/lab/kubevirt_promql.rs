@@ -1,54 +1,18 @@
 //! Common PromQL queries about VMs under KubeVirt, against a Prometheus that scrapes only the agents. Its answers must
 //! agree with libvirt.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::agreement::{Answer, KIB, Labels, NANO, Question, Questions, ask, panels};
 use super::dashboards;
-use super::support::{
-    Agent, Cluster, Launcher, Migration, Node, Pace, Prometheus3, PrometheusOptions, Vmi, wait_until,
-};
+use super::support::{Agent, Cluster, Migration, Node, Pace, Prometheus3, PrometheusOptions, Vmi, wait_until};
 
 const SHOP: &str = "shop";
 const SOON: Duration = Duration::from_secs(20);
-/// The window of rates: a few rounds of what the guest does.
-const WINDOW: Duration = Duration::from_secs(10);
-/// How long it may take until all answers agree with libvirt at the same time, on a busy machine.
-const AGREED: Duration = Duration::from_secs(90);
 
-/// What libvirt said at a time.
-type Stats = BTreeMap<String, f64>;
-
-/// How a question's answer follows from what libvirt said at the beginning and at the end of the window.
-enum Answer {
-    /// A figure as it is now.
-    Now(fn(&Stats) -> f64),
-    /// How much a figure grows each second.
-    Rate(fn(&Stats) -> f64),
-    /// How much one figure grows per unit of another.
-    Ratio(fn(&Stats) -> f64, fn(&Stats) -> f64),
-}
-
-/// The labels of an answer besides `name`.
-type Labels = &'static [(&'static str, &'static str)];
-
-/// A question, the labels of its answer, and the answer.
-struct Question {
-    asked: Cow<'static, str>,
-    labels: Labels,
-    answer: Answer,
-}
-
-const fn ask(asked: &'static str, labels: Labels, answer: Answer) -> Question {
-    Question { asked: Cow::Borrowed(asked), labels, answer }
-}
-
-const NANO: f64 = 1e-9;
-const KIB: f64 = 1024.0;
-const DISK: &[(&str, &str)] = &[("drive", "rootdisk")];
-const NIC: &[(&str, &str)] = &[("interface", "default")];
-const PLACE: &[(&str, &str)] = &[("namespace", SHOP), ("node", "node-a")];
+const DISK: Labels = &[("drive", "rootdisk")];
+const NIC: Labels = &[("interface", "default")];
+const PLACE: Labels = &[("namespace", SHOP), ("node", "node-a")];
 
 /// As in dashboards, alerts and recording rules for KubeVirt, with shorter windows.
 const QUESTIONS: &[Question] = &[
@@ -131,35 +95,6 @@ const QUESTIONS: &[Question] = &[
     ),
 ];
 
-/// What the dashboard of one VM asks: the title of a panel, which of its queries, the labels of the answer, and the answer.
-const PANELS: [(&str, usize, Labels, Answer); 9] = [
-    ("CPU used", 0, &[], Answer::Rate(|now| now["cpu.time"] * NANO / now["vcpu.current"])),
-    ("CPU ready", 0, &[], Answer::Rate(|now| now["vcpu.0.delay"] * NANO)),
-    ("Memory used", 0, &[], Answer::Now(|now| 1.0 - now["balloon.usable"] / now["balloon.available"])),
-    ("Memory on the host", 0, &[], Answer::Now(|now| now["balloon.rss"] * KIB)),
-    ("Latency", 1, DISK, Answer::Ratio(|now| now["block.0.wr.times"] * NANO, |now| now["block.0.wr.reqs"])),
-    ("Requests", 1, DISK, Answer::Rate(|now| now["block.0.wr.reqs"])),
-    ("Throughput", 0, DISK, Answer::Rate(|now| now["block.0.rd.bytes"])),
-    ("Throughput", 1, DISK, Answer::Rate(|now| now["block.0.wr.bytes"])),
-    ("Traffic", 1, NIC, Answer::Rate(|now| now["net.0.tx.bytes"])),
-];
-
-/// The panels' questions about the VM, as Grafana would ask them.
-fn panels() -> Vec<Question> {
-    let mut values = dashboards::common();
-    values.extend([("namespace", SHOP), ("name", "web")]);
-    let queries = dashboards::queries("kubevirt", &values);
-    let asked = |title: &str, which: usize| {
-        let place = format!("kubevirt/vm: \"{title}\"");
-        let mut of_panel = queries.iter().filter(|query| query.place == place);
-        of_panel.nth(which).unwrap_or_else(|| panic!("no query {which} of {place}")).expression.clone()
-    };
-    let panels = PANELS.into_iter();
-    panels
-        .map(|(title, which, labels, answer)| Question { asked: asked(title, which).into(), labels, answer })
-        .collect()
-}
-
 /// Questions whose answer includes another VM's zero, or has nothing to compare with.
 const ANSWERED: &[&str] = &[
     "sum by (name, interface) (rate(kubevirt_vmi_network_receive_bytes_total[10s])) >= 0",
@@ -171,50 +106,6 @@ const ANSWERED: &[&str] = &[
     "rate(kubevirt_vmi_storage_iops_write_total{name=\"idle\"}[10s]) == 0",
     "kubevirt_vmi_non_evictable == 0",
 ];
-
-impl Question {
-    /// The least and the greatest allowed answer, from what libvirt said in the window.
-    fn expected(&self, said: &VecDeque<(Instant, Stats)>) -> Option<(f64, f64)> {
-        let ((began, first), (ended, last)) = (said.front()?, said.back()?);
-        let seconds = (*ended - *began).as_secs_f64();
-        let around = |value: f64, part: f64| (value * (1.0 - part), value * (1.0 + part));
-        Some(match self.answer {
-            Answer::Now(now) => {
-                let values = said.iter().map(|(_, stats)| now(stats));
-                let (least, most) =
-                    values.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
-                (around(least, 0.05).0, around(most, 0.05).1)
-            }
-            Answer::Rate(of) => around((of(last) - of(first)) / seconds, 0.3),
-            Answer::Ratio(of, by) => around((of(last) - of(first)) / (by(last) - by(first)), 0.5),
-        })
-    }
-
-    /// What is wrong with Prometheus' answer.
-    fn fault(&self, prometheus: &Prometheus3, said: &VecDeque<(Instant, Stats)>) -> Option<String> {
-        let asked = &self.asked;
-        let series = prometheus.query(asked);
-        // A panel's answer is about one VM, and does not say which.
-        let mut of_web = series.iter().filter(|series| series.label("name").is_none_or(|name| name == "web"));
-        let (Some(one), None) = (of_web.next(), of_web.next()) else {
-            return Some(format!("{asked}: not one answer for web: {series:?}"));
-        };
-        if let Some((label, _)) = self.labels.iter().find(|(label, value)| one.label(label) != Some(value)) {
-            return Some(format!("{asked}: another {label}: {one:?}"));
-        }
-        let (least, most) = self.expected(said)?;
-        let value = one.value();
-        // A zero proves nothing.
-        let fits = value > 0.0 && (least..=most).contains(&value);
-        (!fits).then(|| format!("{asked}: {value}, and by libvirt {least} to {most}"))
-    }
-}
-
-/// The numbers in `virsh domstats`.
-fn stats(launcher: &Launcher, domain: &str) -> Stats {
-    let said = launcher.domstats(domain);
-    said.into_iter().filter_map(|(key, value)| Some((key, value.parse().ok()?))).collect()
-}
 
 /// A Prometheus that scrapes two agents each second and nothing else.
 fn prometheus(agents: [&Agent; 2]) -> Prometheus3 {
@@ -249,35 +140,11 @@ fn what_people_ask_prometheus_about_vms_is_answered_as_libvirt_would() {
     let agents = nodes.each_ref().map(|node| cluster.agent(node, None));
     let prometheus = prometheus(agents.each_ref());
 
-    let (began, mut said, mut tries, mut panels) = (Instant::now(), VecDeque::new(), 0, panels());
-    loop {
-        said.push_back((Instant::now(), stats(&source, guest.name())));
-        // Keeps one reading from just before the window: readings and scrapes are late.
-        while said.get(1).is_some_and(|(at, _): &(Instant, Stats)| at.elapsed() >= WINDOW) {
-            said.pop_front();
-        }
-        if began.elapsed() > WINDOW + Duration::from_secs(3) {
-            tries += 1;
-            let faults: Vec<_> = QUESTIONS.iter().filter_map(|question| question.fault(&prometheus, &said)).collect();
-            let silent: Vec<_> = ANSWERED.iter().filter(|asked| prometheus.query(asked).is_empty()).collect();
-            // What a host's scheduler does comes in bursts: each panel has to agree once.
-            panels.retain(|panel| panel.fault(&prometheus, &said).is_some());
-            if faults.is_empty() && silent.is_empty() && panels.is_empty() {
-                break;
-            }
-            let of_panels: Vec<_> = panels.iter().filter_map(|panel| panel.fault(&prometheus, &said)).collect();
-            assert!(
-                began.elapsed() < AGREED,
-                "after {tries} tries: {faults:#?}\nwithout an answer: {silent:#?}\npanels: {of_panels:#?}"
-            );
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    eprintln!(
-        "{} questions answered after {:?}, at try {tries}",
-        QUESTIONS.len() + ANSWERED.len() + PANELS.len(),
-        began.elapsed()
-    );
+    let mut values = dashboards::common();
+    values.extend([("namespace", SHOP), ("name", "web")]);
+    let once = panels("kubevirt", &values, DISK, NIC);
+    let questions = Questions { together: QUESTIONS, answered: ANSWERED, once };
+    questions.wait_until_libvirt_agrees(&prometheus, &source, guest.name());
 
     // A migration, by the questions asked while it runs.
     vmi.begin_migration(source.place(), target.place());

@@ -18,6 +18,7 @@
 use lab_support as support;
 
 mod addresses;
+mod agreement;
 mod alone;
 mod backends;
 mod chart;
