@@ -94,7 +94,7 @@ write_result() {
 
 need_cargo
 need_root test-node
-prepare_packages packages buildah collector apiserver helm kubernetes containerd coredns device-plugin \
+prepare_packages packages buildah collector prometheus apiserver helm kubernetes containerd coredns device-plugin \
     network-policy node debian-13
 step "the agent's image" image
 step "the other images" tests/node/images.sh

@@ -16,6 +16,10 @@ const RELEASE: &str = "virt-otel";
 /// What the Prometheus operator has, whose own definitions are not here: the kinds of object, without their fields.
 const OPERATOR: &str = "tests/node/manifests/operator-crds.yaml";
 
+/// What the reader has installed, and which part of the lab has it.
+const PROGRAMS: [(&str, &str); 4] =
+    [("kubernetes", "kubectl"), ("helm", "helm"), ("prometheus", "prometheus"), ("prometheus", "promtool")];
+
 /// What the page makes goes, and the operator's kinds, also when it was not followed to its end.
 struct Made<'a>(&'a Cluster);
 
@@ -29,21 +33,19 @@ impl<'a> Made<'a> {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        self.0.helm(&["uninstall", RELEASE, "--namespace", RELEASE, "--wait", "--ignore-not-found"]);
-        self.0.tidy(&["delete", "namespace", RELEASE, "--ignore-not-found", "--wait"]);
+        self.0.uninstall(RELEASE);
         self.0.delete(OPERATOR);
     }
 }
 
 #[test]
 #[ignore = "needs a cluster: make test-node"]
-fn a_newcomer_gets_from_nothing_to_rules_and_dashboards_under_kubevirt() {
+fn a_newcomer_gets_from_nothing_to_an_alert_and_dashboards_under_kubevirt() {
     let cluster = Cluster::alone();
     let _made = Made::before(&cluster);
     let _vms = [Vm::start(&cluster, "web", Guest::Emulated, NODE1), Vm::start(&cluster, "db", Guest::Emulated, NODE2)];
-    let program = |part: &str, name: &str| prepared(part, &format!("bin/{name}"));
-    let place =
-        Place::new(&["deploy"], &[("kubectl", program("kubernetes", "kubectl")), ("helm", program("helm", "helm"))]);
+    let programs = PROGRAMS.map(|(part, name)| (name, prepared(part, &format!("bin/{name}"))));
+    let place = Place::new(&["deploy"], &programs);
     let bash = || {
         let mut bash = Command::new("bash");
         bash.envs(cluster.variables());

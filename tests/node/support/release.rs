@@ -136,8 +136,16 @@ impl<'a> Release<'a> {
             self.cluster.tidy(&["delete", "--wait", "--ignore-not-found", "-k", &manifests]);
             return;
         }
-        self.cluster.helm(&["uninstall", &self.name, "--namespace", &self.name, "--wait", "--ignore-not-found"]);
-        self.cluster.tidy(&["delete", "namespace", &self.name, "--ignore-not-found", "--wait"]);
+        self.cluster.uninstall(&self.name);
+    }
+}
+
+impl Cluster {
+    /// Removes a release of Helm, if it is there, and its namespace, which has the same name.
+    #[track_caller]
+    pub fn uninstall(&self, release: &str) {
+        self.helm(&["uninstall", release, "--namespace", release, "--wait", "--ignore-not-found"]);
+        self.tidy(&["delete", "namespace", release, "--ignore-not-found", "--wait"]);
     }
 }
 
