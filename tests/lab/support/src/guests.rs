@@ -15,6 +15,9 @@ use super::{process, uuid, wait_until};
 /// The number of a NIC that is plugged in; the first one is there from the start.
 const PLUGGED: usize = 1;
 
+/// How long Linux may take to boot: some seconds, unless the machine is overloaded.
+const BOOTED_WITHIN: Duration = Duration::from_secs(300);
+
 impl Libvirtd {
     /// Everything that `virsh domstats` says about a guest, as it says it.
     #[track_caller]
@@ -65,7 +68,7 @@ impl Libvirtd {
     /// Waits for a Linux guest that was started.
     #[track_caller]
     pub fn wait_booted(&self, domain: &Domain) {
-        wait_until(Duration::from_secs(90), &format!("{} to boot", domain.name()), || {
+        wait_until(BOOTED_WITHIN, &format!("{} to boot", domain.name()), || {
             self.console(domain.name()).contains("lab guest: ready").then_some(())
         });
     }
